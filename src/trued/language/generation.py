@@ -1,0 +1,166 @@
+"""Batched decoding: greedy or sampled, several continuations a prompt, rows leave the batch when they are done.
+
+Batches are filled by tokens, not by rows; the tokens that all prompts of a batch begin with, and each prompt that is
+sampled several times, are encoded once; finished rows are dropped from the cache so that late ones run alone.
+
+Knows token ids and caches. Knows nothing of text, except through `stopped`, or of papers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from trued.language.prefix import GrowingCache, keep_rows, new_cache
+
+SHARED_PREFIX = 8  # a common prefix shorter than this is not worth a forward pass of its own
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. Temperature 0 is greedy; `top_p` keeps the smallest nucleus of that probability."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    generator: torch.Generator | None = None
+
+    def choose(self, logits: Float[Tensor, "rows vocab"]) -> Int[Tensor, " rows"]:
+        if self.temperature == 0.0:
+            return logits.argmax(-1)
+        probabilities = torch.softmax(logits.float() / self.temperature, -1)
+        if self.top_p < 1.0:
+            ranked, order = probabilities.sort(-1, descending=True)
+            outside = ranked.cumsum(-1) - ranked >= self.top_p
+            probabilities = torch.zeros_like(probabilities).scatter_(-1, order, ranked.masked_fill(outside, 0.0))
+        return torch.multinomial(probabilities, 1, generator=self.generator)[:, 0]
+
+
+def plan_batches(lengths: Sequence[int], *, new_tokens: int, copies: int, budget: int) -> list[list[int]]:
+    """Group prompts of similar length so that rows times their final length stays within `budget` tokens."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    batches: list[list[int]] = []
+    room = 0
+    for index in order:
+        if room <= 0:
+            batches.append([])
+            room = max(1, budget // (copies * (lengths[index] + new_tokens)))
+        batches[-1].append(index)
+        room -= 1
+    return batches
+
+
+@torch.inference_mode()
+def decode(
+    backbone: Callable[..., object],
+    logits: Callable[[Tensor], Tensor],
+    prompts: Sequence[Sequence[int]],
+    *,
+    config: object,
+    device: torch.device,
+    dtype: torch.dtype,
+    max_new_tokens: int,
+    copies: int,
+    sampling: Sampling,
+    end_ids: frozenset[int],
+    stopped: Callable[[list[int]], bool] | None = None,
+) -> list[list[int]]:
+    """Continue one batch of prompts; returns `len(prompts) * copies` lists of ids, copies of a prompt side by side.
+
+    An end token closes its row and is not part of the result. `stopped(ids)` may close a row after any token.
+    """
+    cache, state, mask, positions = _prefill(backbone, prompts, config=config, device=device, dtype=dtype)
+    if copies > 1:
+        rows = torch.arange(len(prompts), device=device).repeat_interleave(copies)
+        keep_rows(cache, rows)
+        state, mask, positions = state[rows], mask[rows], positions[rows]
+    columns = mask.shape[1]
+    mask = torch.cat([mask, mask.new_ones(len(mask), max_new_tokens)], 1)
+    replies: list[list[int]] = [[] for _ in range(len(mask))]
+    alive = list(range(len(mask)))
+    active = [True] * len(alive)
+    for step in range(max_new_tokens):
+        chosen = sampling.choose(logits(state))
+        for slot, token in enumerate(chosen.tolist()):
+            if not active[slot]:
+                continue
+            if token in end_ids:
+                active[slot] = False
+                continue
+            reply = replies[alive[slot]]
+            reply.append(token)
+            if stopped is not None and stopped(reply):
+                active[slot] = False
+        if not any(active) or step + 1 == max_new_tokens:
+            break
+        if sum(active) <= 0.75 * len(active):
+            kept = torch.tensor([slot for slot, on in enumerate(active) if on], device=device)
+            keep_rows(cache, kept)
+            chosen, mask, positions = chosen[kept], mask[kept], positions[kept]
+            alive = [alive[slot] for slot in kept.tolist()]
+            active = [True] * len(alive)
+        columns += 1
+        positions = positions + 1
+        out = backbone(
+            input_ids=chosen[:, None],
+            attention_mask=_additive(mask[:, :columns], dtype) if isinstance(cache, GrowingCache) else mask[:, :columns],
+            position_ids=positions[:, None],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        state = out.last_hidden_state[:, -1]  # pyright: ignore
+    return replies
+
+
+def _prefill(backbone, prompts, *, config, device, dtype):  # noqa: ANN001, ANN202
+    """Encode prompts, left-padded after their common prefix; returns cache, last states, 2D mask, last positions."""
+    cache = new_cache(config)
+    rows = len(prompts)
+    shared = _common_prefix(prompts) if isinstance(cache, GrowingCache) else 0
+    if rows == 1 or shared < SHARED_PREFIX:
+        shared = 0
+    if shared:
+        ids = torch.tensor([list(prompts[0][:shared])], device=device)
+        backbone(input_ids=ids, past_key_values=cache, use_cache=True)
+        cache = cache.expand(rows)  # pyright: ignore
+    width = max(len(p) for p in prompts) - shared
+    ids = torch.tensor([[0] * (width - len(p) + shared) + list(p[shared:]) for p in prompts], device=device)
+    mask = torch.tensor([[1] * shared + [0] * (width - len(p) + shared) + [1] * (len(p) - shared) for p in prompts])
+    mask = mask.to(device)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    attention: Tensor | None = mask
+    if shared:
+        causal = torch.ones(width, shared + width, dtype=torch.bool, device=device).tril(shared)
+        seen = causal[None] & mask[:, None, :].bool()
+        seen |= torch.eye(shared + width, dtype=torch.bool, device=device)[shared:]
+        attention = torch.zeros(seen.shape, dtype=dtype, device=device)
+        attention = attention.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
+    elif bool(mask.all()):
+        attention = None
+    out = backbone(
+        input_ids=ids,
+        attention_mask=attention,
+        position_ids=positions[:, shared:],
+        past_key_values=cache,
+        use_cache=True,
+    )
+    return cache, out.last_hidden_state[:, -1], mask, positions[:, -1]
+
+
+def _additive(mask: Int[Tensor, "rows columns"], dtype: torch.dtype) -> Float[Tensor, "rows 1 1 columns"]:
+    return (1 - mask).to(dtype).mul_(torch.finfo(dtype).min)[:, None, None]
+
+
+def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """Tokens that all prompts begin with, leaving at least one of each for its own pass."""
+    shortest = min(len(p) for p in prompts) - 1
+    first = prompts[0]
+    for index in range(shortest):
+        if any(p[index] != first[index] for p in prompts[1:]):
+            return index
+    return shortest
+
+

@@ -1,0 +1,345 @@
+"""`LanguageModel`: any Hugging Face causal language model and its tokenizer, made quick for chats, scores and training.
+
+Knows chats, batches, caches and adapters. Knows nothing of papers. The wrapped model and tokenizer stay reachable as
+`.model` and `.tokenizer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from trued.errors import InputError
+from trued.language.generation import Sampling, decode, plan_batches
+from trued.language.scoring import Rows, block_mask, full_logits, pack_rows, per_response, token_logprobs
+from trued.language.template import ChatFormat, Prompt
+
+BATCH_TOKENS = 16_384
+
+
+class LanguageModel:
+    """A causal language model with its chat format.
+
+    Args:
+        model: a Hugging Face causal language model, or a PEFT model around one.
+        tokenizer: its tokenizer.
+        name: what to call it in reports.
+        template: None for the tokenizer's own chat template, "none" for plain text, or a Jinja template.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str = "", template: str | None = None) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.name = name or str(getattr(model, "name_or_path", "") or type(model).__name__)
+        self.format = ChatFormat(tokenizer, template)
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path | None = None,
+        *,
+        device: str | None = None,
+        dtype: torch.dtype | Literal["auto"] = "auto",
+        adapter: str | Path | None = None,
+        template: str | None = None,
+    ) -> LanguageModel:
+        """Load a model from a folder, a hub id, a PEFT adapter's folder, or, without a source, the embedded default.
+
+        Weights come from safetensors only and no code of a model's repository is run. `dtype` "auto" is bfloat16 where
+        the processor computes in it, float32 elsewhere.
+
+        Raises:
+            InputError: no such model, a truncated or pickled checkpoint, no chat template, an adapter of another base.
+        """
+        from trued.language.loading import load_model
+
+        return load_model(source, device=device, dtype=dtype, adapter=adapter, template=template)
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def base(self) -> Any:
+        """The Hugging Face model, with any LoRA layers injected but without PEFT's wrapper."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The decoder without its output head."""
+        return self.base.get_decoder()
+
+    @property
+    def head(self) -> nn.Module:
+        return self.base.get_output_embeddings()
+
+    @property
+    def config(self) -> Any:
+        return self.base.config.get_text_config(decoder=True)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.base.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.base.get_input_embeddings().weight.dtype
+
+    @property
+    def context(self) -> int:
+        """The longest sequence, in tokens, that the model takes."""
+        return int(getattr(self.config, "max_position_embeddings", 0) or 1 << 20)
+
+    @property
+    def pad_id(self) -> int:
+        """What fills padding: always masked, so any id will do where the tokenizer names none or names the end token."""
+        pad = self.tokenizer.pad_token_id
+        return int(pad if pad is not None else (self.tokenizer.eos_token_id or 0))
+
+    def embed(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
+        """Input embeddings through the model's own module: some families scale inside it, so never `weight[ids]`."""
+        return self.base.get_input_embeddings()(ids)
+
+    # -- adapters --------------------------------------------------------------------------------------------------
+
+    def with_lora(self, r: int = 16, alpha: float = 32, dropout: float = 0.0, *, seed: int = 0) -> LanguageModel:
+        """Return this model with fresh, trainable LoRA on all linear layers; the base weights are shared and frozen."""
+        from peft import LoraConfig, get_peft_model
+
+        if hasattr(self.model, "peft_config"):
+            raise InputError("this model has an adapter already: merge it, or start from its base")
+        config = LoraConfig(
+            r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+        )  # pyright: ignore
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = get_peft_model(self.model, config)
+        return self._with(model)
+
+    def without_lora(self) -> LanguageModel:
+        """Take the adapter off for good and return the base model."""
+        model = self.model.unload() if hasattr(self.model, "unload") else self.model
+        return self._with(model)
+
+    def _with(self, model: Any) -> LanguageModel:
+        twin = object.__new__(LanguageModel)
+        twin.__dict__.update(self.__dict__, model=model)
+        return twin
+
+    @contextmanager
+    def adapter(self, enabled: bool) -> Iterator[None]:
+        """Switch LoRA on or off for a while; off is the reference model that preference losses compare with."""
+        if enabled or not hasattr(self.model, "disable_adapter"):
+            yield
+        else:
+            with self.model.disable_adapter():
+                yield
+
+    @contextmanager
+    def merged(self) -> Iterator[None]:
+        """Fold LoRA into the base weights for a while, for generation at the base model's speed.
+
+        The base weights are restored bit for bit afterwards, from a copy (PEFT's own unmerge subtracts, which in
+        bfloat16 does not give them back). Merged bfloat16 weights round, so logits differ slightly from unmerged ones.
+        """
+        from peft.tuners.lora import LoraLayer
+
+        layers = [m for m in self.base.modules() if isinstance(m, LoraLayer)]
+        copies = [layer.get_base_layer().weight.detach().clone() for layer in layers]
+        try:
+            for layer in layers:
+                layer.merge()  # pyright: ignore
+            yield
+        finally:
+            for layer, weight in zip(layers, copies, strict=True):
+                layer.get_base_layer().weight.data.copy_(weight)
+                layer.merged_adapters.clear()
+
+    def save_adapter(self, folder: str | Path) -> Path:
+        """Write the adapter in PEFT's layout, atomically; transformers, TRL, vLLM and PEFT load it."""
+        from trued.files import whole_folder
+
+        if not hasattr(self.model, "peft_config"):
+            raise InputError("this model has no adapter to save: train one first")
+        with whole_folder(folder) as work:
+            self.model.save_pretrained(work, safe_serialization=True)
+        return Path(folder)
+
+    # -- scores ----------------------------------------------------------------------------------------------------
+
+    def prompt_ids(self, prompt: Prompt, *, prefill: str = "") -> list[int]:
+        """Token ids of a prompt, chat template applied, the assistant's turn opened and begun with `prefill`."""
+        return self.format.prompt_ids(prompt, prefill=prefill)
+
+    def reply_ids(self, text: str, *, end: bool = True) -> list[int]:
+        """Token ids of an assistant's reply; with `end`, the end of turn too."""
+        return self.format.reply_ids(text, end=end)
+
+    def rows(self, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[Sequence[int]]]) -> Rows:
+        """Lay out token ids for `response_logprobs`, checked against the context.
+
+        Raises:
+            InputError: an empty prompt or response, or one that is longer than the model's context.
+        """
+        for number, (prompt, replies) in enumerate(zip(prompts, responses), start=1):
+            longest = len(prompt) + max(map(len, replies), default=0)
+            if longest > self.context:
+                raise InputError(
+                    f"row {number}: prompt and response are {longest} tokens and the context of {self.name} holds "
+                    f"{self.context}: shorten the row or drop it"
+                )
+        return pack_rows(prompts, responses, pad=self.pad_id, device=self.device)
+
+    def states(self, rows: Rows, delta: Float[Tensor, "rows time dim"] | None = None) -> Float[Tensor, "scored dim"]:
+        """Hidden states from which the scored tokens are predicted; `delta` is added to the embeddings of prompts."""
+        embeddings = self.embed(rows.input_ids)
+        if delta is not None:
+            embeddings = embeddings + (delta * rows.prompt_mask[..., None]).to(embeddings.dtype)
+        out = self.backbone(
+            inputs_embeds=embeddings,
+            attention_mask=block_mask(rows.segments, embeddings.dtype),
+            position_ids=rows.positions,
+            use_cache=False,
+        )
+        return out.last_hidden_state.flatten(0, 1)[rows.source]
+
+    def response_logprobs(
+        self, rows: Rows, delta: Float[Tensor, "rows time dim"] | None = None
+    ) -> Float[Tensor, " scored"]:
+        """Log-probability of every scored token, float32, differentiable in weights, adapter and `delta`."""
+        return token_logprobs(self.states(rows, delta), rows.targets, self.head, self.config)
+
+    @torch.no_grad()
+    def logprobs(
+        self,
+        prompts: Sequence[Prompt],
+        responses: Sequence[Sequence[str]],
+        *,
+        end: bool = True,
+        batch_tokens: int = BATCH_TOKENS // 2,
+    ) -> list[list[Tensor]]:
+        """Log-probabilities of the tokens of each response; responses to one prompt share its computation.
+
+        Returns:
+            For each prompt and each of its responses a float32 tensor [tokens], the end of turn included if `end`.
+        """
+        prompt_ids = [self.prompt_ids(p) for p in prompts]
+        reply_ids = [[self.reply_ids(text, end=end) for text in group] for group in responses]
+        widths = [len(p) + sum(map(len, group)) for p, group in zip(prompt_ids, reply_ids, strict=True)]
+        result: list[list[Tensor]] = [[] for _ in prompts]
+        for batch in plan_batches(widths, new_tokens=0, copies=1, budget=batch_tokens):
+            rows = self.rows([prompt_ids[i] for i in batch], [reply_ids[i] for i in batch])
+            pieces = list(self.response_logprobs(rows).cpu().split(rows.lengths.tolist()))
+            for index in batch:
+                result[index] = [pieces.pop(0) for _ in reply_ids[index]]
+        return result
+
+    def perplexity(self, conversations: Sequence[tuple[Prompt, str]]) -> Float[Tensor, " conversations"]:
+        """Mean negative log-likelihood of each reply in nats a token; the exponential of it is the perplexity."""
+        scores = self.logprobs([p for p, _ in conversations], [[reply] for _, reply in conversations])
+        return torch.stack([-group[0].mean() for group in scores])
+
+    @torch.no_grad()
+    def hidden(
+        self, prompts: Sequence[Prompt], *, layer: int = -1, pool: Literal["mean", "last"] = "last"
+    ) -> Float[Tensor, "prompts dim"]:
+        """Hidden states of prompts at one layer (0 the embeddings, -1 the last), pooled over their tokens, float32."""
+        ids = [self.prompt_ids(p) for p in prompts]
+        result: list[Tensor] = [torch.empty(0)] * len(ids)
+        for batch in plan_batches([len(i) for i in ids], new_tokens=0, copies=1, budget=BATCH_TOKENS // 2):
+            for index in batch:
+                out = self.backbone(
+                    input_ids=torch.tensor([ids[index]], device=self.device), output_hidden_states=True, use_cache=False
+                )
+                states = out.hidden_states[layer][0].float()
+                result[index] = states.mean(0) if pool == "mean" else states[-1]
+        return torch.stack(result)
+
+    # -- generation ------------------------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_new_tokens: int = 256,
+        n: int = 1,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: Sequence[str] = (),
+        prefill: str | Sequence[str] = "",
+        generator: torch.Generator | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[list[str]]:
+        """Continue each prompt `n` times: greedily at temperature 0, else sampled with `generator`.
+
+        Args:
+            prompts: texts or lists of messages; the chat template is applied.
+            stop: a reply ends before the first of these strings.
+            prefill: how the assistant's turn begins (one for all, or one a prompt); not part of the returned text.
+            batch_tokens: rows times final length of a batch; lower it where memory is short.
+            progress: called with the number of prompts that are done.
+
+        Returns:
+            [prompt][n] replies, special tokens removed.
+
+        Raises:
+            InputError: sampling without a generator, a prompt as long as the context, or mismatched prefills.
+        """
+        ids = self._generation_ids(prompts, prefill, n=n, temperature=temperature, generator=generator)
+        new_tokens = min(max_new_tokens, self.context - max(map(len, ids), default=0))
+        sampling = Sampling(temperature, top_p, generator)
+        replies: list[list[str]] = [[] for _ in ids]
+        finished = 0
+        for batch in plan_batches([len(i) for i in ids], new_tokens=new_tokens, copies=n, budget=batch_tokens):
+            tokens = decode(
+                self.backbone,
+                lambda state: full_logits(state, self.head, self.config),
+                [ids[i] for i in batch],
+                config=self.config,
+                device=self.device,
+                dtype=self.dtype,
+                max_new_tokens=new_tokens,
+                copies=n,
+                sampling=sampling,
+                end_ids=self.format.stop_ids,
+                stopped=self._stops(stop),
+            )
+            for place, index in enumerate(batch):
+                replies[index] = [self._text(t, stop) for t in tokens[place * n : (place + 1) * n]]
+            finished += len(batch)
+            if progress is not None:
+                progress(finished)
+        return replies
+
+    def _generation_ids(self, prompts, prefill, *, n, temperature, generator) -> list[list[int]]:  # noqa: ANN001
+        prefills = [prefill] * len(prompts) if isinstance(prefill, str) else list(prefill)
+        if len(prefills) != len(prompts):
+            raise InputError(f"{len(prompts)} prompts and {len(prefills)} prefills: one each, or one for all")
+        if temperature > 0 and generator is None:
+            raise InputError("sampling needs a torch.Generator, so that the same seed gives the same replies")
+        if n > 1 and temperature == 0:
+            raise InputError(f"n={n} greedy replies would all be the same: set a temperature")
+        ids = [self.prompt_ids(p, prefill=f) for p, f in zip(prompts, prefills, strict=True)]
+        for number, row in enumerate(ids, start=1):
+            if len(row) >= self.context:
+                raise InputError(f"prompt {number} is {len(row)} tokens, the context of {self.name} is {self.context}")
+        return ids
+
+    def _stops(self, stop: Sequence[str]) -> Callable[[list[int]], bool] | None:
+        if not stop:
+            return None
+        tail = max(len(s.encode()) for s in stop) + 4  # a token is at least a byte of text, so this many hold a stop
+        return lambda ids: any(s in self.tokenizer.decode(ids[-tail:], skip_special_tokens=True) for s in stop)
+
+    def _text(self, ids: list[int], stop: Sequence[str]) -> str:
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        cut = min((at for s in stop if (at := text.find(s)) >= 0), default=len(text))
+        return text[:cut]
+
+
+__all__ = ["LanguageModel", "Prompt", "per_response"]

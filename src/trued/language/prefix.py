@@ -1,0 +1,101 @@
+"""Key/value caches that are encoded once, expanded, cropped and extended without copying what they hold.
+
+`GrowingCache` reserves room ahead, so a decoding step writes one column instead of copying the whole cache, which is
+what `torch.cat` in transformers' dynamic cache does (at 64 rows of 100 tokens that copy outweighs the model's weights).
+
+Knows tensors and transformers' cache protocol. Knows nothing of tokens or text.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+
+class GrowingLayer(DynamicLayer):
+    """One layer's keys and values in a buffer that doubles when full; `keys` and `values` are views of it."""
+
+    def __init__(self, reserve: int = 64) -> None:
+        super().__init__()
+        self.reserve = reserve
+        self._buffer: tuple[Tensor, Tensor] | None = None
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
+        if self._buffer is None or end > self._buffer[0].shape[-2] or self._buffer[0].shape[0] != key_states.shape[0]:
+            self._grow(key_states, value_states, start, max(end + self.reserve, start * 3 // 2))
+        assert self._buffer is not None
+        keys, values = self._buffer
+        keys[..., start:end, :] = key_states
+        values[..., start:end, :] = value_states
+        self.keys, self.values = keys[..., :end, :], values[..., :end, :]
+        return self.keys, self.values
+
+    def _grow(self, keys: Tensor, values: Tensor, filled: int, room: int) -> None:
+        buffers = []
+        for new, old in ((keys, self.keys), (values, self.values)):
+            buffer = new.new_empty((*new.shape[:-2], room, new.shape[-1]))
+            if filled:
+                buffer[..., :filled, :] = old  # an expanded (stride 0) prefix is written out here, once
+            buffers.append(buffer)
+        self._buffer = (buffers[0], buffers[1])
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these batch rows, in this order, repeats allowed."""
+        if self.keys is not None:
+            self.keys, self.values = self.keys[rows], self.values[rows]  # pyright: ignore
+            self._buffer = None
+
+
+class GrowingCache(Cache):
+    """A cache for full-attention decoders; see `GrowingLayer`."""
+
+    def __init__(self, layers: int, reserve: int = 64) -> None:
+        super().__init__(layers=[GrowingLayer(reserve) for _ in range(layers)])
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these batch rows in all layers, in this order, repeats allowed."""
+        for layer in self.layers:
+            layer.select(rows)  # pyright: ignore
+
+    def expand(self, batch: int) -> GrowingCache:
+        """Return a cache of `batch` rows that share this one's single row without copying it.
+
+        Appending to the result leaves this cache as it is: the shared part is written out on the first append.
+
+        Raises:
+            ValueError: this cache holds more than one row.
+        """
+        result = GrowingCache(0)
+        for layer in self.layers:
+            twin = GrowingLayer(layer.reserve)  # pyright: ignore
+            if layer.keys is not None:
+                if layer.keys.shape[0] != 1:
+                    raise ValueError(f"only a cache of one row can be expanded, this one has {layer.keys.shape[0]}")
+                twin.lazy_initialization(layer.keys, layer.values)  # pyright: ignore
+                twin.keys = layer.keys.expand(batch, *layer.keys.shape[1:])
+                twin.values = layer.values.expand(batch, *layer.values.shape[1:])  # pyright: ignore
+            result.layers.append(twin)
+        return result
+
+
+def new_cache(config: object, reserve: int = 64) -> Cache:
+    """Return a `GrowingCache` for a plain decoder, transformers' own cache for hybrid or sliding-window families."""
+    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config  # pyright: ignore
+    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    if kinds <= {"full_attention"} and not getattr(text, "sliding_window", None):
+        return GrowingCache(text.num_hidden_layers, reserve)
+    from transformers import DynamicCache
+
+    return DynamicCache(config=text)
+
+
+def keep_rows(cache: Cache, rows: Tensor) -> None:
+    """Keep these batch rows of any cache, in this order, repeats allowed."""
+    if isinstance(cache, GrowingCache):
+        cache.select(rows)
+    else:
+        cache.batch_select_indices(rows)  # pyright: ignore

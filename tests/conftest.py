@@ -1,0 +1,23 @@
+"""Fixtures that all tests share. The tests run with runtime shape checks on."""
+
+import os
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+
+@pytest.fixture
+def tiny():
+    """A fresh random two-layer chat model in float32."""
+    from trued.language.tiny import tiny_model
+
+    return tiny_model()
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch, request):
+    """Keep tests out of the user's cache, except the slow ones, which need the real model that lies there."""
+    if "slow" not in request.keywords:
+        monkeypatch.setenv("TRUED_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
