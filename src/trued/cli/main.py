@@ -1,0 +1,120 @@
+"""`trued`: the names of the commands, and one policy for what goes wrong.
+
+Knows which module holds which command, and what an exit code means. Imports no command before it is called, so that
+help and the paper list answer at once. Knows nothing of what the commands do.
+
+Exit codes: 0 fine · 1 a gate fell short · 2 bad use or bad input, said in one sentence · 130 Ctrl-C ·
+70 a fault of trued's own, with its traceback · 141 the reader of the output went away.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+
+from cyclopts import App, CycloptsError
+from cyclopts.exceptions import UnknownCommandError
+
+from trued import __version__
+from trued.errors import InputError, nearest
+
+FINE, SHORT, BAD, FAULT, INTERRUPTED, READER_GONE = 0, 1, 2, 70, 130, 141
+
+app = App(
+    name="trued",
+    help="Check, attack, align and mend language models, and run what papers claim about it.",
+    help_epilogue="Exit codes: 0 fine, 1 a gate fell short, 2 bad use or bad input. TRUED_DEBUG=1 shows tracebacks.",
+    version=f"trued {__version__}",
+    version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
+)
+# name → where it is, and its line in `trued --help`, which is given here so that help imports nothing
+COMMANDS = {
+    "papers": ("trued.cli.papers:app", "List the papers and show what each one claims."),
+    "run": ("trued.cli.run:run", "Run the experiments on papers' claims and print the verdicts."),
+    "report": ("trued.cli.report:report", "List the runs, or write the report of one again."),
+}
+for _name, (_path, _help) in COMMANDS.items():
+    app.command(_path, name=_name, help=_help)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; whatever the user can mend is one sentence on standard error.
+
+    Args:
+        arguments: the words after `trued`; those of the process by default.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        result = app(words, print_error=False, exit_on_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes standard output once more at exit; the second failure would be printed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    except (Exception, KeyboardInterrupt) as error:
+        code, sentence = explain(error)
+        if sentence is None or os.environ.get("TRUED_DEBUG"):
+            traceback.print_exc()
+        if sentence is not None:
+            print(f"trued: {sentence}", file=sys.stderr)
+        return code
+    return result if isinstance(result, int) else FINE
+
+
+def explain(error: BaseException) -> tuple[int, str | None]:
+    """Return the exit code for an error, and the sentence to say, or None where it is a fault of trued's own."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, str(error) or "interrupted; what was finished is kept"
+    if isinstance(error, CycloptsError):
+        return BAD, _parse_sentence(error)
+    if isinstance(error, InputError):
+        return BAD, _one_line(error)
+    for cause in _chain(error):
+        if _disk_full(cause):
+            name = getattr(cause, "filename", None)
+            return BAD, f"the disk is full{f' ({name})' if name else ''}: free some space and run the same again"
+    if isinstance(error, (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)):
+        if error.filename is not None:
+            return BAD, f"{error.filename}: {error.strerror}"
+    return FAULT, None
+
+
+def _parse_sentence(error: CycloptsError) -> str:
+    error.verbose = False
+    if isinstance(error, UnknownCommandError) and error.unused_tokens:
+        # cyclopts would import every command to compose this sentence
+        parent = error.app or app
+        names = [name for name in parent if not name.startswith("-")]
+        where = " ".join(["trued", *(error.command_chain or ())])
+        word = error.unused_tokens[0]
+        return f"unknown command '{word}'{nearest(word, names)} (commands of `{where}`: {', '.join(names)})"
+    text = _one_line(error)
+    return f"{text[:1].lower()}{text[1:]}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _disk_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # Libraries that write from Rust, C++ or SQLite tell it in words alone.
+    text = str(error).lower()
+    return "no space left on device" in text or "disk is full" in text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""`trued papers`: the papers of the feed, what they claim, and which of them run here.
+
+Knows how to print cards. Knows nothing of experiments and imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from trued.cli.terminal import console, plain_table, print_json
+from trued.papers import catalogue
+from trued.papers.card import Card, Claim, Field, PaperFigures
+from trued.papers.catalogue import State
+
+app = App(name="papers", help="List the papers, and show what one of them claims.")
+
+JsonFlag = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
+
+STATE_STYLE = {"runs": "green", "planned": "dim"}
+BETTER_WORDS = {
+    "higher": "higher by at least {}",
+    "lower": "lower by at least {}",
+    "equal": "equal within {}",
+}
+
+
+@app.command(name="list")
+def list_papers(*, field: Field | None = None, state: State | None = None, as_json: JsonFlag = False) -> None:
+    """List the papers with date, field and state.
+
+    Parameters
+    ----------
+    field
+        Only papers of this field.
+    state
+        Only papers that run here already, or only those that are planned.
+    """
+    chosen = [
+        card
+        for slug, card in catalogue.cards().items()
+        if (field is None or card.field == field) and (state is None or catalogue.state(slug) == state)
+    ]
+    if as_json:
+        print_json([_card_as_dict(card) for card in chosen])
+        return
+    out = console()
+    if chosen:
+        out.print(_table(chosen))
+        out.print()
+    running = sum(catalogue.state(card.slug) == "runs" for card in chosen)
+    papers = "paper" if len(chosen) == 1 else "papers"
+    out.print(f"{len(chosen)} {papers}, {running} with an experiment that runs · trued papers show SLUG")
+
+
+@app.command(name="show")
+def show_paper(slug: str, /, *, as_json: JsonFlag = False) -> None:
+    """Show one paper whole: facts, summary and claims.
+
+    Parameters
+    ----------
+    slug
+        The paper's name in trued, such as c-advul.
+    """
+    card = catalogue.card(slug)
+    if as_json:
+        print_json(_card_as_dict(card))
+    else:
+        console().print(_page(card))
+
+
+def _table(cards: list[Card]) -> Table:
+    table = plain_table("paper", "title", "date", "field", "state", fixed=("paper", "date", "field", "state"))
+    for card in cards:
+        # The title alone gives way: the cell is cut, while its column stays free to shrink.
+        title = Text(card.title, no_wrap=True, overflow="ellipsis")
+        state = catalogue.state(card.slug)
+        table.add_row(card.slug, title, card.date.isoformat(), card.field, Text(state, STATE_STYLE[state]))
+    return table
+
+
+def _page(card: Card) -> Group:
+    state = catalogue.state(card.slug)
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in _facts(card):
+        facts.add_row(name, Text(value))
+    facts.add_row("state", Text(state, STATE_STYLE[state]))
+    parts: list[Any] = [Text(card.title, "bold"), "", facts, "", Text(card.summary)]
+    for claim in card.claims:
+        parts += ["", Text.assemble((claim.id, "bold"), "  ", claim.says), Padding(_terms(claim), (0, 0, 0, 2))]
+    hint = f"trued run {card.slug}" if state == "runs" else "planned: the method is not in this version"
+    return Group(*parts, "", Text(hint, "dim"))
+
+
+def _facts(card: Card) -> list[tuple[str, str]]:
+    by = card.organisation or (f"{card.authors} authors" if card.authors else None)
+    counted = None if card.page_count is None else f"{card.page_count} (comments or upvotes, unlabelled there)"
+    facts = [
+        ("paper", card.slug),
+        ("date", card.date.isoformat()),
+        ("by", by),
+        ("arXiv", card.url),
+        ("code", card.code or "none found"),
+        ("field", f"{card.field} ({', '.join(card.modalities)})"),
+        ("on the page", counted),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _terms(claim: Claim) -> Table:
+    terms = Table.grid(padding=(0, 2))
+    terms.add_column(style="dim", no_wrap=True)
+    terms.add_column()
+    terms.add_row("metric", Text(claim.metric))
+    terms.add_row("passes if", Text(BETTER_WORDS[claim.better].format(_margin_in_words(claim))))
+    if claim.control:
+        terms.add_row("must not pass", Text(claim.control))
+    if claim.paper:
+        terms.add_row("paper", Text(_figures_in_words(claim.paper)))
+    return terms
+
+
+def _margin_in_words(claim: Claim) -> str:
+    if claim.margin.ratio:
+        return f"a factor of {claim.margin.value:g}"
+    if claim.unit == "points":
+        return f"{100 * claim.margin.value:g} points"
+    return f"{claim.margin.value:g} {claim.unit}"
+
+
+def _figures_in_words(figures: PaperFigures) -> str:
+    known = [f"{value:g}" for value in (figures.baseline, figures.method) if value is not None]
+    return f"{' → '.join(known)} {figures.unit} ({figures.where})"
+
+
+def _card_as_dict(card: Card) -> dict[str, Any]:
+    return asdict(card) | {"date": card.date.isoformat(), "url": card.url, "state": catalogue.state(card.slug)}

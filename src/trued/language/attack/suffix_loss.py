@@ -1,0 +1,205 @@
+"""The loss of a target reply under many suffixes of one prompt, and its gradient in the suffix's embeddings.
+
+What the suffixes have in common is encoded once: the prompt before the slot for good, and per batch also the tokens in
+which all its suffixes agree with the suffix that they were made from. The output head runs on the target only.
+
+Knows token ids, a causal language model and its cache. Knows nothing of tokenizers, chats or search.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from trued.errors import InputError
+from trued.language.model import LanguageModel
+from trued.language.prefix import GrowingCache
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The keys and values of the prompt before the slot, followed by those of `suffix`."""
+
+    suffix: Int[Tensor, " n"]
+    cache: GrowingCache
+
+
+class SuffixLoss:
+    """Loss of `target` after ``before + suffix + after``, for suffixes of one length.
+
+    Args:
+        model: the model; it is used as it stands, so it should be in evaluation mode.
+        before: token ids before the slot.
+        after: token ids between the slot and the reply.
+        target: token ids of the reply.
+        mellowmax: None takes the mean cross-entropy of the target's tokens; a number alpha takes the mellowmax of
+            their negative logits, ``(logsumexp(-alpha z) - log |target|) / alpha``, which weighs the worst token more.
+        batch_size: suffixes a forward pass; halved when memory runs out.
+        cached: whether to reuse keys and values. It is ignored (no reuse) for families with recurrent layers.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        before: Sequence[int],
+        after: Sequence[int],
+        target: Sequence[int],
+        *,
+        mellowmax: float | None = None,
+        batch_size: int = 64,
+        cached: bool = True,
+    ) -> None:
+        self.model = model
+        self.network = model.model
+        self.config = model.config
+        self.embed = model.embed
+        self.device = model.device
+        self.before, self.after, self.target = (
+            torch.tensor(list(ids), dtype=torch.long, device=self.device) for ids in (before, after, target)
+        )
+        self.mellowmax = mellowmax
+        self.batch_size = batch_size
+        self.forwards = 0
+        self.backwards = 0
+        self._prefix = self._encode_prefix() if cached and len(self.before) and _reusable(model.config) else None
+
+    @torch.no_grad()
+    def __call__(
+        self, suffixes: Int[Tensor, "rows n"], base: Encoded | None = None
+    ) -> tuple[Float[Tensor, " rows"], Bool[Tensor, " rows"]]:
+        """Return the loss of every suffix, and whether greedy decoding after it gives exactly the target.
+
+        Args:
+            suffixes: token ids.
+            base: the suffix from which these were made; the tokens before the first difference are not computed again.
+        """
+        suffixes = suffixes.to(self.device)
+        kept = _agreement(suffixes, base)
+        order = kept.argsort(stable=True)  # neighbours share the longest beginnings
+        losses = torch.empty(len(suffixes), device=self.device)
+        exact = torch.empty(len(suffixes), dtype=torch.bool, device=self.device)
+        start = 0
+        while start < len(order):
+            rows = order[start : start + self.batch_size]
+            try:
+                logits = self._target_logits(suffixes[rows], int(kept[rows[0]]), base)
+                losses[rows] = self._loss(logits)
+                exact[rows] = (logits.argmax(-1) == self.target).all(1)
+            except torch.OutOfMemoryError:
+                if self.batch_size == 1:
+                    raise
+                self.batch_size //= 2
+                continue
+            start += len(rows)
+        self.forwards += len(suffixes)
+        return losses.cpu(), exact.cpu()
+
+    def gradient(self, suffix: Int[Tensor, " n"]) -> tuple[Float[Tensor, "n dim"], Encoded | None]:
+        """Return the gradient of the loss in the embeddings of `suffix`, and its encoding for later calls.
+
+        The gradient in the one-hot rows that GCG speaks of is this one times E^T, since an embedding is a one-hot row
+        times E; so no [n, vocabulary] input is ever built. One forward and one backward pass of one sequence.
+        """
+        suffix = suffix.to(self.device)
+        rest = torch.cat([self.after, self.target[:-1]])
+        with torch.no_grad():
+            fixed_before, start, fixed_after = self.embed(self.before), self.embed(suffix), self.embed(rest)
+        leaf = start.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            cache = self._prefix.expand(1) if self._prefix is not None else None
+            parts = [leaf, fixed_after] if cache is not None else [fixed_before, leaf, fixed_after]
+            loss = self._loss(self._forward(cache, inputs_embeds=torch.cat(parts)[None]))
+            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+        self.forwards += 1
+        self.backwards += 1
+        return gradient, self._encoded(suffix, cache)
+
+    @torch.no_grad()
+    def encode(self, suffix: Int[Tensor, " n"]) -> Encoded | None:
+        """Return the encoding of `suffix` for later calls; None where keys and values are not reused."""
+        if self._prefix is None:
+            return None
+        suffix = suffix.to(self.device)
+        cache = self._prefix.expand(1)
+        self.network(input_ids=suffix[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
+        self.forwards += 1
+        return self._encoded(suffix, cache)
+
+    def _encoded(self, suffix: Tensor, cache: GrowingCache | None) -> Encoded | None:
+        if cache is None:
+            return None
+        own = cache.expand(1)
+        _crop(own, len(self.before) + len(suffix))
+        for layer in own.layers:
+            layer.keys, layer.values = layer.keys.detach(), layer.values.detach()  # pyright: ignore
+        return Encoded(suffix, own)
+
+    @torch.no_grad()
+    def _encode_prefix(self) -> GrowingCache:
+        cache = GrowingCache(self.config.num_hidden_layers, reserve=0)
+        self.network(input_ids=self.before[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
+        self.forwards += 1
+        return cache
+
+    def _target_logits(self, suffixes: Tensor, kept: int, base: Encoded | None) -> Float[Tensor, "rows target vocab"]:
+        rows = len(suffixes)
+        tail = torch.cat([self.after, self.target[:-1]]).expand(rows, -1)
+        if self._prefix is None:
+            return self._forward(None, torch.cat([self.before.expand(rows, -1), suffixes, tail], 1))
+        cache = (base.cache if base is not None else self._prefix).expand(rows)
+        _crop(cache, len(self.before) + kept)
+        return self._forward(cache, torch.cat([suffixes[:, kept:], tail], 1))
+
+    def _forward(
+        self, cache: GrowingCache | None, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None
+    ) -> Float[Tensor, "rows target vocab"]:
+        """Logits that predict the target, through the whole causal model: families scale or cap them after the head."""
+        out = self.network(
+            input_ids=input_ids,
+            inputs_embeds=inputs_embeds,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=len(self.target),
+        )
+        return out.logits.float()
+
+    def _loss(self, logits: Float[Tensor, "rows target vocab"]) -> Float[Tensor, " rows"]:
+        target = self.target.expand(len(logits), -1)
+        if self.mellowmax is None:
+            return F.cross_entropy(logits.transpose(1, 2), target, reduction="none").mean(1)
+        alpha = self.mellowmax
+        chosen = logits.gather(-1, target[..., None])[..., 0]
+        return ((-alpha * chosen).logsumexp(1) - math.log(len(self.target))) / alpha
+
+
+def _agreement(suffixes: Int[Tensor, "rows n"], base: Encoded | None) -> Int[Tensor, " rows"]:
+    """Tokens that each suffix shares with the base from the start; its last is always computed, to have an input."""
+    if base is None:
+        return suffixes.new_zeros(len(suffixes))
+    return (suffixes == base.suffix).long().cumprod(1).sum(1).clamp(max=suffixes.shape[1] - 1)
+
+
+def _crop(cache: GrowingCache, length: int) -> None:
+    """Shorten an expanded cache to its first `length` columns; the cache that it shares them with is left alone."""
+    for layer in cache.layers:
+        layer.crop(min(0, length - layer.get_seq_length()))  # pyright: ignore
+
+
+def _reusable(config) -> bool:
+    """Whether every layer attends through keys and values; recurrent layers keep a state that cannot be cropped."""
+    kinds = getattr(config, "layer_types", None) or ["full_attention"]
+    return set(kinds) <= {"full_attention", "sliding_attention"}
+
+
+def require_finite(losses: Tensor, step: int, model: LanguageModel) -> None:
+    """Raise `InputError` if a loss is NaN or infinite: the search would follow noise."""
+    if not bool(torch.isfinite(losses).all()):
+        raise InputError(
+            f"step {step}: the loss of {model.name} in {model.dtype} is not finite; load it in float32 or bfloat16"
+        )

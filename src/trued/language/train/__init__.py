@@ -1,0 +1,1 @@
+"""Methods that train a language model, one file a paper."""

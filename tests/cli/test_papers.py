@@ -1,0 +1,106 @@
+"""`trued papers` prints what the cards say: a table that fits, a page that is whole, JSON that parses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trued.cli.papers import app
+from trued.errors import InputError
+from trued.papers import cards, catalogue
+
+
+@pytest.fixture(autouse=True)
+def experiments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package in which only c-advul runs, and a terminal of 80 columns."""
+    (tmp_path / "c_advul.py").touch()
+    monkeypatch.setattr(catalogue, "EXPERIMENTS", tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def call(*tokens: str) -> None:
+    app(list(tokens), exit_on_error=False, print_error=False, result_action="return_value")
+
+
+def printed(capsys: pytest.CaptureFixture[str], *tokens: str) -> str:
+    call(*tokens)
+    return capsys.readouterr().out
+
+
+def parsed(capsys: pytest.CaptureFixture[str], *tokens: str) -> Any:
+    return json.loads(printed(capsys, *tokens, "--json"))
+
+
+def test_the_list_names_every_paper_within_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, "list").splitlines()
+
+    assert all(len(line) <= 80 for line in lines)
+    assert [line.split()[0] for line in lines[1:51]] == list(cards())
+    assert [line.split()[0] for line in lines if line.split()[-1:] == ["runs"]] == ["c-advul"]
+    for line, card in zip(lines[1:51], cards().values(), strict=True):
+        assert card.date.isoformat() in line
+        assert card.field in line
+        assert card.title[:8] in line
+
+
+def test_the_list_is_filtered(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {row["slug"] for row in parsed(capsys, "list", "--field", "speech")} == {"goat-tts", "align-with-purpose"}
+    assert [row["slug"] for row in parsed(capsys, "list", "--state", "runs")] == ["c-advul"]
+    assert len(parsed(capsys, "list", "--state", "planned")) == len(cards()) - 1
+    assert parsed(capsys, "list", "--state", "runs", "--field", "robot") == []
+    assert printed(capsys, "list", "--state", "runs", "--field", "robot").startswith("0 papers")
+
+
+def test_a_page_shows_the_whole_card(capsys: pytest.CaptureFixture[str]) -> None:
+    page = printed(capsys, "show", "c-advul")
+    card = cards()["c-advul"]
+
+    assert all(len(line) <= 80 for line in page.splitlines())
+    words = " ".join(page.split())
+    for text in (card.title, card.summary, str(card.url), str(card.code), "5 authors", "2024-05-24", "state runs"):
+        assert text in words
+    for claim in card.claims:
+        assert claim.id in words
+        assert claim.says in words
+        assert claim.metric in words
+    assert "passes if lower by at least 10 points" in words
+    assert "passes if equal within a factor of 1.05" in words
+    assert "must not pass the same training without an attack (delta = 0)" in words
+    assert "85 → 5 % GCG, Zephyr-7B, CAT" in words
+
+
+def test_every_page_prints_what_its_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    for slug, card in cards().items():
+        words = " ".join(printed(capsys, "show", slug).split())
+        assert card.summary in words
+        assert ("comments or upvotes" in words) == (card.page_count is not None)
+        assert ("authors" in words.split(card.summary)[0]) == (card.authors is not None)
+        assert words.count("must not pass") >= sum(claim.control is not None for claim in card.claims)
+
+
+def test_json_of_a_card_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    row = parsed(capsys, "show", "videocanvas")
+
+    assert row["organisation"] == "Kling Team"
+    assert row["authors"] is None
+    assert row["page_count"] == 2
+    assert row["date"] == "2025-10-09"
+    assert row["state"] == "planned"
+    assert row["claims"][0]["margin"] == {"value": 0.1, "ratio": False}
+
+
+def test_an_unknown_slug_is_bad_input() -> None:
+    with pytest.raises(InputError, match="did you mean c-advul"):
+        call("show", "c-advull")
+
+
+def test_listing_imports_no_torch() -> None:
+    code = "import sys; from trued.cli.papers import list_papers; list_papers(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert {"torch", "numpy", "transformers", "sqlalchemy", "matplotlib"}.isdisjoint(loaded)

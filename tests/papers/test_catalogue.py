@@ -1,0 +1,110 @@
+"""The shipped cards are whole, and the catalogue knows which papers run without importing them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from trued.errors import InputError
+from trued.papers import Card, cards, catalogue, state
+
+CARDS = cards()
+PAPERS_ON_THE_PAGE = 50
+PAGE_DATE = date(2025, 12, 10)
+# as the page shows them: 47 entries with authors, one with an organisation, two with neither
+PAPERS_WITH_AUTHORS = 47
+
+every_card = pytest.mark.parametrize("card", CARDS.values(), ids=CARDS.keys())
+
+
+def test_every_paper_of_the_page_has_a_card() -> None:
+    assert len(CARDS) == PAPERS_ON_THE_PAGE
+    assert sum(card.authors is not None for card in CARDS.values()) == PAPERS_WITH_AUTHORS
+    assert [slug for slug, card in CARDS.items() if card.organisation] == ["videocanvas"]
+
+
+@pytest.mark.parametrize("key", ["arxiv", "title", "summary"])
+def test_no_two_cards_share_an_identity(key: str) -> None:
+    values = [getattr(card, key) for card in CARDS.values()]
+
+    assert None not in values
+    assert len(set(values)) == len(values)
+
+
+@every_card
+def test_a_summary_is_two_to_four_sentences(card: Card) -> None:
+    sentences = re.findall(r"[.!?][\"']?(?=\s|$)", card.summary)
+
+    assert 2 <= len(sentences) <= 4
+    assert card.summary.endswith((".", "?"))
+
+
+@every_card
+def test_an_arxiv_id_is_of_the_month_of_the_paper(card: Card) -> None:
+    assert card.arxiv is not None
+    year, month = 2000 + int(card.arxiv[:2]), int(card.arxiv[2:4])
+
+    # A paper submitted on the last day of a month is numbered in the next.
+    months_apart = (year - card.date.year) * 12 + month - card.date.month
+    assert months_apart in (0, 1)
+    assert card.date <= PAGE_DATE
+
+
+@every_card
+def test_claims_can_fail(card: Card) -> None:
+    assert 2 <= len(card.claims) <= 5
+    assert any(claim.control for claim in card.claims), "at least one claim needs a control that must not pass"
+    for claim in card.claims:
+        assert claim.says.endswith(".")
+        assert not claim.metric.endswith(".")
+        if claim.unit == "points":
+            assert claim.margin.value < 1, "points are differences of shares from 0 to 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("c-advull", r"no paper has the slug 'c-advull'; did you mean c-advul"),
+        ("c_advul", r"did you mean c-advul"),
+        ("", r"no paper has the slug ''\. `trued papers list` shows all"),
+        ("../../secret", r"no paper has the slug"),
+    ],
+)
+def test_an_unknown_slug_gets_the_nearest(name: str, message: str) -> None:
+    for ask in (catalogue.card, state):
+        with pytest.raises(InputError, match=message):
+            ask(name)
+
+
+def test_a_paper_runs_when_its_experiment_is_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "EXPERIMENTS", tmp_path)
+    assert state("c-advul") == "planned"
+
+    (tmp_path / "c_advul.py").touch()
+    assert state("c-advul") == "runs"
+    assert state("mixat") == "planned"
+
+
+def test_every_experiment_in_the_package_has_a_card() -> None:
+    modules = [path.stem for path in catalogue.EXPERIMENTS.glob("*.py") if not path.stem.startswith("_")]
+
+    for module in modules:
+        assert module.replace("_", "-") in CARDS
+
+
+def test_the_cards_cannot_be_spoiled_for_the_next_reader() -> None:
+    cards().clear()
+
+    assert len(cards()) == PAPERS_ON_THE_PAGE
+
+
+def test_reading_the_cards_imports_nothing_heavy() -> None:
+    code = "import sys, trued.papers; trued.papers.cards(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert {"torch", "numpy", "transformers", "sqlalchemy", "matplotlib"}.isdisjoint(loaded)
