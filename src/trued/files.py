@@ -56,15 +56,23 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield work
         os.chmod(work, 0o755)
-        if target.exists():
-            old = work.with_name(work.name + ".old")
-            os.replace(target, old)
-            os.replace(work, target)
-            shutil.rmtree(old)
-        else:
-            os.replace(work, target)
+        _swap(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _swap(work: Path, target: Path) -> None:
+    """Give `work` the name `target`; a folder that has it steps aside, and back if that fails."""
+    old = work.with_name(work.name + ".old")
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(work, target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

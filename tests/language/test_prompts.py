@@ -101,6 +101,6 @@ def test_safe_replies_are_short_and_targets_few():
 
 def test_unknown_names_are_answered_with_the_known_ones():
     with pytest.raises(InputError, match=r"unknown prompt set 'lookalike': .*lookalikes"):
-        prompts("lookalike")  # pyright: ignore[reportArgumentType]
+        prompts("lookalike")
     with pytest.raises(InputError, match=r"unknown split 'dev': choose one of train, validation, test"):
-        prompts("harmful", "dev")  # pyright: ignore[reportArgumentType]
+        prompts("harmful", "dev")

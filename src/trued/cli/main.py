@@ -13,6 +13,7 @@ import errno
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 
 from cyclopts import App, CycloptsError
@@ -22,6 +23,8 @@ from trued import __version__
 from trued.errors import InputError, nearest
 
 FINE, SHORT, BAD, FAULT, INTERRUPTED, READER_GONE = 0, 1, 2, 70, 130, 141
+
+_WRONG_PATH = (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 
 app = App(
     name="trued",
@@ -48,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `trued`; those of the process by default.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if not os.environ.get("TRUED_DEBUG"):
+        # What libraries say about their own future is nothing that a user of the command line can mend.
+        warnings.simplefilter("ignore", FutureWarning)
     try:
         result = app(words, print_error=False, exit_on_error=False, result_action="return_value")
         sys.stdout.flush()
@@ -72,14 +78,13 @@ def explain(error: BaseException) -> tuple[int, str | None]:
     if isinstance(error, CycloptsError):
         return BAD, _parse_sentence(error)
     if isinstance(error, InputError):
-        return BAD, _one_line(error)
+        return BAD, _sentence(error)
     for cause in _chain(error):
         if _disk_full(cause):
             name = getattr(cause, "filename", None)
             return BAD, f"the disk is full{f' ({name})' if name else ''}: free some space and run the same again"
-    if isinstance(error, (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)):
-        if error.filename is not None:
-            return BAD, f"{error.filename}: {error.strerror}"
+    if isinstance(error, _WRONG_PATH) and error.filename is not None:
+        return BAD, f"{error.filename}: {error.strerror}"
     return FAULT, None
 
 
@@ -92,12 +97,13 @@ def _parse_sentence(error: CycloptsError) -> str:
         where = " ".join(["trued", *(error.command_chain or ())])
         word = error.unused_tokens[0]
         return f"unknown command '{word}'{nearest(word, names)} (commands of `{where}`: {', '.join(names)})"
-    text = _one_line(error)
+    text = _sentence(error)
     return f"{text[:1].lower()}{text[1:]}"
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+def _sentence(error: BaseException) -> str:
+    """Return the message on one line, with the notes that were added on its way up, such as how to continue."""
+    return ". ".join(" ".join(text.split()).rstrip(".") for text in (str(error), *getattr(error, "__notes__", ())))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

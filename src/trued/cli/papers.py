@@ -6,22 +6,21 @@ Knows how to print cards. Knows nothing of experiments and imports no torch.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from trued.cli.options import JsonSwitch
 from trued.cli.terminal import console, plain_table, print_json
 from trued.papers import catalogue
 from trued.papers.card import Card, Claim, Field, PaperFigures
 from trued.papers.catalogue import State
 
 app = App(name="papers", help="List the papers, and show what one of them claims.")
-
-JsonFlag = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for machines.")]
 
 STATE_STYLE = {"runs": "green", "planned": "dim"}
 BETTER_WORDS = {
@@ -32,7 +31,7 @@ BETTER_WORDS = {
 
 
 @app.command(name="list")
-def list_papers(*, field: Field | None = None, state: State | None = None, as_json: JsonFlag = False) -> None:
+def list_papers(*, field: Field | None = None, state: State | None = None, as_json: JsonSwitch = False) -> None:
     """List the papers with date, field and state.
 
     Parameters
@@ -60,7 +59,7 @@ def list_papers(*, field: Field | None = None, state: State | None = None, as_js
 
 
 @app.command(name="show")
-def show_paper(slug: str, /, *, as_json: JsonFlag = False) -> None:
+def show_paper(slug: str, /, *, as_json: JsonSwitch = False) -> None:
     """Show one paper whole: facts, summary and claims.
 
     Parameters

@@ -1,20 +1,22 @@
-"""How trued looks in a terminal: one console for results, one for messages, quiet tables, and bars with time left.
+"""How trued looks in a terminal: one console for results, one for messages, and quiet tables that fit 80 columns.
 
-Knows text, columns and counts. Knows nothing of what they mean.
+Knows text, columns and claim rows as the lab words them. Knows nothing of what was measured.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from trued.lab.rows import ClaimRow
 
 VERDICT_STYLES = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
 
@@ -55,27 +57,28 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-@contextmanager
-def progress(shown: bool = True) -> Iterator[Progress]:
-    """Yield a display of bars with time left, on standard error; where that is no terminal, it stays silent."""
-    target = messages()
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=target, transient=True, disable=not (shown and target.is_terminal)) as display:
-        yield display
+def claims_table(rows: Iterable[ClaimRow], width: int) -> RenderableType:
+    """Return claims with the paper's figures, ours, and the verdict; the reason and the control stand below each.
 
+    Args:
+        rows: as `trued.lab.rows.claim_rows` gives them.
+        width: of the terminal, in columns; from 60 on it is readable.
+    """
+    paper, here, word = max(12, width // 5), max(18, width // 4), 13
+    columns = (width - paper - here - word - 7, paper, here, word)
 
-def duration(seconds: float) -> str:
-    """Return a duration as people say it: `0.4 s`, `12 s`, `3 min`, `1 h 20 min`."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    def line(*cells: str | Text, style: str = "") -> RenderableType:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for size in columns:
+            table.add_column(width=size, overflow="fold", style=style)
+        table.add_row(*cells)
+        return Padding(table, (0, 0, 0, 1))
+
+    parts: list[RenderableType] = [line("claim", "paper", "here [95 %]", "verdict", style="dim")]
+    for row in rows:
+        ours = f"{row.ours}\n{row.interval}" if row.interval else row.ours
+        parts += ["", line(row.says, row.paper, ours, verdict(row.verdict))]
+        parts.append(Padding(Text(row.why), (0, 0, 0, 3)))
+        if row.control:
+            parts.append(Padding(Text(f"control: {row.control}", "dim"), (0, 0, 0, 3)))
+    return Group(*parts)

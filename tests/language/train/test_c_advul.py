@@ -155,6 +155,26 @@ def test_a_batch_of_one_kind_gives_zero_for_the_other(tiny):
         cadvipo_loss(tiny, None, only_pairs, PreferenceLossConfig())
 
 
+def test_divergence_from_the_base_is_zero_at_the_start_and_pulls_back(tiny):
+    """KL(base || model) written out, for an adapter that has moved."""
+    lm = tiny.with_lora(r=2, alpha=4)
+    batch = collate(lm, encode_chats(lm, UTILITY))
+    config = AdvLossConfig(utility="kl")
+    assert float(cadvul_loss(lm, None, batch, config)["utility"].detach()) == pytest.approx(0, abs=1e-6)
+    for name, parameter in lm.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.2, generator=torch.Generator().manual_seed(0))
+    moved = cadvul_loss(lm, None, batch, config)["utility"]
+    with torch.no_grad():
+        now = (lm.states(batch.chats) @ lm.head.weight.T).log_softmax(-1)
+        with lm.adapter(enabled=False):
+            ref = (lm.states(batch.chats) @ lm.head.weight.T).log_softmax(-1)
+    expected = torch.nn.functional.kl_div(now, ref, log_target=True, reduction="none").sum(-1).mean()
+    torch.testing.assert_close(moved.detach(), expected, atol=1e-5, rtol=1e-4)
+    moved.backward()
+    assert any(p.grad is not None and p.grad.any() for p in lm.model.parameters())
+
+
 def test_mixture_has_its_share_and_stops_at_the_first_exhausted():
     pairs = [Pair([1], [i], [1]) for i in range(1000)]
     chats = [Chat([1], [i]) for i in range(4000)]

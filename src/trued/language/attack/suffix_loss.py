@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from trued.errors import InputError
 from trued.language.model import LanguageModel
 from trued.language.prefix import GrowingCache
+from trued.language.scoring import full_logits
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class SuffixLoss:
     """Loss of `target` after ``before + suffix + after``, for suffixes of one length.
 
     Args:
-        model: the model; it is used as it stands, so it should be in evaluation mode.
+        model: the model, in evaluation mode.
         before: token ids before the slot.
         after: token ids between the slot and the reply.
         target: token ids of the reply.
@@ -56,8 +57,6 @@ class SuffixLoss:
         cached: bool = True,
     ) -> None:
         self.model = model
-        self.network = model.model
-        self.config = model.config
         self.embed = model.embed
         self.device = model.device
         self.before, self.after, self.target = (
@@ -127,7 +126,7 @@ class SuffixLoss:
             return None
         suffix = suffix.to(self.device)
         cache = self._prefix.expand(1)
-        self.network(input_ids=suffix[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
+        self.model.backbone(input_ids=suffix[None], past_key_values=cache, use_cache=True)
         self.forwards += 1
         return self._encoded(suffix, cache)
 
@@ -142,8 +141,8 @@ class SuffixLoss:
 
     @torch.no_grad()
     def _encode_prefix(self) -> GrowingCache:
-        cache = GrowingCache(self.config.num_hidden_layers, reserve=0)
-        self.network(input_ids=self.before[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache = GrowingCache(self.model.config.num_hidden_layers, reserve=0)
+        self.model.backbone(input_ids=self.before[None], past_key_values=cache, use_cache=True)
         self.forwards += 1
         return cache
 
@@ -159,15 +158,13 @@ class SuffixLoss:
     def _forward(
         self, cache: GrowingCache | None, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None
     ) -> Float[Tensor, "rows target vocab"]:
-        """Logits that predict the target, through the whole causal model: families scale or cap them after the head."""
-        out = self.network(
-            input_ids=input_ids,
-            inputs_embeds=inputs_embeds,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            logits_to_keep=len(self.target),
+        """Return the logits that predict the target, which ends one token past the input."""
+        out = self.model.backbone(
+            input_ids=input_ids, inputs_embeds=inputs_embeds, past_key_values=cache, use_cache=cache is not None
         )
-        return out.logits.float()
+        # Flat and contiguous, not `logits_to_keep`: on a strided [rows, target, dim] torch copies the head for every row.
+        hidden = out.last_hidden_state[:, -len(self.target) :].flatten(0, 1)
+        return full_logits(hidden, self.model.head, self.model.config).unflatten(0, (-1, len(self.target)))
 
     def _loss(self, logits: Float[Tensor, "rows target vocab"]) -> Float[Tensor, " rows"]:
         target = self.target.expand(len(logits), -1)

@@ -55,6 +55,8 @@ class AdvLossConfig:
         toward_cutoff: below this cross-entropy the safe reply is likely enough, likewise.
         away_weight, toward_weight, utility_weight: the weights.
         per_sample: cut off each sample by its own mean; upstream compares the mean of the batch.
+        utility: "ce", cross-entropy of the utility replies (paper), or "kl", divergence of the model from its base at
+            each of their tokens, which holds the whole distribution and not only the replies' tokens (ours).
     """
 
     away: Literal["ce", "log_1_minus_p"] = "ce"
@@ -64,6 +66,7 @@ class AdvLossConfig:
     toward_weight: float = 0.5
     utility_weight: float = 1.0
     per_sample: bool = False
+    utility: Literal["ce", "kl"] = "ce"
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ class PreferenceLossConfig:
         away_cutoff: tokens of the target below this log-probability no longer pull.
         toward_cutoff: tokens of the safe reply above minus this no longer pull.
         online_reference: score the reference under the attack too, instead of on the clean prompt beforehand.
-        utility_weight: weight of cross-entropy on utility rows; 0 is the paper's C-AdvIPO.
+        utility_weight: weight of the utility rows; 0 is the paper's C-AdvIPO.
+        utility: as in `AdvLossConfig`.
     """
 
     loss: Literal["ipo", "sigmoid", "hinge", "kto_pair"] = "ipo"
@@ -87,6 +91,7 @@ class PreferenceLossConfig:
     toward_cutoff: float = 0.0
     online_reference: bool = False
     utility_weight: float = 0.0
+    utility: Literal["ce", "kl"] = "ce"
 
 
 def soft_cutoff(value: Tensor, cutoff: float) -> Tensor:
@@ -117,7 +122,7 @@ def cadvul_loss(
         else:
             away = _unlikelihood(lm, states, logprobs, batch.pairs, config.away_cutoff)
         toward = soft_cutoff(shape(-safe), config.toward_cutoff).mean()
-    utility = _utility(lm, batch)
+    utility = _utility(lm, batch, config.utility)
     loss = config.away_weight * away + config.toward_weight * toward + config.utility_weight * utility
     return {"loss": loss, "away": away, "toward": toward, "utility": utility, **log}
 
@@ -154,7 +159,7 @@ def cadvipo_loss(
         out = preference_loss(pairs, config.loss, **options)
         preference = out.loss.mean()
         log["margin"] = (out.margin / config.beta).mean()
-    utility = _utility(lm, batch)
+    utility = _utility(lm, batch, config.utility)
     return {
         "loss": preference + config.utility_weight * utility,
         "preference": preference,
@@ -201,11 +206,24 @@ def _attack(
     return transfer(found.delta, batch.attack, batch.pairs), log
 
 
-def _utility(lm: LanguageModel, batch: AdversarialBatch) -> Tensor:
-    """Cross-entropy of the utility replies, token mean, on clean input; zero for a batch without any."""
+def _utility(lm: LanguageModel, batch: AdversarialBatch, kind: str) -> Tensor:
+    """Loss on the utility replies, token mean, on clean input; zero for a batch without any."""
     if batch.chats is None:
         return torch.zeros((), device=lm.device)
-    return -lm.response_logprobs(batch.chats).mean()
+    if kind == "ce":
+        return -lm.response_logprobs(batch.chats).mean()
+    with lm.adapter(enabled=False), torch.no_grad():
+        before = lm.states(batch.chats)
+    pairs = zip(before.split(HEAD_CHUNK), lm.states(batch.chats).split(HEAD_CHUNK), strict=True)
+    parts = [checkpoint(_divergence, ref, now, lm.head, lm.config, use_reentrant=False) for ref, now in pairs]
+    divergences: Tensor = torch.cat(parts)  # pyright: ignore
+    return divergences.mean()
+
+
+def _divergence(ref: Tensor, now: Tensor, head: torch.nn.Module, config: object) -> Float[Tensor, " tokens"]:
+    """KL(base || model) of the next-token distributions, nats."""
+    log_ref, log_now = (full_logits(h, head, config).log_softmax(-1) for h in (ref, now))
+    return (log_ref.exp() * (log_ref - log_now)).sum(-1)
 
 
 def _unlikelihood(lm: LanguageModel, states: Tensor, logprobs: Tensor, rows: Rows, cutoff: float) -> Tensor:

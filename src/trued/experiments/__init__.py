@@ -1,0 +1,1 @@
+"""Experiments: one file a paper, the only place where a method meets the lab."""

@@ -1,0 +1,302 @@
+"""Evidence: what an experiment measured, in a small JSON file that a reader, a test and a later release can check.
+
+Knows claims, measurements and verdicts, and which source files these depend on. Knows nothing of how a number was
+measured. Figures are named and described here, not embedded; no host, user or path is recorded.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trued.errors import InputError
+from trued.files import write_text
+from trued.papers.card import Claim, Margin, PaperFigures
+
+if TYPE_CHECKING:
+    from trued.lab.measurement import SeedData
+    from trued.lab.verdict import Assessment
+
+SCHEMA = 1
+_ROOT = Path(__file__).parents[1]
+_NOT_METHODS = ("trued.lab", "trued.papers", "trued.errors", "trued.files", "trued.cli")
+_LARGEST_TABLE = 200  # rows; a longer table stays in the report
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The arms of one claim: [seeds][items], the same items in the same order for all.
+
+    Attributes:
+        seeds: the seeds, one per row.
+        control: the negative control in the method's place, or None.
+    """
+
+    seeds: tuple[int, ...]
+    baseline: tuple[tuple[float, ...], ...]
+    method: tuple[tuple[float, ...], ...]
+    control: tuple[tuple[float, ...], ...] | None = None
+
+
+@dataclass(frozen=True)
+class FigureNote:
+    """A figure's name and what it shows; the drawing lies beside the report."""
+
+    name: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything behind the verdicts of one run, as plain data.
+
+    Attributes:
+        slug, title, arxiv: the paper.
+        date: when the run finished, UTC, ISO 8601.
+        scale, settings: the scale's name and its sizes.
+        model: the model's name.
+        seeds: those that are finished and counted.
+        protocol: what the experiment says one needs to repeat it.
+        claims: the card's claims as they stood when they were measured.
+        measurements: claim id → its arms; a claim that was not measured is absent.
+        assessments: claim id → effect, control and verdict, computed from the two above.
+        figures, tables, notes: what the report shows and what this scale cannot show.
+        versions, platform: software, and kind of machine.
+        seconds, peak_memory: cost of all seeds; bytes.
+        modules, method_digest: the source files that the result depends on, and their hash.
+    """
+
+    slug: str
+    title: str
+    arxiv: str | None
+    date: str
+    scale: str
+    settings: Mapping[str, Any]
+    model: str
+    seeds: tuple[int, ...]
+    protocol: Mapping[str, Any]
+    claims: tuple[Claim, ...]
+    measurements: Mapping[str, Measurement]
+    assessments: Mapping[str, Assessment]
+    figures: tuple[FigureNote, ...]
+    tables: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...]
+    versions: Mapping[str, str]
+    platform: Mapping[str, Any]
+    seconds: float
+    peak_memory: int
+    modules: tuple[str, ...]
+    method_digest: str
+
+    def claim(self, id: str) -> Claim:
+        """Return the claim named `id`, as it stood when it was measured."""
+        return next(claim for claim in self.claims if claim.id == id)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    def write(self, path: str | Path) -> Path:
+        """Write the evidence as JSON, atomically, one line per list of numbers."""
+        return write_text(path, _indented(self.to_json()) + "\n")
+
+
+def load(path: str | Path) -> Evidence:
+    """Read evidence and check that it is whole.
+
+    Raises:
+        InputError: no such file, not JSON, another schema, or a field is missing or unfit; the message names it.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; give the evidence.json of a finished run") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); run the experiment again") from None
+    return from_json(data, str(path))
+
+
+def from_json(data: Any, source: str = "evidence") -> Evidence:
+    """Return evidence from its JSON data; `source` names it in messages.
+
+    Raises:
+        InputError: another schema, or a field is missing or unfit.
+    """
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+        raise InputError(f"{source}: schema {found!r}; this version reads schema {SCHEMA}: run the experiment again")
+    field = "claims"
+    try:
+        claims = tuple(_claim(item) for item in data["claims"])
+        field = "measurements"
+        measurements = {key: _measurement(item) for key, item in data[field].items()}
+        field = "assessments"
+        assessments = {key: _assessment(item) for key, item in data[field].items()}
+        field = "seeds"
+        plain = {name: tuple(data[field := name]) for name in ("seeds", "tables", "notes", "modules")}
+        field = "figures"
+        figures = tuple(FigureNote(**item) for item in data[field])
+        mappings = {name: dict(data[field := name]) for name in ("settings", "protocol", "versions", "platform")}
+        texts = {
+            name: _text(data[field := name]) for name in ("slug", "title", "date", "scale", "model", "method_digest")
+        }
+        field = "seconds"
+        cost: dict[str, Any] = {"seconds": float(data[field]), "peak_memory": int(data["peak_memory"])}
+    except KeyError as error:
+        raise InputError(f"{source}: '{error.args[0]}' is missing in {field}; run the experiment again") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{source}: '{field}' does not fit ({error}); run the experiment again") from None
+    ids = {claim.id for claim in claims}
+    if set(assessments) != ids or not set(measurements) <= ids:
+        raise InputError(f"{source}: claims, measurements and verdicts name different claims; run the experiment again")
+    return Evidence(
+        claims=claims, measurements=measurements, assessments=assessments, figures=figures, arxiv=data.get("arxiv"),
+        **plain, **mappings, **texts, **cost,
+    )  # fmt: skip
+
+
+def collect(claims: Iterable[Claim], finished: Mapping[int, SeedData], seeds: Sequence[int]) -> dict[str, Measurement]:
+    """Return the measurements of all claims over the finished seeds, in the seeds' order."""
+    found = {}
+    for claim in claims:
+        rows = {seed: finished[seed].measurements for seed in seeds if seed in finished}
+        rows = {seed: arms[claim.id] for seed, arms in rows.items() if claim.id in arms}
+        if not rows:
+            continue
+        arms = {
+            role: tuple(tuple(row[role]) for row in rows.values() if role in row) for role in ("baseline", "method")
+        }
+        control = tuple(tuple(row["control"]) for row in rows.values() if "control" in row)
+        found[claim.id] = Measurement(tuple(rows), arms["baseline"], arms["method"], control or None)
+    return found
+
+
+def assess_all(claims: Iterable[Claim], measurements: Mapping[str, Measurement]) -> dict[str, Assessment]:
+    """Return the verdict on every claim, from the measurements alone; those not measured are inconclusive."""
+    from trued.lab.verdict import assess
+
+    nothing = Measurement((), (), ())
+    rows = {claim: measurements.get(claim.id, nothing) for claim in claims}
+    return {claim.id: assess(claim, row.baseline, row.method, row.control) for claim, row in rows.items()}
+
+
+def small_tables(tables: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Return the tables that are short enough to live in the evidence."""
+    return tuple(table for table in tables if len(table["rows"]) <= _LARGEST_TABLE)
+
+
+# Which source a result depends on
+
+
+def methods_of(module: str) -> tuple[str, ...]:
+    """Return an experiment's module and the modules of method code that its file imports, sorted.
+
+    They are read from the text of the file, lazy imports within functions included; nothing is imported.
+    """
+    found = {module}
+    for node in ast.walk(ast.parse(_source(module).read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if _in_package(inner) else node.module)
+    methods = {name for name in found if _in_package(name) and not name.startswith(_NOT_METHODS)}
+    return tuple(sorted(methods | {module}))
+
+
+def digest(modules: Iterable[str]) -> str:
+    """Return the SHA-256 of the modules' names and source files, whatever the line ends.
+
+    Raises:
+        InputError: a module has no source file.
+    """
+    total = hashlib.sha256()
+    for name in sorted(modules):
+        text = _source(name).read_bytes().replace(b"\r\n", b"\n")
+        total.update(f"{name}\0{len(text)}\0".encode() + text)
+    return total.hexdigest()
+
+
+def is_stale(evidence: Evidence) -> bool:
+    """Tell whether the experiment or a method under test has changed since the evidence was taken."""
+    try:
+        return digest(evidence.modules) != evidence.method_digest
+    except InputError:
+        return True
+
+
+def _in_package(name: str) -> bool:
+    return name.startswith("trued.") and _file(name) is not None
+
+
+def _file(name: str) -> Path | None:
+    """Return the file of a module of this package. No module is imported for it: a package's own would be heavy."""
+    path = _ROOT.joinpath(*name.split(".")[1:])
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def _source(name: str) -> Path:
+    if name.startswith("trued."):
+        file = _file(name)
+    else:
+        loaded = getattr(sys.modules.get(name), "__file__", None)
+        spec = None if loaded else importlib.util.find_spec(name)
+        origin = loaded or (spec.origin if spec else None)
+        file = Path(origin) if origin else None
+    if file is None or not file.is_file():
+        raise InputError(f"module {name} has no source file; name the modules under test in @experiment(methods=...)")
+    return file
+
+
+# JSON in and out
+
+
+def _claim(item: Mapping[str, Any]) -> Claim:
+    rest = {key: value for key, value in item.items() if key not in ("margin", "paper")}
+    return Claim(**rest, margin=Margin(**item["margin"]), paper=PaperFigures(**(item.get("paper") or {})))
+
+
+def _measurement(item: Mapping[str, Any]) -> Measurement:
+    def rows(name: str) -> tuple[tuple[float, ...], ...]:
+        return tuple(tuple(float(value) for value in row) for row in item[name])
+
+    found = Measurement(
+        tuple(item["seeds"]), rows("baseline"), rows("method"), rows("control") if item["control"] else None
+    )
+    shapes = {tuple(map(len, arm)) for arm in (found.baseline, found.method, found.control) if arm is not None}
+    if len(shapes) != 1 or {len(shape) for shape in shapes} != {len(found.seeds)}:
+        raise ValueError("seeds and arms differ in length")
+    return found
+
+
+def _assessment(item: Mapping[str, Any]) -> Assessment:
+    from trued.lab.verdict import Assessment, Kind, Verdict
+    from trued.learn.statistics import Interval
+
+    effect, control = (Interval(**item[name]) if item[name] else None for name in ("effect", "control"))
+    return Assessment(effect, control, Verdict(Kind(item["verdict"]["kind"]), _text(item["verdict"]["why"])))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _indented(value: Any, depth: int = 0) -> str:
+    """Return JSON indented for review, but with each list of plain values on a line of its own."""
+    pad, inner = "  " * depth, "  " * (depth + 1)
+    if isinstance(value, Mapping) and value:
+        items = [f"{inner}{json.dumps(key)}: {_indented(item, depth + 1)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(items) + f"\n{pad}}}"
+    if isinstance(value, list | tuple) and any(isinstance(item, list | tuple | Mapping) for item in value):
+        return "[\n" + ",\n".join(inner + _indented(item, depth + 1) for item in value) + f"\n{pad}]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,147 @@
+"""The results folder of a run: evidence.json, figures, and the report that shows both.
+
+Knows evidence, exhibits and the report's blocks. Knows nothing of HTML, and nothing of what an experiment does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trued.errors import InputError
+from trued.files import write_text
+from trued.lab.evidence import Evidence, from_json
+from trued.lab.report import (
+    Block,
+    Claims,
+    Example,
+    Examples,
+    Figure,
+    KeyValues,
+    Prose,
+    Report,
+    Section,
+    Table,
+    write_report,
+)
+from trued.lab.rows import claim_rows, counts
+from trued.lab.runs import RunStore
+from trued.lab.wording import duration, memory
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    Attributes:
+        evidence: what was measured, and the verdicts.
+        report: the HTML file.
+        folder: where report, evidence and figures lie.
+    """
+
+    evidence: Evidence
+    report: Path
+    folder: Path
+
+
+def rewrite(run_id: str, output: str | Path | None = None, *, store: RunStore | None = None) -> Result:
+    """Write the report of a finished run again, from the store.
+
+    Raises:
+        InputError: no such run, or it is not finished.
+    """
+    row = (store or RunStore()).row(run_id)
+    if row.evidence is None:
+        raise InputError(
+            f"run {row.id[:8]} of {row.slug} is {row.status}, not finished; `trued run {row.slug}` continues"
+        )
+    return write_results(from_json(row.evidence, f"run {row.id[:8]}"), row.exhibits or [], output)
+
+
+def write_results(evidence: Evidence, exhibits: list[dict[str, Any]], output: str | Path | None = None) -> Result:
+    """Write evidence.json, figures/*.svg and report.html, each file atomically, the report last."""
+    folder = Path(output) if output is not None else _free_folder(evidence)
+    evidence.write(folder / "evidence.json")
+    for one in exhibits:
+        if one["kind"] == "figure":
+            write_text(folder / "figures" / f"{_file_name(one['name'])}.svg", one["svg"])
+    report = write_report(folder / "report.html", evidence_report(evidence, exhibits))
+    return Result(evidence, report, folder)
+
+
+def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = ()) -> Report:
+    """Return the report of a run.
+
+    Args:
+        evidence: what was measured.
+        exhibits: figures, tables and examples as `Lab.exhibits` returns them.
+    """
+    rows = claim_rows(evidence)
+    figures = [
+        Figure(one["name"], one["svg"], one["alt"], one["caption"]) for one in exhibits if one["kind"] == "figure"
+    ]
+    examples = [
+        Example(one["title"], one["before"], one["after"], one["note"]) for one in exhibits if one["kind"] == "example"
+    ]
+    found: list[tuple[str, list[Block]]] = [
+        ("Claims", [Claims(rows)]),
+        ("Figures", list(figures)),
+        ("Tables", [_table(one) for one in exhibits if one["kind"] == "table" and one["rows"]]),
+        ("Answers before and after", [Examples(examples)] if examples else []),
+        ("What this scale cannot show", [Prose(evidence.notes)] if evidence.notes else []),
+        ("Settings", [KeyValues({**evidence.settings, **evidence.protocol})]),
+        ("Versions, machine and cost", [KeyValues(_circumstances(evidence))]),
+    ]
+    seeds = len(evidence.seeds)
+    return Report(
+        title=evidence.title,
+        kicker=evidence.slug,
+        link=f"https://arxiv.org/abs/{evidence.arxiv}" if evidence.arxiv else None,
+        facts=[
+            *([f"arXiv {evidence.arxiv}"] if evidence.arxiv else []),
+            evidence.model,
+            f"{evidence.scale} scale",
+            f"{seeds} seed{'s' if seeds != 1 else ''}",
+            duration(evidence.seconds),
+            evidence.date[:10],
+        ],
+        lead=f"{len(rows)} claim{'s' if len(rows) != 1 else ''} of the paper, tested here: {counts(rows)}.",
+        sections=[Section(title, blocks) for title, blocks in found if blocks],
+        footer=f"Written by trued {evidence.versions.get('trued', '')}. Again: trued run {evidence.slug} "
+        f"--scale {evidence.scale}. Verdicts are computed from the intervals and the margins on the paper's card.",
+    )
+
+
+def _file_name(title: str) -> str:
+    """Return a title as a file name."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "figure"
+
+
+def _free_folder(evidence: Evidence) -> Path:
+    """Return `runs/<date>-<slug>-<scale>`, with a number behind it if an earlier run of the day has that name."""
+    base = Path("runs") / f"{evidence.date[:10]}-{evidence.slug}-{evidence.scale}"
+    names = [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 1000))]
+    return next(folder for folder in names if not folder.exists())
+
+
+def _table(one: Mapping[str, Any]) -> Table:
+    rows = one["rows"]
+    columns = list(rows[0])
+    caption = f"{one['name']}. {one['caption']}" if one["caption"] else one["name"]
+    return Table(columns, [[row[name] for name in columns] for row in rows], caption)
+
+
+def _circumstances(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "time": duration(evidence.seconds),
+        "peak memory": memory(evidence.peak_memory),
+        "seeds": list(evidence.seeds),
+        **evidence.versions,
+        **evidence.platform,
+        "modules": list(evidence.modules),
+        "source": evidence.method_digest[:12],
+        "finished": evidence.date.replace("T", " "),
+    }

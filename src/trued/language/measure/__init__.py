@@ -1,0 +1,1 @@
+"""What a language model does: refusals, robustness, usefulness."""

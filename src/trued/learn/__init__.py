@@ -1,0 +1,1 @@
+"""What methods learn with: losses on log-probabilities, packing, statistics. Knows nothing of papers or the lab."""

@@ -1,0 +1,98 @@
+"""Evidence survives its file, refuses a broken one, and knows which source it depends on."""
+
+import json
+
+import pytest
+
+from trued.errors import InputError
+from trued.lab.evidence import Evidence, FigureNote, Measurement, assess_all, collect, digest, load, methods_of
+from trued.lab.measurement import SeedData
+from trued.papers.card import PaperFigures
+
+
+@pytest.fixture
+def evidence(claim):
+    claims = (
+        claim(control="c", paper=PaperFigures(85.0, 5.0, "%", "Table 1")),
+        claim("lower", 2.0, ratio=True, id="cheap"),
+    )
+    measurements = {
+        "better": Measurement((0, 1), ((0.1, 0.2), (0.1, 0.3)), ((0.9, 0.8), (1.0, 1.2)), ((0.1, 0.2), (0.1, 0.4))),
+        "cheap": Measurement((0, 1), ((100.0,), (100.0,)), ((10.0,), (11.0,))),
+    }
+    return Evidence(
+        slug="planted", title="A <Paper>", arxiv=None, date="2024-05-24T10:00:00+00:00", scale="tiny",
+        settings={"items": 2}, model="m", seeds=(0, 1), protocol={"eps": [0, 0.5]}, claims=claims,
+        measurements=measurements, assessments=assess_all(claims, measurements),
+        figures=(FigureNote("f", "what it shows"),),
+        tables=({"kind": "table", "name": "t", "rows": [{"a": 1}], "caption": ""},), notes=("small",),
+        versions={"python": "3"}, platform={"cpus": 2}, seconds=1.5, peak_memory=5, modules=("json",),
+        method_digest=digest(["json"]),
+    )  # fmt: skip
+
+
+def test_evidence_survives_its_file(evidence, tmp_path):
+    path = evidence.write(tmp_path / "evidence.json")
+    assert load(path) == evidence
+    assert load(path).write(tmp_path / "again.json").read_bytes() == path.read_bytes()
+    assert "[0.1, 0.2]" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d.update(schema=99), "schema 99"),
+        (lambda d: d.pop("claims"), "'claims' is missing"),
+        (lambda d: d.pop("title"), "'title' is missing"),
+        (lambda d: d["assessments"].pop("cheap"), "name different claims"),
+        (lambda d: d["measurements"]["better"]["method"].pop(), "'measurements' does not fit"),
+        (lambda d: d["measurements"]["better"]["method"][0].pop(), "'measurements' does not fit"),
+        (lambda d: d["assessments"]["better"]["verdict"].update(kind="proved"), "'assessments' does not fit"),
+        (lambda d: d.update(seconds="long"), "'seconds' does not fit"),
+        (lambda d: d.update(settings=3), "'settings' does not fit"),
+    ],
+)
+def test_broken_evidence_is_refused_with_file_and_field(evidence, tmp_path, change, words):
+    path = evidence.write(tmp_path / "evidence.json")
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"evidence\.json") as error:
+        load(path)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]"])
+def test_what_is_no_evidence_is_refused(tmp_path, text):
+    path = tmp_path / "e.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=r"e\.json"):
+        load(path)
+
+
+def test_measurements_follow_the_order_of_the_seeds(claim):
+    def seed(value):
+        return SeedData({"better": {"baseline": [0.0], "method": [value]}})
+
+    found = collect([claim(), claim(id="other")], {0: seed(0.0), 2: seed(2.0), 1: SeedData()}, (2, 1, 0))
+    assert found == {"better": Measurement((2, 0), ((0.0,), (0.0,)), ((2.0,), (0.0,)))}
+
+
+def test_the_digest_depends_on_source_and_names_but_not_on_order():
+    assert digest(["json", "ast"]) == digest(["ast", "json"])
+    assert len({digest(["json"]), digest(["ast"]), digest(["json", "ast"])}) == 3
+    with pytest.raises(InputError, match="no source file"):
+        digest(["trued.no_such_module"])
+
+
+def test_methods_are_read_from_the_imports_of_the_file(tmp_path, monkeypatch):
+    (tmp_path / "an_experiment.py").write_text(
+        "import numpy\nfrom trued.lab.experiment import Lab\nfrom trued.papers import card\n"
+        "from trued.learn import statistics\n\n"
+        "def run(lab):\n    from trued.learn.preference import anything\n    import trued.learn.fit\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert methods_of("an_experiment") == (
+        "an_experiment", "trued.learn.fit", "trued.learn.preference", "trued.learn.statistics",
+    )  # fmt: skip
