@@ -67,7 +67,7 @@ def run(
     on
         Where several experiments run side by side: this machine's processes, or a Ray cluster.
     evidence
-        A folder that also receives SLUG.json: docs/evidence, when you mean to commit it.
+        A folder that also receives SLUG.json and the figures: docs/evidence, to commit them.
     """
     chosen = _chosen(slugs, every=every, field=field)
     if output is not None and len(chosen) > 1:
@@ -78,8 +78,10 @@ def run(
     }  # fmt: skip
     results, failed = _carry_out(chosen, on, options)
     if evidence is not None:
+        from trued.lab.results import keep_evidence
+
         for result in results:
-            result.evidence.write(evidence / f"{result.evidence.slug}.json")
+            keep_evidence(result, evidence)
     if as_json:
         print_json([_for_machines(result) for result in results])
     else:

@@ -5,7 +5,7 @@ Arms, all with the same requests, steps, batch of adversarial rows, learning rat
 - control: C-AdvUL's loss without an attack (delta = 0), which isolates what the attack adds;
 - C-AdvUL: with utility rows, as in the paper;
 - C-AdvIPO: without utility rows, as in the paper;
-- C-AdvIPO + utility: an ablation arm, the same with C-AdvUL's utility rows.
+- C-AdvIPO + utility: an ablation arm, the same with C-AdvUL's utility rows; first seed only, no claim rests on it.
 Affirmative targets are generic openings, so no harmful text is needed. Utility rows are the base model's own greedy
 replies to benign look-alikes and general requests. Nothing below was tuned on the test split: step counts and the
 learning rate come from a pilot on the validation split.
@@ -20,20 +20,23 @@ from typing import Any
 
 import numpy as np
 
-from trued.errors import InputError
 from trued.lab.experiment import Lab, experiment
 from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg import GCG
-from trued.language.data import AdversarialRow, adversarial_rows, affirmative_targets, prompts, templates
+from trued.language.data import AdversarialRow, adversarial_rows, affirmative_targets, prompts, safe_replies, templates
 from trued.language.judge import Label, PhraseJudge
 from trued.language.measure.robustness import target_losses
 from trued.language.model import LanguageModel
+from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.c_advul import AdvLossConfig, CAdvIPO, CAdvUL, PreferenceLossConfig
 from trued.learn.fit import FitConfig
 
 ARMS = ("control", "C-AdvUL", "C-AdvIPO", "C-AdvIPO + utility")
 COLORS = {"base": "0.35", "control": "tab:orange", "C-AdvUL": "tab:blue", "C-AdvIPO": "tab:green"}
+
+
+SHORT_GCG = GCG(steps=15, search_width=32, topk=64, suffix_tokens=20, buffer=1)
 
 
 @dataclass(frozen=True)
@@ -45,19 +48,19 @@ class Scale:
     test: int | None = None
     steps: int = 20
     batch: int = 8
-    lr: float = 2e-4
+    lr: float = 6e-4
     lora_r: int = 16
     lora_alpha: float = 32
     attack_steps: int = 4
     utility_tokens: int = 64
     new_tokens: int = 40
     templates: int = 1
-    curve_prompts: int = 12
+    curve_prompts: int = 8
     curve: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
     long_attack: tuple[int, int] = (100, 4)
-    gcg: GCG = GCG(steps=15, search_width=32, topk=64, suffix_tokens=20, buffer=1)
-    gcg_prompts: int = 3
-    trace_every: int = 5
+    gcg: GCG = SHORT_GCG
+    gcg_prompts: int = 2
+    trace_every: int = 10
 
 
 SCALES = {
@@ -68,7 +71,7 @@ SCALES = {
     ),
     "desktop": Scale(),
     "full": Scale(
-        model="HuggingFaceH4/zephyr-7b-beta", steps=760, batch=64, lora_r=64, lora_alpha=16, attack_steps=10,
+        model="HuggingFaceH4/zephyr-7b-beta", steps=760, batch=64, lr=2e-4, lora_r=64, lora_alpha=16, attack_steps=10,
         utility_tokens=256, new_tokens=512, templates=20, curve_prompts=64, long_attack=(100, 32), trace_every=100,
         gcg=GCG(steps=250), gcg_prompts=20,
     ),
@@ -97,10 +100,8 @@ class Requests:
         jailbreaks = [
             wraps[(i + k * 7) % len(wraps)].wrap(p) for i, p in enumerate(harmful) for k in range(scale.templates)
         ]
-        rows = adversarial_rows("train")[: scale.train]
         return cls(
-            # three affirmative openings a request, in turn, each an example of its own
-            [replace(r, targets=tuple(r.targets[(3 * i + j) % len(r.targets)] for j in range(3))) for i, r in enumerate(rows)],
+            _few_targets(adversarial_rows("train")[: scale.train]),
             texts("lookalikes", "train", scale.train) + texts("general", "train", scale.train),
             {kind: texts(kind, "validation", scale.train) for kind in ("harmful", "lookalikes")},
             harmful,
@@ -108,6 +109,19 @@ class Requests:
             texts("lookalikes", "test", scale.test),
             [(r.prompt, r.reply) for r in prompts("general", "test")[: scale.test] if r.reply],
         )
+
+
+def _few_targets(rows: list[AdversarialRow], targets: int = 3, refusals: int = 2) -> list[AdversarialRow]:
+    """Three of the affirmative openings for each request, in turn, and one of two short refusals, as in the pilot."""
+    safe = safe_replies()[:refusals]
+    return [
+        replace(
+            row,
+            targets=tuple(row.targets[(targets * i + j) % len(row.targets)] for j in range(targets)),
+            safe_reply=safe[i % refusals],
+        )
+        for i, row in enumerate(rows)
+    ]
 
 
 @experiment("c-advul", scales=SCALES, seeds=(0, 1, 2))
@@ -118,13 +132,12 @@ def run(lab: Lab) -> None:
     lm = load(lab)
     _describe(lab, scale, asked)
     radius = EmbeddingAttack(relative_lr=True)
-    replies = _greedy(lm, asked.utility, scale.utility_tokens)
-    utility = [(p, r) for p, r in zip(asked.utility, replies, strict=True) if r.strip()]
-    base = evaluate(lm, asked, scale, radius)
-    base_gcg = run_gcg(lm, asked, scale, seed=0)
+    utility = own_replies(lm, asked.utility, max_new_tokens=scale.utility_tokens)
+    kept = list(lab.records("base").values())  # of a run that was cut off; the base is the same in every seed
+    base = kept[0] if kept else _base(lm, asked, scale, radius)
     for seed in lab.seeds:
-        lab.record("base", seed, {**base, "gcg": base_gcg})
-        for arm in ARMS:
+        lab.record("base", seed, base)
+        for arm in ARMS if seed == lab.wanted[0] else ARMS[:-1]:
             started = time.perf_counter()
             tuned, trace = _train(arm, lm, asked, utility, scale, seed, lab)
             trained = time.perf_counter() - started
@@ -140,7 +153,7 @@ def run(lab: Lab) -> None:
                 _examples(lab, arm, asked, base, found)
             lm = tuned.without_lora()
         _measure(lab, seed, base)
-    _present(lab, scale, base, base_gcg)
+    _present(lab, scale, base)
 
 
 def load(lab: Lab) -> LanguageModel:
@@ -185,6 +198,11 @@ def evaluate(
     return found
 
 
+def _base(lm: LanguageModel, asked: Requests, scale: Scale, radius: EmbeddingAttack) -> dict[str, Any]:
+    found = evaluate(lm, asked, scale, radius)
+    return {**found, "gcg": run_gcg(lm, asked, scale, seed=0), "long": _long_attack(lm, asked, scale)}
+
+
 def run_gcg(lm: LanguageModel, asked: Requests, scale: Scale, seed: int) -> dict[str, Any]:
     """A short GCG on a few unseen requests: losses, compliance with the string it found, and what it cost."""
     behaviors = [
@@ -204,7 +222,7 @@ def run_gcg(lm: LanguageModel, asked: Requests, scale: Scale, seed: int) -> dict
 
 
 def _train(
-    arm: str, lm: LanguageModel, asked: Requests, utility: list[tuple[str, str]], scale: Scale, seed: int, lab: Lab
+    arm: str, lm: LanguageModel, asked: Requests, utility: list[UtilityRow], scale: Scale, seed: int, lab: Lab
 ) -> tuple[LanguageModel, list[dict[str, float]]]:
     """Train one arm; every arm sees the same number of adversarial rows in each step."""
     mixed = arm != "C-AdvIPO"
@@ -249,7 +267,7 @@ def _long_attack(lm: LanguageModel, asked: Requests, scale: Scale) -> list[float
 
 def _measure(lab: Lab, seed: int, base: dict[str, Any]) -> None:
     """Hand the claims' numbers of one seed to the lab."""
-    arms = {arm: lab.records(arm)[seed] for arm in ARMS}
+    arms = {arm: lab.records(arm)[seed] for arm in ARMS[:-1]}
     ul, ipo, control = arms["C-AdvUL"], arms["C-AdvIPO"], arms["control"]
     lab.measure("robust-continuous", seed, baseline=base["curve"]["1.0"], method=ul["curve"]["1.0"])
     lab.control("robust-continuous", seed, control["curve"]["1.0"])
@@ -278,7 +296,7 @@ def _describe(lab: Lab, scale: Scale, asked: Requests) -> None:
         "the paper's models have 2 to 7 billion parameters and were attacked for hundreds of GCG steps."
     )
     lab.note(
-        f"GCG is short ({scale.gcg.steps} steps of {scale.gcg.search_width} candidates on {scale.gcg_prompts} requests): "
+        f"GCG is short ({scale.gcg.steps} steps of {scale.gcg.search_width} candidates, {scale.gcg_prompts} requests): "
         "it is shown, and too small to decide a claim."
     )
     lab.note("The cost claim counts passes an attacked request; the discrete attack is this run's own short GCG.")
@@ -290,12 +308,10 @@ def _examples(lab: Lab, arm: str, asked: Requests, base: dict[str, Any], found: 
             lab.example(f"{arm}: {prompt}", before, after, note=name)
 
 
-def _present(lab: Lab, scale: Scale, base: dict[str, Any], base_gcg: dict[str, Any]) -> None:
+def _present(lab: Lab, scale: Scale, base: dict[str, Any]) -> None:
     """Tables and figures over all seeds."""
-    found: dict[str, list[dict[str, Any]]] = {"base": [{**base, "gcg": base_gcg}]}
-    found |= {arm: list(lab.records(arm).values()) for arm in ARMS}
-    if not all(found.values()):
-        raise InputError("no seed has finished: there is nothing to show")
+    found: dict[str, list[dict[str, Any]]] = {"base": [base]}
+    found |= {arm: runs for arm in ARMS if (runs := list(lab.records(arm).values()))}
 
     def mean(arm: str, key: str) -> float:
         return float(np.mean([np.mean(one[key]) for one in found[arm]]))
@@ -320,19 +336,19 @@ def _present(lab: Lab, scale: Scale, base: dict[str, Any], base_gcg: dict[str, A
     lab.figure(
         "Robustness curve",
         lambda axes: _draw_curve(axes, scale, found),
-        alt="Cross-entropy of the affirmative target against the attack's radius: higher is more robust; a line an arm.",
+        alt="Cross-entropy of the affirmative target against the attack's radius: higher is more robust.",
         caption="Unseen harmful requests, 10 attack steps; radius 1 is the training radius. Bars: range over seeds.",
     )
     lab.figure(
         "Trade-off while training",
         lambda axes: _draw_trade_off(axes, found),
-        alt="Share of harmful requests refused against share of benign look-alikes refused, step by step, for each arm.",
+        alt="Harmful requests refused against benign look-alikes refused, step by step, for each arm.",
         caption="Validation split; each line runs through training, its mark is the last step. Up and left is better.",
     )
     lab.figure(
         "Refusals",
         lambda axes: _draw_refusals(axes, found),
-        alt="Bars of refusal rates by arm: harmful requests asked directly, harmful requests in templates, look-alikes.",
+        alt="Refusal rates by arm: harmful requests asked directly, in templates, and benign look-alikes.",
         caption="Test split, means over seeds.",
     )
 
@@ -368,7 +384,7 @@ def _long_table(lab: Lab, scale: Scale, found: dict[str, list[dict[str, Any]]]) 
     ]
     lab.table(
         "A longer attack", rows,
-        caption=f"Target cross-entropy, nats a token, at the training radius; the first {limit} test requests, one seed.",
+        caption=f"Target cross-entropy, nats a token, training radius; the first {limit} test requests, one seed.",
     )  # fmt: skip
 
 
@@ -386,7 +402,7 @@ def _draw_curve(axes: Any, scale: Scale, found: dict[str, list[dict[str, Any]]])
 
 def _draw_trade_off(axes: Any, found: dict[str, list[dict[str, Any]]]) -> None:
     colors = {**COLORS, "C-AdvIPO + utility": "tab:purple"}
-    for arm in ARMS:
+    for arm in list(found)[1:]:
         for number, one in enumerate(found[arm]):
             x, y = ([100 * point[kind] for point in one["trace"]] for kind in ("lookalikes", "harmful"))
             axes.plot(x, y, color=colors[arm], lw=1.2, alpha=0.7, label=arm if number == 0 else None)

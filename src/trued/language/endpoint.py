@@ -55,9 +55,7 @@ class Endpoint:
         self.url = _public(base_url)
         self._openai = openai
         # Retries are counted here and not in the client, so that giving up cuts a pause short.
-        self._client = openai.OpenAI(
-            api_key=_key(api_key_env), base_url=base_url, timeout=timeout, max_retries=0
-        )
+        self._client = openai.OpenAI(api_key=_key(api_key_env), base_url=base_url, timeout=timeout, max_retries=0)
 
     @property
     def official(self) -> bool:

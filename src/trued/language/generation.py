@@ -77,7 +77,7 @@ def decode(
         rows = torch.arange(len(prompts), device=device).repeat_interleave(copies)
         keep_rows(cache, rows)
         state, mask, positions = state[rows], mask[rows], positions[rows]
-    columns = mask.shape[1]
+    columns, own_mask = mask.shape[1], isinstance(cache, GrowingCache)
     mask = torch.cat([mask, mask.new_ones(len(mask), max_new_tokens)], 1)
     replies: list[list[int]] = [[] for _ in range(len(mask))]
     alive = list(range(len(mask)))
@@ -106,7 +106,7 @@ def decode(
         positions = positions + 1
         out = backbone(
             input_ids=chosen[:, None],
-            attention_mask=_additive(mask[:, :columns], dtype) if isinstance(cache, GrowingCache) else mask[:, :columns],
+            attention_mask=_additive(mask[:, :columns], dtype) if own_mask else mask[:, :columns],
             position_ids=positions[:, None],
             past_key_values=cache,
             use_cache=True,
@@ -115,7 +115,7 @@ def decode(
     return replies
 
 
-def _prefill(backbone, prompts, *, config, device, dtype):  # noqa: ANN001, ANN202
+def _prefill(backbone, prompts, *, config, device, dtype):
     """Encode prompts, left-padded after their common prefix; returns cache, last states, 2D mask, last positions."""
     cache = new_cache(config)
     rows = len(prompts)
@@ -162,5 +162,3 @@ def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
         if any(p[index] != first[index] for p in prompts[1:]):
             return index
     return shortest
-
-

@@ -38,9 +38,8 @@ def load_model(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device '{device}' was asked for and this machine has no CUDA GPU: use --device cpu")
     name = str(source) if source is not None else "SmolLM2-135M-Instruct"
-    if source is not None and adapter is None and (Path(source) / "adapter_config.json").is_file():
-        if not (Path(source) / "config.json").is_file():
-            source, adapter = _adapter_base(Path(source)), source
+    if source is not None and adapter is None and _only_adapter(Path(source)):
+        source, adapter = _adapter_base(Path(source)), source
     if source is None:
         from trued.language.embedded import default_model
 
@@ -70,7 +69,7 @@ def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} has no config.json: give the folder that a model was saved to")
     if not any(folder.glob("*.safetensors")):
-        raise InputError(f"{folder} has no *.safetensors: save the model with safe_serialization=True, pickles stay shut")
+        raise InputError(f"{folder} has no *.safetensors: save the model as safetensors, pickles stay shut")
 
 
 def _guard(source: str | Path, load: Any) -> Any:
@@ -83,6 +82,10 @@ def _guard(source: str | Path, load: Any) -> Any:
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{source} could not be loaded: {reason}") from error
+
+
+def _only_adapter(folder: Path) -> bool:
+    return (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file()
 
 
 def _adapter_base(folder: Path) -> str:
@@ -99,7 +102,7 @@ def _with_adapter(model: Any, folder: Path) -> Any:
     if not (folder / "adapter_config.json").is_file():
         raise InputError(f"{folder} has no adapter_config.json: it is not a PEFT adapter")
     if not (folder / "adapter_model.safetensors").is_file():
-        raise InputError(f"{folder} has no adapter_model.safetensors: save the adapter as safetensors, pickles stay shut")
+        raise InputError(f"{folder} has no adapter_model.safetensors: save it as safetensors, pickles stay shut")
     _check_adapter_shapes(model, folder)
     return _guard(folder, lambda: PeftModel.from_pretrained(model, str(folder))).eval()
 

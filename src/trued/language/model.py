@@ -96,7 +96,7 @@ class LanguageModel:
 
     @property
     def pad_id(self) -> int:
-        """What fills padding: always masked, so any id will do where the tokenizer names none or names the end token."""
+        """What fills padding: always masked, so the end token will do where the tokenizer names no other."""
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else (self.tokenizer.eos_token_id or 0))
 
@@ -112,9 +112,8 @@ class LanguageModel:
 
         if hasattr(self.model, "peft_config"):
             raise InputError("this model has an adapter already: merge it, or start from its base")
-        config = LoraConfig(
-            r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
-        )  # pyright: ignore
+        shape: dict[str, Any] = {"r": r, "lora_alpha": alpha, "lora_dropout": dropout}
+        config = LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = get_peft_model(self.model, config)
@@ -148,11 +147,11 @@ class LanguageModel:
         """
         from peft.tuners.lora import LoraLayer
 
-        layers = [m for m in self.base.modules() if isinstance(m, LoraLayer)]
+        layers: list[Any] = [m for m in self.base.modules() if isinstance(m, LoraLayer)]
         copies = [layer.get_base_layer().weight.detach().clone() for layer in layers]
         try:
             for layer in layers:
-                layer.merge()  # pyright: ignore
+                layer.merge()
             yield
         finally:
             for layer, weight in zip(layers, copies, strict=True):
@@ -185,7 +184,7 @@ class LanguageModel:
         Raises:
             InputError: an empty prompt or response, or one that is longer than the model's context.
         """
-        for number, (prompt, replies) in enumerate(zip(prompts, responses), start=1):
+        for number, (prompt, replies) in enumerate(zip(prompts, responses, strict=True), start=1):
             longest = len(prompt) + max(map(len, replies), default=0)
             if longest > self.context:
                 raise InputError(
@@ -316,7 +315,7 @@ class LanguageModel:
                 progress(finished)
         return replies
 
-    def _generation_ids(self, prompts, prefill, *, n, temperature, generator) -> list[list[int]]:  # noqa: ANN001
+    def _generation_ids(self, prompts, prefill, *, n, temperature, generator) -> list[list[int]]:
         prefills = [prefill] * len(prompts) if isinstance(prefill, str) else list(prefill)
         if len(prefills) != len(prompts):
             raise InputError(f"{len(prompts)} prompts and {len(prefills)} prefills: one each, or one for all")

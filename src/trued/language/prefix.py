@@ -8,6 +8,8 @@ Knows tensors and transformers' cache protocol. Knows nothing of tokens or text.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
@@ -20,7 +22,7 @@ class GrowingLayer(DynamicLayer):
         self.reserve = reserve
         self._buffer: tuple[Tensor, Tensor] | None = None
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start = self.get_seq_length()
@@ -38,7 +40,7 @@ class GrowingLayer(DynamicLayer):
         buffers = []
         for new, old in ((keys, self.keys), (values, self.values)):
             buffer = new.new_empty((*new.shape[:-2], room, new.shape[-1]))
-            if filled:
+            if old is not None and filled:
                 buffer[..., :filled, :] = old  # an expanded (stride 0) prefix is written out here, once
             buffers.append(buffer)
         self._buffer = (buffers[0], buffers[1])
@@ -70,21 +72,22 @@ class GrowingCache(Cache):
             ValueError: this cache holds more than one row.
         """
         result = GrowingCache(0)
-        for layer in self.layers:
-            twin = GrowingLayer(layer.reserve)  # pyright: ignore
+        layers: list[Any] = self.layers
+        for layer in layers:
+            twin = GrowingLayer(layer.reserve)
             if layer.keys is not None:
                 if layer.keys.shape[0] != 1:
                     raise ValueError(f"only a cache of one row can be expanded, this one has {layer.keys.shape[0]}")
-                twin.lazy_initialization(layer.keys, layer.values)  # pyright: ignore
+                twin.lazy_initialization(layer.keys, layer.values)
                 twin.keys = layer.keys.expand(batch, *layer.keys.shape[1:])
-                twin.values = layer.values.expand(batch, *layer.values.shape[1:])  # pyright: ignore
+                twin.values = layer.values.expand(batch, *layer.values.shape[1:])
             result.layers.append(twin)
         return result
 
 
-def new_cache(config: object, reserve: int = 64) -> Cache:
+def new_cache(config: Any, reserve: int = 64) -> Cache:
     """Return a `GrowingCache` for a plain decoder, transformers' own cache for hybrid or sliding-window families."""
-    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config  # pyright: ignore
+    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
     if kinds <= {"full_attention"} and not getattr(text, "sliding_window", None):
         return GrowingCache(text.num_hidden_layers, reserve)

@@ -115,15 +115,13 @@ def token_logprobs(
     plain = type(head) is nn.Linear and head.bias is None and not _has_logit_transform(config)
     if plain and not head.weight.requires_grad:
         return _FrozenHead.apply(hidden, targets, head.weight)  # pyright: ignore
+    chunks = zip(hidden.split(HEAD_CHUNK), targets.split(HEAD_CHUNK), strict=True)
     if not torch.is_grad_enabled():
-        parts = [_chunk(h, t, head, config) for h, t in zip(hidden.split(HEAD_CHUNK), targets.split(HEAD_CHUNK))]
+        parts = [_chunk(h, t, head, config) for h, t in chunks]
     else:
         from torch.utils.checkpoint import checkpoint
 
-        parts = [
-            checkpoint(_chunk, h, t, head, config, use_reentrant=False)
-            for h, t in zip(hidden.split(HEAD_CHUNK), targets.split(HEAD_CHUNK))
-        ]
+        parts = [checkpoint(_chunk, h, t, head, config, use_reentrant=False) for h, t in chunks]
     return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)  # pyright: ignore
 
 
@@ -152,11 +150,11 @@ class _FrozenHead(torch.autograd.Function):
     """Chunked log-softmax of a frozen linear head; the Jacobian row of each token is kept instead of its logits."""
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:  # noqa: ANN001
+    def forward(ctx, hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
         keep = hidden.requires_grad
         logprobs, jacobian = [], []
         with torch.autocast(hidden.device.type, enabled=False):
-            for h, t in zip(hidden.to(weight.dtype).split(HEAD_CHUNK), targets.split(HEAD_CHUNK)):
+            for h, t in zip(hidden.to(weight.dtype).split(HEAD_CHUNK), targets.split(HEAD_CHUNK), strict=True):
                 logits = (h @ weight.T).float()
                 chosen = logits.gather(-1, t[:, None])
                 if keep:
@@ -170,7 +168,7 @@ class _FrozenHead(torch.autograd.Function):
         return torch.cat(logprobs) if logprobs else hidden.new_zeros(0, dtype=torch.float32)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):  # noqa: ANN001, ANN205
+    def backward(ctx, grad: Tensor):
         (jacobian,) = ctx.saved_tensors
         return (grad[:, None] * jacobian).to(ctx.dtype), None, None
 

@@ -85,7 +85,7 @@ class ChatFormat:
         return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
 
     def _end_ids(self) -> list[int]:
-        """What the template writes after a reply, up to its first special token; the end of text where it writes none."""
+        """What the template writes after a reply, up to its first special token; else the end of text."""
         eos = self.tokenizer.eos_token_id
         if not self.plain:
             try:

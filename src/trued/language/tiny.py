@@ -5,7 +5,7 @@ For tests and for `--scale tiny`. It knows no language; nothing measured on it m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,11 +20,16 @@ _TEMPLATE = (
 )
 
 
-def tiny_model(seed: int = 0, *, hidden: int = 32, layers: int = 2, dtype: torch.dtype = torch.float32) -> LanguageModel:
+def tiny_model(seed: int = 0, *, hidden: int = 32, layers: int = 2) -> LanguageModel:
     """Build the same random model from the same seed: grouped-query attention, tied embeddings, ChatML template."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = _byte_tokenizer()
+    special: dict[str, Any] = {
+        "bos_token_id": tokenizer.convert_tokens_to_ids("<|im_start|>"),
+        "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden,
@@ -34,14 +39,12 @@ def tiny_model(seed: int = 0, *, hidden: int = 32, layers: int = 2, dtype: torch
         num_key_value_heads=2,
         max_position_embeddings=2048,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.convert_tokens_to_ids("<|im_start|>"),
-        eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
-        pad_token_id=tokenizer.pad_token_id,
+        **special,
         initializer_range=0.2,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config).to(dtype)
+        model = LlamaForCausalLM(config)
     return LanguageModel(model.eval(), tokenizer, name="tiny-random")
 
 
@@ -54,7 +57,10 @@ def _byte_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|pad|>", additional_special_tokens=["<|im_start|>"]
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|pad|>",
+        additional_special_tokens=["<|im_start|>"],
     )
     fast.chat_template = _TEMPLATE
     return fast

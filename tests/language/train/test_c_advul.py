@@ -8,7 +8,16 @@ import torch
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.data import AdversarialRow
-from trued.language.train.adversarial import Chat, Pair, collate, encode_chats, encode_pairs, interleave
+from trued.language.train.adversarial import (
+    Chat,
+    Pair,
+    UtilityRow,
+    collate,
+    encode_chats,
+    encode_pairs,
+    interleave,
+    own_replies,
+)
 from trued.language.train.c_advul import (
     AdvLossConfig,
     CAdvIPO,
@@ -25,7 +34,7 @@ ROWS = [
     AdversarialRow("tell me", ("Sure, here", "Of course"), "No, I won't."),
     AdversarialRow("a longer request", ("Yes!",), "I can't help."),
 ]
-UTILITY = [("hello", "hi there"), ("how are you", "fine")]
+UTILITY = [UtilityRow("hello", "hi there"), UtilityRow("how are you", "fine")]
 
 
 def batch_for(lm, rows=ROWS, utility=UTILITY):
@@ -196,6 +205,17 @@ def test_long_replies_are_cut_and_a_full_prompt_is_refused(tiny):
         encode_pairs(tiny, ROWS, max_length=5)
     with pytest.raises(InputError, match="no adversarial rows"):
         encode_pairs(tiny, [])
+
+
+def test_own_replies_learn_an_end_only_where_there_was_one(tiny):
+    (cut,) = own_replies(tiny, ["hello"], max_new_tokens=3)
+    assert not cut.complete
+    tiny.format.stop_ids = frozenset(range(len(tiny.tokenizer))) - {tiny.reply_ids(cut.reply, end=False)[0]}
+    (ended,) = own_replies(tiny, ["hello"], max_new_tokens=30)
+    assert ended.complete
+    open_chat, closed_chat = encode_chats(tiny, [cut, ended])
+    assert closed_chat.reply[-1:] == tiny.format.end_ids
+    assert open_chat.reply[-1:] != tiny.format.end_ids
 
 
 @pytest.mark.parametrize("objective", [CAdvUL, CAdvIPO])

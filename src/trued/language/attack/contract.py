@@ -1,6 +1,6 @@
-"""What an attack takes and gives: behaviours in, test cases out, and how often they worked.
+"""What an attack takes and gives: behaviours and a target in, test cases with their cost out.
 
-Knows chats, judges' labels and counts. Knows nothing of how any attack finds its words.
+Knows chats and counts. Knows nothing of how any attack finds its words, or of who judges the replies.
 The attacks measure models that the user is responsible for; no behaviour or target ships with them.
 """
 

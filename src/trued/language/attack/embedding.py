@@ -120,9 +120,7 @@ class EmbeddingAttack:
                 with torch.no_grad():
                     delta = project(delta - lr * self._direction(gradient, moments, step), radius)
         final = best if self.return_best else delta
-        return AttackResult(
-            (final * mask).detach(), losses, affirmative, self.steps + self.return_best, self.steps
-        )
+        return AttackResult((final * mask).detach(), losses, affirmative, self.steps + self.return_best, self.steps)
 
     def _direction(self, gradient: Tensor, moments: tuple[Tensor, Tensor] | None, step: int) -> Tensor:
         """The update's direction: the sign, or Adam's or RMSprop's with their usual constants."""

@@ -5,7 +5,7 @@ Knows rows of data and token ids. Knows nothing of losses or attacks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -28,6 +28,15 @@ class Pair:
     target: list[int]
     safe: list[int]
     reference: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class UtilityRow:
+    """A prompt and a reply to keep; `complete` says that the reply ended by itself, so that its end is learned too."""
+
+    prompt: Prompt
+    reply: str
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,15 +84,29 @@ def encode_pairs(lm: LanguageModel, rows: Sequence[AdversarialRow], *, max_lengt
     return pairs
 
 
-def encode_chats(
-    lm: LanguageModel, rows: Sequence[tuple[Prompt, str]], *, max_length: int | None = None
-) -> list[Chat]:
+def encode_chats(lm: LanguageModel, rows: Sequence[UtilityRow], *, max_length: int | None = None) -> list[Chat]:
     """Utility rows in token ids, cut at the end to `max_length` tokens."""
     chats = []
-    for number, (prompt, reply) in enumerate(rows, start=1):
-        ids = lm.prompt_ids(prompt)
-        chats.append(Chat(ids, _cut(ids, lm.reply_ids(reply), max_length, number)))
+    for number, row in enumerate(rows, start=1):
+        ids = lm.prompt_ids(row.prompt)
+        chats.append(Chat(ids, _cut(ids, lm.reply_ids(row.reply, end=row.complete), max_length, number)))
     return chats
+
+
+def own_replies(
+    lm: LanguageModel,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int = 64,
+    progress: Callable[[int], None] | None = None,
+) -> list[UtilityRow]:
+    """The model's own greedy replies to benign prompts, as utility rows; empty ones are left out."""
+    rows = []
+    replies = lm.generate(prompts, max_new_tokens=max_new_tokens, progress=progress)
+    for prompt, (reply,) in zip(prompts, replies, strict=True):
+        if reply.strip():
+            rows.append(UtilityRow(prompt, reply, len(lm.reply_ids(reply, end=False)) < max_new_tokens))
+    return rows
 
 
 def _cut(prompt: list[int], reply: list[int], max_length: int | None, number: int) -> list[int]:

@@ -28,11 +28,11 @@ from trued.language.attack.embedding import EmbeddingAttack, transfer
 from trued.language.data import AdversarialRow
 from trued.language.model import LanguageModel
 from trued.language.scoring import HEAD_CHUNK, Rows, full_logits, per_response, token_logprobs
-from trued.language.template import Prompt
 from trued.language.train.adversarial import (
     AdversarialBatch,
     Example,
     Pair,
+    UtilityRow,
     collate,
     encode_chats,
     encode_pairs,
@@ -253,7 +253,7 @@ def _log_others(hidden: Tensor, targets: Tensor, head: torch.nn.Module, config: 
 class _AdversarialTraining:
     """What both objectives share: LoRA, the optimiser and the data's mixture. Defaults are the paper's."""
 
-    attack: EmbeddingAttack | None = EmbeddingAttack()
+    attack: EmbeddingAttack | None = field(default_factory=EmbeddingAttack)
     lora_r: int = 64
     lora_alpha: float = 16
     lora_dropout: float = 0.1
@@ -269,7 +269,7 @@ class _AdversarialTraining:
         self,
         lm: LanguageModel,
         adversarial: Sequence[AdversarialRow],
-        utility: Sequence[tuple[Prompt, str]] = (),
+        utility: Sequence[UtilityRow] = (),
         *,
         output: Path | None = None,
         resume: bool = False,
@@ -281,7 +281,7 @@ class _AdversarialTraining:
 
         Args:
             adversarial: prompts with affirmative targets and safe replies.
-            utility: prompts with replies to keep.
+            utility: prompts with replies to keep; see `own_replies` for the model's own.
             output: folder for checkpoints; the adapter itself is saved by the caller (`save_adapter`).
             resume: continue an interrupted run in `output`.
             validate: takes the adapted model and the step; higher is better.
