@@ -24,7 +24,7 @@ from trued.lab.experiment import Lab, experiment
 from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg import GCG
-from trued.language.data import AdversarialRow, adversarial_rows, affirmative_targets, prompts, safe_replies, templates
+from trued.language.data import AdversarialRow, adversarial_rows, affirmative_targets, prompts, templates
 from trued.language.judge import Label, PhraseJudge
 from trued.language.measure.robustness import target_losses
 from trued.language.model import LanguageModel
@@ -101,7 +101,7 @@ class Requests:
             wraps[(i + k * 7) % len(wraps)].wrap(p) for i, p in enumerate(harmful) for k in range(scale.templates)
         ]
         return cls(
-            _few_targets(adversarial_rows("train")[: scale.train]),
+            adversarial_rows("train", targets=3, refusals=2)[: scale.train],
             texts("lookalikes", "train", scale.train) + texts("general", "train", scale.train),
             {kind: texts(kind, "validation", scale.train) for kind in ("harmful", "lookalikes")},
             harmful,
@@ -109,19 +109,6 @@ class Requests:
             texts("lookalikes", "test", scale.test),
             [(r.prompt, r.reply) for r in prompts("general", "test")[: scale.test] if r.reply],
         )
-
-
-def _few_targets(rows: list[AdversarialRow], targets: int = 3, refusals: int = 2) -> list[AdversarialRow]:
-    """Three of the affirmative openings for each request, in turn, and one of two short refusals, as in the pilot."""
-    safe = safe_replies()[:refusals]
-    return [
-        replace(
-            row,
-            targets=tuple(row.targets[(targets * i + j) % len(row.targets)] for j in range(targets)),
-            safe_reply=safe[i % refusals],
-        )
-        for i, row in enumerate(rows)
-    ]
 
 
 @experiment("c-advul", scales=SCALES, seeds=(0, 1, 2))

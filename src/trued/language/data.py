@@ -163,11 +163,26 @@ def judged_replies() -> list[JudgedRow]:
     return [JudgedRow(**row) for row in _shipped("judging")]
 
 
-def adversarial_rows(split: Split | None = "train") -> list[AdversarialRow]:
-    """Return the harmful requests as training rows: every affirmative target, and one of the safe replies in turn."""
-    targets, replies = tuple(affirmative_targets()), safe_replies()
-    rows = prompts("harmful", split)
-    return [AdversarialRow(row.prompt, targets, replies[i % len(replies)]) for i, row in enumerate(rows)]
+def adversarial_rows(
+    split: Split | None = "train", *, targets: int | None = None, refusals: int | None = None
+) -> list[AdversarialRow]:
+    """Return the harmful requests as training rows.
+
+    Args:
+        split: of the shipped prompts.
+        targets: how many of the affirmative openings each row gets, in turn; None gives each row all of them.
+        refusals: how many of the safe replies take turns; few of them are learned in fewer steps.
+    """
+    openings, replies = affirmative_targets(), safe_replies()[:refusals]
+    number = len(openings) if targets is None else targets
+    return [
+        AdversarialRow(
+            row.prompt,
+            tuple(openings[(number * i + j) % len(openings)] for j in range(number)),
+            replies[i % len(replies)],
+        )
+        for i, row in enumerate(prompts("harmful", split))
+    ]
 
 
 @cache

@@ -57,7 +57,9 @@ def load_model(
 
 def _weights(source: str | Path, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     return AutoModelForCausalLM.from_pretrained(
         source, dtype=dtype, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
     )
