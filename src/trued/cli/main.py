@@ -36,6 +36,9 @@ app = App(
 )
 # name → where it is, and its line in `trued --help`, which is given here so that help imports nothing
 COMMANDS = {
+    "loop": ("trued.cli.loop:loop", "Check a model, attack it, align it, and check it again."),
+    "check": ("trued.cli.check:check", "Measure refusals, robustness and usefulness; gates for a pipeline."),
+    "align": ("trued.cli.align:app", "Train an adapter that refuses what it should, under attack too."),
     "papers": ("trued.cli.papers:app", "List the papers and show what each one claims."),
     "run": ("trued.cli.run:run", "Run the experiments on papers' claims and print the verdicts."),
     "report": ("trued.cli.report:report", "List the runs, or write the report of one again."),

@@ -15,6 +15,10 @@ from trued.errors import InputError
 from trued.language.model import LanguageModel
 
 
+EMBEDDED = ("SmolLM2-135M-Instruct", "default")
+"""Names of the embedded default model."""
+
+
 def default_dtype(device: str) -> torch.dtype:
     """bfloat16 where the processor or GPU computes in it natively, float32 elsewhere."""
     if device.startswith("cuda"):
@@ -37,7 +41,9 @@ def load_model(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device '{device}' was asked for and this machine has no CUDA GPU: use --device cpu")
-    name = str(source) if source is not None else "SmolLM2-135M-Instruct"
+    if source in EMBEDDED:
+        source = None
+    name = str(source) if source is not None else EMBEDDED[0]
     if source is not None and adapter is None and _only_adapter(Path(source)):
         source, adapter = _adapter_base(Path(source)), source
     if source is None:

@@ -88,8 +88,8 @@ def test_transfer_moves_by_prompt_order(tiny):
 
 
 def test_bad_options_are_refused(tiny):
-    with pytest.raises(InputError, match="optimizer"):
-        EmbeddingAttack(optimizer="sgd")  # pyright: ignore
+    with pytest.raises(InputError, match="eps -1"):
+        EmbeddingAttack(eps=-1)
     rows = tiny.rows([tiny.prompt_ids("a")], [[[5], [6]]])
     with pytest.raises(InputError, match="one a row"):
         EmbeddingAttack().perturb(tiny, rows)

@@ -82,7 +82,8 @@ class Gates:
         """
         found: list[Outcome] = []
         if self.max_asr is not None:
-            found += [_at_most("max-asr", m, self.max_asr) for m in result.metrics if m.id.startswith("asr.")]
+            answered = [metric for metric in result.metrics if metric.id.startswith("asr.")]
+            found += [_at_most("max-asr", metric, self.max_asr) for metric in answered]
         if self.max_alo_asr is not None:
             found.append(_alo(result, self.max_alo_asr))
         if self.max_over_refusal is not None:

@@ -150,8 +150,8 @@ def _measure(
     questions, left_out = _questions(target, harmful, config)
     questions += harmless_questions("lookalikes", lookalikes) + harmless_questions("general", general)
 
-    def counted(what: str, total: int) -> Callable[[int], None] | None:
-        return None if progress is None else lambda done: progress(done, total, f"{name}: {what}")
+    def counted(what: str, total: int) -> Callable[[int], None]:
+        return lambda done: progress(done, total, f"{name}: {what}") if progress is not None else None
 
     with _deployed(lm, adapter):
         replies = ask(target, questions, counted("replies", len(questions)))
@@ -193,22 +193,19 @@ def _questions(target: ChatTarget, rows: list[PromptRow], config: CheckConfig) -
     return questions, left_out
 
 
-def _curve(
-    target: ChatTarget, rows: list[PromptRow], config: CheckConfig, progress: Callable[[int], None] | None
-) -> Curve:
+def _curve(target: ChatTarget, rows: list[PromptRow], config: CheckConfig, progress: Callable[[int], None]) -> Curve:
     turns = [target.conversation([{"role": "user", "content": row.prompt}]) for row in rows]
     values = []
     for done, multiple in enumerate(config.multiples, start=1):
         # The best of all steps: an attack that overshoots is no sign of robustness.
         attack = EmbeddingAttack(config.eps * multiple, config.steps, relative_lr=True, return_best=True)
         values.append(tuple(target_losses(target.model, turns, config.target, attack)))
-        if progress is not None:
-            progress(done)
+        progress(done)
     radii = tuple(config.eps * multiple for multiple in config.multiples)
     return Curve(tuple(row.id for row in rows), radii, tuple(values))
 
 
-def _chat(target: ChatTarget, rows: list[PromptRow], progress: Callable[[int], None] | None) -> HeldOut:
+def _chat(target: ChatTarget, rows: list[PromptRow], progress: Callable[[int], None]) -> HeldOut:
     conversations = [
         (target.conversation([{"role": "user", "content": row.prompt}]), row.reply) for row in rows if row.reply
     ]

@@ -1,0 +1,220 @@
+"""`trued align`: train an adapter that refuses what it should, by one of the methods, on any chat model.
+
+Knows options, files and how to print. Knows nothing of how a method trains. Every hyper-parameter of a method is an
+option, named as in its dataclass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from trued.cli.options import JsonSwitch, Switch
+from trued.cli.terminal import console, duration, messages, print_json
+from trued.errors import InputError
+from trued.files import write_text
+from trued.language.data import adversarial, adversarial_rows, chats, prompts
+from trued.language.model import LanguageModel
+from trued.language.train.adversarial import UtilityRow, own_replies
+from trued.language.train.c_advul import CAdvIPO, CAdvUL
+from trued.language.train.recipe import Recipe, TradeOff
+from trued.learn.fit import FitResult
+
+app = App(name="align", help="Train an adapter that refuses what it should, under attack too.")
+
+Options = Parameter(name="*")
+Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+
+
+@app.command
+def refusal(
+    *,
+    output: Output,
+    model: str | None = None,
+    data: str | None = None,
+    utility: str | None = None,
+    device: str | None = None,
+    template: str | None = None,
+    resume: Switch = False,
+    recipe: Annotated[Recipe | None, Options] = None,
+    as_json: JsonSwitch = False,
+) -> None:
+    """Teach refusal under attack and keep answering the rest: the default recipe, with early stopping.
+
+    Parameters
+    ----------
+    output
+        The folder that receives the adapter, in PEFT's layout.
+    model
+        A local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
+    data
+        Rows of prompt, targets and safe_reply (JSONL, Parquet, a data set); the shipped requests otherwise.
+    utility
+        Conversations to keep (messages, or prompt and completion); the model's own replies otherwise.
+    device
+        Such as cpu or cuda:1.
+    template
+        "none" for a model without a chat template, or a Jinja template.
+    resume
+        Continue a run that was interrupted.
+    """
+    recipe = recipe or Recipe()
+    rows = None if data is None else adversarial(data)
+    kept = None if utility is None else [UtilityRow(row.prompt, row.reply) for row in chats(utility)]
+    check_output(output, resume=resume)
+    lm = LanguageModel.load(model, device=device, template=template)
+    tuned, result, looks = recipe.align(
+        lm, adversarial=rows, utility=kept, output=output, resume=resume, looked=_say(as_json)
+    )
+    finish(tuned, result, output, asdict(recipe), looks, as_json=as_json)
+
+
+@app.command(name="c-advul")
+def c_advul(
+    *,
+    output: Output,
+    model: str | None = None,
+    data: str | None = None,
+    utility: str | None = None,
+    device: str | None = None,
+    template: str | None = None,
+    resume: Switch = False,
+    attack: bool = True,
+    method: Annotated[CAdvUL | None, Options] = None,
+    as_json: JsonSwitch = False,
+) -> None:
+    """C-AdvUL (arXiv 2405.15589): unlikelihood under embedding attacks, with utility rows. Defaults are the paper's.
+
+    Parameters
+    ----------
+    output
+        The folder that receives the adapter, in PEFT's layout.
+    model
+        A local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
+    data
+        Rows of prompt, targets and safe_reply (JSONL, Parquet, a data set); the shipped requests otherwise.
+    utility
+        Conversations to keep (messages, or prompt and completion); the model's own replies otherwise.
+    attack
+        --no-attack trains on clean prompts: the control that isolates what the attack adds.
+    """
+    _train(
+        method or CAdvUL(), output, model, data, utility, device, template,
+        resume=resume, attack=attack, as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command(name="c-advipo")
+def c_advipo(
+    *,
+    output: Output,
+    model: str | None = None,
+    data: str | None = None,
+    utility: str | None = None,
+    device: str | None = None,
+    template: str | None = None,
+    resume: Switch = False,
+    attack: bool = True,
+    method: Annotated[CAdvIPO | None, Options] = None,
+    as_json: JsonSwitch = False,
+) -> None:
+    """C-AdvIPO (arXiv 2405.15589): a preference loss under embedding attacks. Defaults are the paper's.
+
+    Parameters
+    ----------
+    output
+        The folder that receives the adapter, in PEFT's layout.
+    model
+        A local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
+    data
+        Rows of prompt, targets and safe_reply (JSONL, Parquet, a data set); the shipped requests otherwise.
+    utility
+        Conversations to keep; they count only with --adversarial-share below 1 and --loss.utility-weight above 0.
+    attack
+        --no-attack trains on clean prompts: the control that isolates what the attack adds.
+    """
+    _train(
+        method or CAdvIPO(), output, model, data, utility, device, template,
+        resume=resume, attack=attack, as_json=as_json,
+    )  # fmt: skip
+
+
+def _train(
+    method: CAdvUL | CAdvIPO, output: Path, model: str | None, data: str | None, utility: str | None,
+    device: str | None, template: str | None, *, resume: bool, attack: bool, as_json: bool,
+) -> None:  # fmt: skip
+    rows = adversarial_rows("train") if data is None else adversarial(data)
+    kept = [] if utility is None else [UtilityRow(row.prompt, row.reply) for row in chats(utility)]
+    check_output(output, resume=resume)
+    lm = LanguageModel.load(model, device=device, template=template)
+    if not attack:
+        method = replace(method, attack=None)
+    elif method.attack is not None and (reach := method.attack.reach(lm)) < 1:
+        messages().print(
+            f"trued: {method.attack.steps} steps of {method.attack.lr:g} reach {reach:.0%} of the attack's radius on this "
+            "model: --attack.relative-lr scales the step to it."
+        )
+    if method.adversarial_share < 1 and not kept:
+        asked = [row.prompt for kind in ("lookalikes", "general") for row in prompts(kind, "train")]
+        kept = own_replies(lm, asked)
+    tuned, result = method.align(lm, rows, kept, output=output, resume=resume, progress=not as_json)
+    finish(tuned, result, output, asdict(method), [], as_json=as_json)
+
+
+def check_output(output: Path, *, resume: bool) -> None:
+    """Refuse a folder that holds an adapter already, before the long work starts."""
+    if (output / "adapter_config.json").exists() and not resume:
+        raise InputError(f"{output} holds an adapter already: give another --output, or remove it. Nothing was trained")
+
+
+def finish(
+    tuned: LanguageModel,
+    result: FitResult,
+    output: Path,
+    settings: dict[str, Any],
+    looks: list[TradeOff],
+    *,
+    as_json: bool,
+) -> None:
+    """Write the adapter and what it was trained with, and say where they are."""
+    folder = tuned.save_adapter(output)
+    record = {
+        "base": tuned.name, "settings": settings, "steps": result.steps, "best_step": result.best_step,
+        "seconds": result.seconds, "peak_memory_bytes": result.peak_memory_bytes,
+        "looks": [asdict(look) for look in looks], "history": result.history,
+    }  # fmt: skip
+    import json
+
+    write_text(folder / "training.json", json.dumps(record, indent=1, default=str))
+    if as_json:
+        print_json({"adapter": str(folder), **{k: record[k] for k in ("base", "steps", "best_step", "seconds")}})
+        return
+    out = console()
+    best = "" if result.best_step is None else f", the best of them step {result.best_step}"
+    out.print(f"{result.steps} steps{best} in {duration(result.seconds)}, peak memory {_gib(result.peak_memory_bytes)}")
+    out.print(f"adapter  {folder}", soft_wrap=True)
+    out.print(f"again    trued check {folder} --against {tuned.name}", soft_wrap=True)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
+
+
+def _say(quiet: bool) -> Callable[[TradeOff], None]:
+    def looked(look: TradeOff) -> None:
+        if not quiet:
+            messages().print(look_line(look))
+
+    return looked
+
+
+def look_line(look: TradeOff) -> str:
+    """One look at the validation prompts in a line."""
+    return (
+        f"step {look.step:>3}: harmful refused {look.refused:.0%}, in templates {look.refused_in_templates:.0%}, "
+        f"look-alikes refused {look.over_refused:.0%}"
+    )
