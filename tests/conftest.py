@@ -8,7 +8,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 from jaxtyping import install_import_hook
 
-SHAPED = ("attack.embedding", "attack.soft_suffix", "generation", "model", "scoring", "train.adversarial", "train.c_advul")
+SHAPED = (
+    "attack.embedding",
+    "attack.soft_suffix",
+    "generation",
+    "model",
+    "scoring",
+    "train.adversarial",
+    "train.c_advul",
+)
 install_import_hook([f"trued.language.{room}" for room in SHAPED], "typechecks.check")
 
 

@@ -14,9 +14,11 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from trued.cli.options import JsonSwitch, Switch
-from trued.cli.terminal import console, duration, messages, print_json
+from trued.cli.settings import laid_over, options_of, read_settings
+from trued.cli.terminal import console, messages, print_json
 from trued.errors import InputError
 from trued.files import write_text
+from trued.lab.wording import duration
 from trued.language.data import adversarial, adversarial_rows, chats, prompts
 from trued.language.model import LanguageModel
 from trued.language.train.adversarial import UtilityRow, own_replies
@@ -26,7 +28,10 @@ from trued.learn.fit import FitResult
 
 app = App(name="align", help="Train an adapter that refuses what it should, under attack too.")
 
-Options = Parameter(name="*")
+Settings = Parameter(name="*")
+RecipeOptions = Annotated[options_of(Recipe()) | None, Settings]
+CAdvULOptions = Annotated[options_of(CAdvUL()) | None, Settings]
+CAdvIPOOptions = Annotated[options_of(CAdvIPO()) | None, Settings]
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
 
 
@@ -39,8 +44,9 @@ def refusal(
     utility: str | None = None,
     device: str | None = None,
     template: str | None = None,
+    config: Path | None = None,
     resume: Switch = False,
-    recipe: Annotated[Recipe | None, Options] = None,
+    recipe: RecipeOptions = None,
     as_json: JsonSwitch = False,
 ) -> None:
     """Teach refusal under attack and keep answering the rest: the default recipe, with early stopping.
@@ -59,18 +65,20 @@ def refusal(
         Such as cpu or cuda:1.
     template
         "none" for a model without a chat template, or a Jinja template.
+    config
+        A TOML or YAML file of the settings below; options on the command line go before it.
     resume
         Continue a run that was interrupted.
     """
-    recipe = recipe or Recipe()
+    chosen = laid_over(laid_over(Recipe(), read_settings(config)), recipe)
     rows = None if data is None else adversarial(data)
     kept = None if utility is None else [UtilityRow(row.prompt, row.reply) for row in chats(utility)]
     check_output(output, resume=resume)
     lm = LanguageModel.load(model, device=device, template=template)
-    tuned, result, looks = recipe.align(
+    tuned, result, looks = chosen.align(
         lm, adversarial=rows, utility=kept, output=output, resume=resume, looked=_say(as_json)
     )
-    finish(tuned, result, output, asdict(recipe), looks, as_json=as_json)
+    finish(tuned, result, output, asdict(chosen), looks, as_json=as_json)
 
 
 @app.command(name="c-advul")
@@ -82,9 +90,10 @@ def c_advul(
     utility: str | None = None,
     device: str | None = None,
     template: str | None = None,
+    config: Path | None = None,
     resume: Switch = False,
     attack: bool = True,
-    method: Annotated[CAdvUL | None, Options] = None,
+    method: CAdvULOptions = None,
     as_json: JsonSwitch = False,
 ) -> None:
     """C-AdvUL (arXiv 2405.15589): unlikelihood under embedding attacks, with utility rows. Defaults are the paper's.
@@ -99,11 +108,13 @@ def c_advul(
         Rows of prompt, targets and safe_reply (JSONL, Parquet, a data set); the shipped requests otherwise.
     utility
         Conversations to keep (messages, or prompt and completion); the model's own replies otherwise.
+    config
+        A TOML or YAML file of the settings below; options on the command line go before it.
     attack
         --no-attack trains on clean prompts: the control that isolates what the attack adds.
     """
     _train(
-        method or CAdvUL(), output, model, data, utility, device, template,
+        laid_over(laid_over(CAdvUL(), read_settings(config)), method), output, model, data, utility, device, template,
         resume=resume, attack=attack, as_json=as_json,
     )  # fmt: skip
 
@@ -117,9 +128,10 @@ def c_advipo(
     utility: str | None = None,
     device: str | None = None,
     template: str | None = None,
+    config: Path | None = None,
     resume: Switch = False,
     attack: bool = True,
-    method: Annotated[CAdvIPO | None, Options] = None,
+    method: CAdvIPOOptions = None,
     as_json: JsonSwitch = False,
 ) -> None:
     """C-AdvIPO (arXiv 2405.15589): a preference loss under embedding attacks. Defaults are the paper's.
@@ -134,11 +146,13 @@ def c_advipo(
         Rows of prompt, targets and safe_reply (JSONL, Parquet, a data set); the shipped requests otherwise.
     utility
         Conversations to keep; they count only with --adversarial-share below 1 and --loss.utility-weight above 0.
+    config
+        A TOML or YAML file of the settings below; options on the command line go before it.
     attack
         --no-attack trains on clean prompts: the control that isolates what the attack adds.
     """
     _train(
-        method or CAdvIPO(), output, model, data, utility, device, template,
+        laid_over(laid_over(CAdvIPO(), read_settings(config)), method), output, model, data, utility, device, template,
         resume=resume, attack=attack, as_json=as_json,
     )  # fmt: skip
 

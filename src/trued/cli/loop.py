@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from trued.cli.align import look_line
 from trued.cli.checked import report_sections, result_table, summary
 from trued.cli.options import Switch
-from trued.cli.terminal import console, duration, messages, progress
+from trued.cli.terminal import console, messages, progress
 from trued.errors import InputError
 from trued.files import write_text
 from trued.lab.report import Figure, KeyValues, Prose, Report, Section, Table, write_report
+from trued.lab.wording import duration
 from trued.language.measure.result import CheckResult
 from trued.language.measure.safety import CheckConfig, check
 from trued.language.model import LanguageModel

@@ -14,7 +14,6 @@ import torch
 from trued.errors import InputError
 from trued.language.model import LanguageModel
 
-
 EMBEDDED = ("SmolLM2-135M-Instruct", "default")
 """Names of the embedded default model."""
 

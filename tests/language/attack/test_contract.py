@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from trued.errors import InputError
-from trued.language.attack.contract import Attack, Behavior, ChatTarget, Cost, TestCase, checked, generator_for, user_turn
+from trued.language.attack.contract import (
+    Attack,
+    Behavior,
+    ChatTarget,
+    Cost,
+    TestCase,
+    checked,
+    generator_for,
+    user_turn,
+)
 from trued.language.attack.direct import Direct
 from trued.language.attack.gcg import GCG
 from trued.language.attack.prefill import Prefill

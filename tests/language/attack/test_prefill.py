@@ -46,7 +46,9 @@ def test_lengths_that_are_none(lengths):
 
 
 def test_a_template_that_puts_something_before_a_reply(tiny):
-    thinking = tiny.tokenizer.chat_template.replace("{{ message['content'] }}", "<think></think>{{ message['content'] }}")
+    thinking = tiny.tokenizer.chat_template.replace(
+        "{{ message['content'] }}", "<think></think>{{ message['content'] }}"
+    )
     tiny.format = ChatFormat(tiny.tokenizer, thinking)
     with pytest.raises(InputError, match="tiny-random cannot continue an assistant's turn"):
         Prefill().run(BEHAVIORS, ChatTarget(tiny), seed=0)

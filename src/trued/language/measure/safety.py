@@ -142,7 +142,8 @@ def check(
 def _measure(
     lm: LanguageModel, config: CheckConfig, judge: Judge, progress: Progress | None, *, adapter: bool = True
 ) -> CheckResult:
-    name = lm.name if adapter else f"{lm.name} without adapter"
+    off = not adapter and hasattr(lm.model, "peft_config")
+    name = f"{lm.name} without adapter" if off else lm.name
     harmful = spread(prompts("harmful", config.split), config.harmful)
     lookalikes = spread(prompts("lookalikes", config.split), config.lookalikes)
     general = spread(prompts("general", config.split), config.general)

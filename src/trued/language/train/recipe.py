@@ -13,12 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.data import AdversarialRow, adversarial_rows, prompts, templates
 from trued.language.judge import Judge, Label, PhraseJudge
 from trued.language.model import LanguageModel
-from trued.language.train.adversarial import UtilityRow, own_replies
-from trued.language.train.c_advul import AdvLossConfig, CAdvUL
+from trued.language.train.adversarial import AdversarialBatch, UtilityRow, own_replies
+from trued.language.train.c_advul import AdvLossConfig, CAdvUL, cadvul_loss
 from trued.learn.fit import FitConfig, FitResult, StepLog
 
 
@@ -38,13 +41,28 @@ class TradeOff:
 
 
 @dataclass(frozen=True)
+class PartlyAttacked(CAdvUL):
+    """C-AdvUL that attacks only a share of its batches.
+
+    A model that only ever refuses attacked prompts can learn the perturbation itself as the sign to refuse, and answer
+    the same requests when they come clean. The random number is the step's own (`fit` reseeds it), so resuming is exact.
+    """
+
+    attacked_share: float = 0.5
+
+    def _loss(self, lm: LanguageModel, batch: AdversarialBatch) -> dict[str, Tensor]:
+        attacked = float(torch.rand(())) < self.attacked_share
+        return cadvul_loss(lm, self.attack if attacked else None, batch, self.loss)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Settings of the default alignment; a pilot on the training and validation prompts chose them.
 
     Args:
         steps, lr, batch_size: of the optimiser; `adversarial_share` of the rows are attacked requests.
         lora_r, lora_alpha: the adapter.
-        attack_steps, eps: the embedding attack in training.
+        attack_steps, eps: the embedding attack in training, on `attacked_share` of the batches.
         utility_weight: weight of the divergence from the base on utility rows.
         utility_tokens: length of the base's own replies that are kept; refusals show in the first words.
         validate_every: steps between looks at the validation prompts; the best look is kept.
@@ -61,6 +79,7 @@ class Recipe:
     lora_alpha: float = 32
     attack_steps: int = 4
     eps: float = 0.05
+    attacked_share: float = 0.5
     utility_weight: float = 6.0
     utility_tokens: int = 10
     validate_every: int = 8
@@ -69,15 +88,16 @@ class Recipe:
     new_tokens: int = 32
     seed: int = 0
 
-    def method(self) -> CAdvUL:
+    def method(self) -> PartlyAttacked:
         """The training run that these settings describe."""
-        return CAdvUL(
+        return PartlyAttacked(
             attack=EmbeddingAttack(eps=self.eps, steps=self.attack_steps, relative_lr=True),
             lora_r=self.lora_r,
             lora_alpha=self.lora_alpha,
             lora_dropout=0.0,
             adversarial_share=self.adversarial_share,
             max_length=None,
+            attacked_share=self.attacked_share,
             fit=FitConfig(
                 steps=self.steps,
                 lr=self.lr,

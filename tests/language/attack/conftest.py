@@ -1,0 +1,26 @@
+"""A tokenizer that merges letters, so that some token sequences do not survive as text."""
+
+import pytest
+
+
+@pytest.fixture
+def merging():
+    """The tiny chat model with a tokenizer that also has the tokens "ab" and "ex"."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from trued.language.model import LanguageModel
+    from trued.language.tiny import tiny_model
+
+    letters = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "ab", "ex"]
+    tokenizer = Tokenizer(models.BPE({t: i for i, t in enumerate(letters)}, [("a", "b"), ("e", "x")]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tiny = tiny_model()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", additional_special_tokens=["<|im_start|>"]
+    )
+    fast.chat_template = tiny.tokenizer.chat_template
+    padded = len(fast) + 6  # a vocabulary padded to a round number, as many checkpoints have
+    config = LlamaConfig(**{**tiny.model.config.to_dict(), "vocab_size": padded})
+    return LanguageModel(LlamaForCausalLM(config).eval(), fast, name="merging")
