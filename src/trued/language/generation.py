@@ -36,7 +36,8 @@ class Sampling:
             ranked, order = probabilities.sort(-1, descending=True)
             outside = ranked.cumsum(-1) - ranked >= self.top_p
             probabilities = torch.zeros_like(probabilities).scatter_(-1, order, ranked.masked_fill(outside, 0.0))
-        return torch.multinomial(probabilities, 1, generator=self.generator)[:, 0]
+        drawn_on = logits.device if self.generator is None else self.generator.device  # a CPU generator serves a GPU
+        return torch.multinomial(probabilities.to(drawn_on), 1, generator=self.generator)[:, 0].to(logits.device)
 
 
 def plan_batches(lengths: Sequence[int], *, new_tokens: int, copies: int, budget: int) -> list[list[int]]:
