@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from trued.cli.checked import open_model
 from trued.cli.options import JsonSwitch, Switch
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, messages, print_json
@@ -74,7 +75,7 @@ def refusal(
     rows = None if data is None else adversarial(data)
     kept = None if utility is None else [UtilityRow(row.prompt, row.reply) for row in chats(utility)]
     check_output(output, resume=resume)
-    lm = LanguageModel.load(model, device=device, template=template)
+    lm = open_model(model, device=device, template=template)
     tuned, result, looks = chosen.align(
         lm, adversarial=rows, utility=kept, output=output, resume=resume, looked=_say(as_json)
     )
@@ -164,13 +165,13 @@ def _train(
     rows = adversarial_rows("train") if data is None else adversarial(data)
     kept = [] if utility is None else [UtilityRow(row.prompt, row.reply) for row in chats(utility)]
     check_output(output, resume=resume)
-    lm = LanguageModel.load(model, device=device, template=template)
+    lm = open_model(model, device=device, template=template)
     if not attack:
         method = replace(method, attack=None)
     elif method.attack is not None and (reach := method.attack.reach(lm)) < 1:
         messages().print(
-            f"trued: {method.attack.steps} steps of {method.attack.lr:g} reach {reach:.0%} of the attack's radius on this "
-            "model: --attack.relative-lr scales the step to it."
+            f"trued: {method.attack.steps} steps of {method.attack.lr:g} reach {reach:.0%} of the attack's radius on "
+            "this model: --attack.relative-lr scales the step to it."
         )
     if method.adversarial_share < 1 and not kept:
         asked = [row.prompt for kind in ("lookalikes", "general") for row in prompts(kind, "train")]

@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trued.cli.align import look_line
-from trued.cli.checked import report_sections, result_table, summary
+from trued.cli.checked import check_bar, open_model, report_sections, result_table, summary
 from trued.cli.options import Switch
-from trued.cli.terminal import console, messages, progress
+from trued.cli.terminal import console, messages
 from trued.errors import InputError
 from trued.files import write_text
 from trued.lab.report import Figure, KeyValues, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
 from trued.language.measure.result import CheckResult
 from trued.language.measure.safety import CheckConfig, check
-from trued.language.model import LanguageModel
 from trued.language.train.recipe import Recipe, TradeOff
 
 if TYPE_CHECKING:
+    from trued.language.model import LanguageModel
     from trued.learn.fit import FitResult
 
 CONFIG = CheckConfig(attacked=8, general=24)
@@ -67,7 +66,7 @@ def loop(
     recipe = Recipe(steps=16, validate_every=8) if quick else Recipe()
     if fresh:
         _clear(output)
-    lm = _load(model, device, template)
+    lm = open_model(model, device=device, template=template)
     out.print(f"{lm.name} · {lm.device.type} · {str(lm.dtype).removeprefix('torch.')}\n")
 
     out.print("1/4 check and 2/4 attack: requests as they are, in templates, with prefilled replies, and embeddings")
@@ -90,22 +89,6 @@ def loop(
     out.print(f"report   {path}", soft_wrap=True)
 
 
-def _load(model: str | None, device: str | None, template: str | None) -> LanguageModel:
-    if model is None:
-        from trued.language.embedded import default_model
-
-        with progress() as display:
-            tasks: dict[str, Any] = {}
-
-            def report(stage: str, done: int, total: int) -> None:
-                if stage not in tasks:
-                    tasks[stage] = display.add_task(stage, total=total or None)
-                display.update(tasks[stage], completed=done, total=total or None)
-
-            default_model(report=report)
-    return LanguageModel.load(model, device=device, template=template)
-
-
 def _clear(output: Path) -> None:
     import shutil
 
@@ -126,20 +109,6 @@ def _kept(path: Path, config: CheckConfig, measure: Callable[[Any], CheckResult]
         result = measure(bar)
     write_text(path, json.dumps(result.to_json()))
     return result
-
-
-@contextmanager
-def check_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """Yield what `check` calls with its progress: a bar a stage."""
-    with progress() as display:
-        tasks: dict[str, Any] = {}
-
-        def bar(done: int, total: int, what: str) -> None:
-            if what not in tasks:
-                tasks[what] = display.add_task(what.rpartition(": ")[2], total=total)
-            display.update(tasks[what], completed=done)
-
-        yield bar
 
 
 def _align(recipe: Recipe, lm: LanguageModel, output: Path) -> tuple[LanguageModel, FitResult, list[TradeOff]]:

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -82,3 +91,19 @@ def claims_table(rows: Iterable[ClaimRow], width: int) -> RenderableType:
         if row.control:
             parts.append(Padding(Text(f"control: {row.control}", "dim"), (0, 0, 0, 3)))
     return Group(*parts)
+
+
+@contextmanager
+def progress(shown: bool = True) -> Iterator[Progress]:
+    """Yield a display of bars with time left, on standard error; where that is no terminal, it stays silent."""
+    target = messages()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=target, transient=True, disable=not (shown and target.is_terminal)) as display:
+        yield display

@@ -49,7 +49,9 @@ class CheckConfig:
         max_new_tokens: length of a reply.
         templates_per_prompt: templates around each request, out of all in turn; "all" uses each of them.
         prefill: numbers of tokens that the reply is begun with.
-        harmful, lookalikes, general: most prompts of each kind; None takes all of the split.
+        harmful: most harmful prompts; without a limit all of the split.
+        lookalikes: most harmless prompts that look harmful.
+        general: most general prompts, whose replies are the held-out chat.
         prefilled: most harmful prompts that are prefilled; at-least-one success is counted over these.
         attacked: most harmful prompts whose embeddings are attacked.
         eps: radius of the embedding attack, as a share of the mean embedding norm (arXiv 2405.15589: 0.05).

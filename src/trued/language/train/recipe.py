@@ -63,6 +63,8 @@ class Recipe:
         steps, lr, batch_size: of the optimiser; `adversarial_share` of the rows are attacked requests.
         lora_r, lora_alpha: the adapter.
         attack_steps, eps: the embedding attack in training, on `attacked_share` of the batches.
+        toward_cutoff: cross-entropy of the refusal below which it counts as learned; the paper's 0.5 stops so early that
+            unseen requests are answered again.
         utility_weight: weight of the divergence from the base on utility rows.
         utility_tokens: length of the base's own replies that are kept; refusals show in the first words.
         validate_every: steps between looks at the validation prompts; the best look is kept.
@@ -80,6 +82,7 @@ class Recipe:
     attack_steps: int = 4
     eps: float = 0.05
     attacked_share: float = 0.5
+    toward_cutoff: float = 0.1
     utility_weight: float = 6.0
     utility_tokens: int = 10
     validate_every: int = 8
@@ -107,7 +110,13 @@ class Recipe:
                 checkpoint_every=self.validate_every,
                 seed=self.seed,
             ),
-            loss=AdvLossConfig(away_weight=0.1, toward_weight=1.0, utility_weight=self.utility_weight, utility="kl"),
+            loss=AdvLossConfig(
+                away_weight=0.1,
+                toward_weight=1.0,
+                toward_cutoff=self.toward_cutoff,
+                utility_weight=self.utility_weight,
+                utility="kl",
+            ),
         )
 
     def align(

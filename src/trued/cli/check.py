@@ -1,0 +1,166 @@
+"""`trued check`: is a model safe, robust and useful, and does it keep the limits that a pipeline sets?
+
+Knows options, files and exit codes. Knows nothing of how anything is measured: `trued.language.measure` does that.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from trued.cli.checked import check_bar, open_model, protocol_line, report_sections, result_table, summary
+from trued.cli.junit import junit
+from trued.cli.options import JsonSwitch, Switch
+from trued.cli.settings import laid_over, options_of, read_settings
+from trued.cli.terminal import console, messages, print_json
+from trued.errors import InputError
+from trued.files import write_text
+from trued.lab.report import KeyValues, Report, Section, Table, write_report
+from trued.lab.wording import duration
+from trued.language.judge import CompositeJudge, Judge, PhraseJudge
+from trued.language.measure.gates import Gates, Outcome
+from trued.language.measure.result import CheckResult
+from trued.language.measure.safety import CheckConfig
+from trued.language.measure.safety import check as measure
+from trued.language.model import LanguageModel
+
+GateOptions = Annotated[options_of(Gates()) | None, Parameter(name="*", group="Gates")]
+CheckOptions = Annotated[options_of(CheckConfig()) | None, Parameter(name="*", group="Settings")]
+
+
+def check(
+    model: str = "default",
+    /,
+    *,
+    against: str | None = None,
+    adapter: Path | None = None,
+    judge: Literal["phrase", "composite"] = "phrase",
+    template: str | None = None,
+    device: str | None = None,
+    quick: Switch = False,
+    config: Path | None = None,
+    output: Path | None = None,
+    junit_file: Annotated[Path | None, Parameter(name="--junit")] = None,
+    as_json: JsonSwitch = False,
+    gates: GateOptions = None,
+    settings: CheckOptions = None,
+) -> int:
+    """Measure refusals, robustness and usefulness, each with its interval; exit code 1 if a gate falls short.
+
+    Parameters
+    ----------
+    model
+        A local folder, a hub id, the folder of a PEFT adapter, or "default" for the embedded SmolLM2-135M-Instruct.
+    against
+        What to compare with: a model like the above, "base" for the same model without its adapter, or a file that
+        an earlier `trued check --json` printed.
+    adapter
+        A PEFT adapter to put on the model.
+    judge
+        phrase looks for refusals; composite also wants an answer to be on topic and fluent, and else says unknown.
+    template
+        "none" for a model without a chat template, or a Jinja template, or a file that holds one.
+    device
+        Such as cpu or cuda:1.
+    quick
+        A quarter of the prompts: a first look, with wide intervals.
+    config
+        A TOML or YAML file of the settings below; options on the command line go before it.
+    output
+        Write a report here: one HTML file.
+    junit_file
+        Write JUnit XML here, one test case a gate.
+    """
+    started = time.perf_counter()
+    limits: Gates = laid_over(Gates(), gates)
+    if limits.need_base and against is None:
+        raise InputError("--max-perplexity-increase and --min-agreement compare with a base: give --against BASE")
+    start = CheckConfig.quick() if quick else CheckConfig()
+    chosen = laid_over(laid_over(start, read_settings(config)), settings)
+    earlier = _earlier(against)
+    lm = open_model(model, device=device, template=template, adapter=adapter)
+    base = earlier or _base(against, lm, device, template)
+    with check_bar() as bar:
+        result = measure(lm, base, chosen, judge=_judge(judge, lm, base), progress=bar)
+    outcomes = limits.outcomes(result)
+    if junit_file is not None:
+        write_text(junit_file, junit(result, outcomes))
+    if output is not None:
+        write_report(output, _report(result, outcomes, time.perf_counter() - started))
+    if as_json:
+        print_json(result.to_json() | {"gates": [outcome.to_json() for outcome in outcomes]})
+    else:
+        _print(result, outcomes, output)
+    short = [outcome for outcome in outcomes if not outcome.passed]
+    for outcome in short:
+        messages().print(f"trued: gate {outcome.gate} fell short: {outcome.says}", soft_wrap=True)
+    return 1 if short else 0
+
+
+def _earlier(against: str | None) -> CheckResult | None:
+    """Read an earlier result if that is what `against` names; found before a model is loaded."""
+    if against is None or not Path(against).is_file():
+        return None
+    try:
+        return CheckResult.from_json(json.loads(Path(against).read_text("utf-8")), against)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{against} is not JSON ({error}): give what `trued check MODEL --json` printed") from error
+
+
+def _base(against: str | None, lm: LanguageModel, device: str | None, template: str | None) -> LanguageModel | None:
+    if against is None:
+        return None
+    if against == "base":
+        if not hasattr(lm.model, "peft_config"):
+            raise InputError(f"--against base switches the adapter of {lm.name} off, and it has none: name a model")
+        return lm
+    return open_model(against, device=device, template=template)
+
+
+def _judge(name: str, lm: LanguageModel, base: LanguageModel | CheckResult | None) -> Judge:
+    """Return the judge; the fluency of replies is the base model's to judge, or the unadapted model's own."""
+    if name == "phrase":
+        return PhraseJudge()
+    from trued.language.embedder import SentenceEmbedder
+    from trued.language.measure.utility import text_perplexity
+
+    reader = base if isinstance(base, LanguageModel) else lm
+    return CompositeJudge(embed=SentenceEmbedder.load(), perplexity=text_perplexity(reader))
+
+
+def _print(result: CheckResult, outcomes: list[Outcome], output: Path | None) -> None:
+    out = console()
+    against = f" against {result.baseline.model}" if result.baseline else ""
+    out.print(f"{result.model}{against}\n")
+    out.print(result_table(result))
+    out.print(f"\n{summary(result)}")
+    out.print(protocol_line(result), style="dim")
+    for note in result.notes:
+        out.print(f"note: {note}")
+    if outcomes:
+        kept = sum(outcome.passed for outcome in outcomes)
+        out.print(f"gates: {kept} of {len(outcomes)} kept")
+    if output is not None:
+        out.print(f"report  {output}", soft_wrap=True)
+
+
+def _report(result: CheckResult, outcomes: list[Outcome], seconds: float) -> Report:
+    from trued.lab.platform import machine, versions
+
+    sections = report_sections(result)
+    if outcomes:
+        rows = [[outcome.gate, outcome.says, "kept" if outcome.passed else "fell short"] for outcome in outcomes]
+        sections.insert(1, Section("Gates", [Table(["gate", "what was found", ""], rows)]))
+    circumstances: dict[str, Any] = {"versions": versions(), "machine": machine(), "seconds": round(seconds, 1)}
+    return Report(
+        title=result.model,
+        kicker="trued check",
+        facts=[*([f"against {result.baseline.model}"] if result.baseline else []), duration(seconds)],
+        lead=summary(result),
+        sections=[*sections, Section("Versions and machine", [KeyValues(circumstances)])],
+        footer="Intervals are 95 %. A reply that the judge could not tell is counted as unknown, never as safe.",
+    )

@@ -1,0 +1,309 @@
+"""How the result of a check looks: the table in the terminal, the sentences, the sections of a report.
+
+Knows results and how numbers are put. Knows nothing of how they were measured. `trued check` and `trued loop` share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table as Grid
+from rich.text import Text
+
+from trued.cli.terminal import plain_table, progress
+from trued.lab.report import (
+    Block,
+    Example,
+    Examples,
+    Figure,
+    KeyValues,
+    Prose,
+    Section,
+    Summary,
+    SummaryItem,
+    Table,
+    Tone,
+)
+
+if TYPE_CHECKING:
+    from trued.language.measure.metric import Metric
+    from trued.language.measure.result import CheckResult
+    from trued.language.model import LanguageModel
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+STYLES = {"good": "green", "bad": "red", "neutral": ""}
+HEADLINES = ("refusal.direct", "refusal.templates", "alo-asr", "over-refusal.lookalikes", "perplexity", "agreement")
+LABELS = {"yes": "complied", "no": "refused", "unknown": "unknown"}
+SHOWN_EXAMPLES = 6  # of each kind
+
+
+# -- before the check --------------------------------------------------------------------------------------------------
+
+
+def open_model(
+    source: str | None, *, device: str | None = None, template: str | None = None, adapter: str | Path | None = None
+) -> LanguageModel:
+    """Load a model; None or "default" is the embedded one, whose first conversion shows its progress.
+
+    `template` may also name a file with a Jinja template.
+    """
+    from trued.language.model import LanguageModel
+
+    if source in (None, "default"):
+        from trued.language.embedded import default_model
+
+        source = None
+        with progress() as display:
+            stages: dict[str, Any] = {}
+
+            def report(stage: str, done: int, total: int) -> None:
+                if stage not in stages:
+                    stages[stage] = display.add_task(stage, total=total or None)
+                display.update(stages[stage], completed=done, total=total or None)
+
+            default_model(report=report)
+    if template not in (None, "none") and Path(template).is_file():
+        template = Path(template).read_text("utf-8")
+    return LanguageModel.load(source, device=device, template=template, adapter=adapter)
+
+
+@contextmanager
+def check_bar(shown: bool = True) -> Iterator[Callable[[int, int, str], None]]:
+    """Yield what `check` calls with its progress: one bar a stage."""
+    with progress(shown) as display:
+        stages: dict[str, Any] = {}
+
+        def bar(done: int, total: int, what: str) -> None:
+            if what not in stages:
+                stages[what] = display.add_task(what.rpartition("/")[2], total=total)
+            display.update(stages[what], completed=done)
+
+        yield bar
+
+
+# -- in the terminal ---------------------------------------------------------------------------------------------------
+
+
+def result_table(result: CheckResult) -> Grid:
+    """Return the metrics with their intervals, or, where the result has a baseline, base, this and change; 80 columns.
+
+    Refusals under prefills are left to the report: with the unknown ones they are what is not answered.
+    """
+    compared = result.baseline is not None
+    columns = ("base", "this", "change [95 %]") if compared else ("value [95 %]",)
+    numbers = (*columns, "unknown", "n")
+    grid = plain_table("", *numbers, right=numbers, fixed=numbers)
+    shown = [metric for metric in result.metrics if not metric.id.startswith("refusal.prefill")]
+    for group, metrics in groupby(shown, key=lambda metric: metric.group):
+        rows = list(metrics)
+        grid.add_row(Text(f"{group} {ARROWS[rows[0].better]}", "bold"))
+        for metric in rows:
+            cells = [
+                *([baseline(metric), value(metric), Text(change(metric), STYLES[tone(metric)])] if compared else []),
+                *([f"{value(metric)} {interval(metric)}"] if not compared else []),
+                "" if metric.unknown is None else percent(metric.unknown),
+                str(metric.n),
+            ]
+            grid.add_row(f" {metric.name}", *cells)
+    return grid
+
+
+def protocol_line(result: CheckResult) -> str:
+    """Return what the rates must be read with, on one line."""
+    found = result.protocol
+    return (
+        f"{found['judge']} · template {found['template']} · system prompt {found['system']} · {found['decoding']} · "
+        f"{found['settings']['split']} split · {found['dtype']}"
+    )
+
+
+def summary(result: CheckResult) -> str:
+    """Return the answer in a sentence or two."""
+    known = {metric.id: metric for metric in result.metrics}
+    refusals = [known[name] for name in ("refusal.direct", "refusal.templates") if name in known]
+    refused = " and ".join(f"{_levels(metric)} of harmful requests {metric.name}" for metric in refusals)
+    parts = [f"Refuses {refused}"] if refused else []
+    if "over-refusal.lookalikes" in known:
+        parts.append(f"refuses {_levels(known['over-refusal.lookalikes'])} of harmless requests that look harmful")
+    if "alo-asr" in known:
+        parts.append(f"at least one attack gets an answer to {_levels(known['alo-asr'])}")
+    parts.append(f"perplexity of held-out chat {_levels(known['perplexity'])}")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _levels(metric: Metric) -> str:
+    if metric.change is None:
+        return f"{value(metric)} {interval(metric)}"
+    unit = " points" if metric.unit == "share" else ""
+    return f"{baseline(metric)} → {value(metric)} ({change(metric)}{unit})"
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage."""
+    return f"{100 * share:.0f} %"
+
+
+def value(metric: Metric) -> str:
+    """Return the metric's value; one that is a lower bound says so."""
+    return ("≥ " if metric.lower_bound else "") + _plain(metric, metric.value)
+
+
+def baseline(metric: Metric) -> str:
+    """Return the value of the model that this one is compared with, or nothing."""
+    return "" if metric.change is None else _plain(metric, metric.change.baseline)
+
+
+def interval(metric: Metric) -> str:
+    """Return the 95 % interval of the value."""
+    if metric.unit == "share":
+        return f"[{100 * metric.low:.0f}, {100 * metric.high:.0f}]"
+    return f"[{metric.low:.2f}, {metric.high:.2f}]"
+
+
+def change(metric: Metric) -> str:
+    """Return the change with its interval: in points for shares, as a ratio for perplexities."""
+    found = metric.change
+    if found is None:
+        return ""
+    three = (found.estimate, found.low, found.high)
+    if metric.unit == "share":
+        first, low, high = (f"{_round(100 * number):+.0f}" for number in three)
+    elif metric.unit == "perplexity":
+        first, low, high = (f"{number:.3f}" for number in three)
+        first = f"×{first}"
+    else:
+        first, low, high = (f"{_round(number, 2):+.2f}" for number in three)
+    return f"{first} [{low}, {high}]".replace("-", "−")
+
+
+def tone(metric: Metric) -> Tone:
+    """Return whether the change is welcome; neutral where its interval holds none."""
+    found = metric.change
+    if found is None:
+        return "neutral"
+    none = 1.0 if metric.unit == "perplexity" else 0.0
+    if found.low <= none <= found.high:
+        return "neutral"
+    return "good" if (found.low > none) == (metric.better == "higher") else "bad"
+
+
+def _plain(metric: Metric, number: float) -> str:
+    return percent(number) if metric.unit == "share" else f"{number:.2f}"
+
+
+def _round(number: float, digits: int = 0) -> float:
+    return round(number, digits) + 0.0  # no negative zero
+
+
+# -- in a report -------------------------------------------------------------------------------------------------------
+
+
+def report_sections(result: CheckResult) -> list[Section]:
+    """Return the sections of a report: the few numbers, all numbers, the robustness curve, answers, circumstances."""
+    sections: list[tuple[str, list[Block]]] = [
+        ("What came out", [Summary(_summary_items(result))]),
+        ("What to know first", [Prose(result.notes)] if result.notes else []),
+        ("All numbers", list(_tables(result))),
+        ("Robustness to embedding attacks", [_curve(result)]),
+        ("Answers to harmful requests", _examples(result, ("direct", "templates"))),
+        ("Answers to harmless requests that look harmful", _examples(result, ("lookalikes",))),
+        ("How it was measured", [KeyValues({"model": result.model, **result.protocol})]),
+    ]
+    return [Section(title, blocks) for title, blocks in sections if blocks]
+
+
+def _summary_items(result: CheckResult) -> list[SummaryItem]:
+    items = []
+    for metric in result.metrics:
+        if metric.id not in HEADLINES:
+            continue
+        unit = " points" if metric.change and metric.unit == "share" else ""
+        shown = f"{change(metric)}{unit}" if metric.change else interval(metric)
+        note = f"{percent(metric.unknown)} unknown" if metric.unknown else ""
+        items.append(
+            SummaryItem(f"{metric.group}, {metric.name}", baseline(metric), value(metric), shown, tone(metric), note)
+        )
+    return items
+
+
+def _tables(result: CheckResult) -> Iterator[Table]:
+    compared = result.baseline is not None
+    for group, metrics in groupby(result.metrics, key=lambda metric: metric.group):
+        rows, better = [], ""
+        for metric in metrics:
+            better = f"{metric.better} is better"
+            row = [metric.name.strip()]
+            if compared:
+                row += [baseline(metric) or "–"]
+            row += [value(metric), interval(metric)]
+            if compared:
+                p = metric.change.p_holm if metric.change else None
+                row += [change(metric) or "–", "–" if p is None else f"{p:.2g}"]
+            rows.append([*row, "–" if metric.unknown is None else percent(metric.unknown), metric.n])
+        columns = ["", *(["base"] if compared else []), "this", "95 %"]
+        columns += ["change [95 %]", "p (Holm)"] if compared else []
+        yield Table([*columns, "unknown", "n"], rows, caption=f"{group} ({better})")
+
+
+def _curve(result: CheckResult) -> Figure:
+    from trued.lab.figure import draw_svg
+
+    points = [metric for metric in result.metrics if metric.id.startswith("target-ce.")]
+    radii = result.curve.radii
+
+    def draw(axes: Any) -> None:
+        low, high = ([getattr(point, end) for point in points] for end in ("low", "high"))
+        line = axes.plot(radii, [point.value for point in points], marker="o", label="this model")[0]
+        axes.fill_between(radii, low, high, alpha=0.15, color=line.get_color(), linewidth=0)
+        if all(point.change for point in points):
+            before = [point.change.baseline for point in points if point.change]
+            axes.plot(radii, before, marker="o", linestyle="--", label="base")
+            axes.legend()
+        axes.set_xlabel("radius of the attack, share of the mean embedding norm")
+        axes.set_ylabel("cross-entropy, nats a token")
+        axes.set_ylim(bottom=0)
+
+    said = "; ".join(f"{radius:g}: {point.value:.2f}" for radius, point in zip(radii, points, strict=True))
+    return Figure(
+        "Cross-entropy of a complying opening by attack radius",
+        draw_svg(draw),
+        alt=f"Mean cross-entropy of this model by radius, in nats a token: {said}.",
+        caption="The higher the curve stays, the less an attack on the embeddings makes the model likely to comply. "
+        "The band is the 95 % interval over prompts.",
+    )
+
+
+def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
+    from trued.language.measure.derive import way_name
+
+    found = [one for way in ways for one in result.examples(way, SHOWN_EXAMPLES // len(ways))]
+    if not found:
+        return []
+    compared = result.baseline is not None
+    items = [
+        Example(
+            one.prompt,
+            (one.before or "") if compared else one.prompt,
+            one.reply,
+            note=", ".join(filter(None, [
+                way_name(one.way) if one.way != "lookalikes" else "",
+                one.variant and f"template {one.variant}",
+                f"{_said(one.before_label)} → {_said(one.label)}" if one.before_label else _said(one.label),
+            ])),
+        )
+        for one in found
+    ]  # fmt: skip
+    labels = ("base", "this model") if compared else ("request", "reply")
+    return [Prose(["Evenly spaced through the prompts, not chosen by what was said."]), Examples(items, labels)]
+
+
+def _said(label: str) -> str:
+    return LABELS.get(label, label.replace("_", " "))

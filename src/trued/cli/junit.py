@@ -1,0 +1,48 @@
+"""JUnit XML, which CI systems show as tests: one test case a gate, or a metric where no gate is set for it.
+
+Knows outcomes and metrics. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trued.language.measure.gates import Outcome
+    from trued.language.measure.result import CheckResult
+
+# What XML 1.0 cannot hold, not even escaped; a model's name or a template may bring it.
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit(result: CheckResult, outcomes: Sequence[Outcome]) -> str:
+    """Return the document; a gate that fell short is a failed test case, a metric without a gate a passed one."""
+    suite = ET.Element("testsuite", name=_clean(f"trued check {result.model}"))
+    properties = ET.SubElement(suite, "properties")
+    for name, setting in (("model", result.model), *result.protocol.items()):
+        ET.SubElement(properties, "property", name=name, value=_clean(str(setting)))
+    for outcome in outcomes:
+        case = ET.SubElement(suite, "testcase", classname=f"trued.check.{outcome.gate}", name=_clean(outcome.metric))
+        if not outcome.passed:
+            failure = ET.SubElement(case, "failure", message=_clean(outcome.says), type=outcome.gate)
+            failure.text = _clean(outcome.says)
+    gated = {outcome.metric for outcome in outcomes}
+    for metric in result.metrics:
+        if metric.id not in gated:
+            case = ET.SubElement(suite, "testcase", classname="trued.check", name=_clean(metric.id))
+            said = f"{metric.value:.6g} [{metric.low:.6g}, {metric.high:.6g}] {metric.unit}, n = {metric.n}"
+            ET.SubElement(case, "system-out").text = said
+    suite.set("tests", str(len(suite.findall("testcase"))))
+    suite.set("failures", str(len(suite.findall("testcase/failure"))))
+    suite.set("errors", "0")
+    root = ET.Element("testsuites")
+    root.append(suite)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("�", text)
