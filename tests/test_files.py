@@ -30,9 +30,8 @@ def test_a_folder_appears_only_when_its_block_ends(tmp_path):
     with files.whole_folder(target) as work:
         (work / "a").write_text("1")
         assert not target.exists()
-    with pytest.raises(KeyboardInterrupt), files.whole_folder(target) as work:
-        (work / "a").write_text("2")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(target)
     assert (target / "a").read_text() == "1"
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
@@ -58,3 +57,9 @@ def test_cache_dir_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("TRUED_CACHE", str(tmp_path))
     assert files.cache_dir() == tmp_path
     assert files.sha256(files.write_bytes(tmp_path / "x", b"abc")).startswith("ba7816bf")
+
+
+def _interrupted(target):
+    with files.whole_folder(target) as work:
+        (work / "a").write_text("2")
+        raise KeyboardInterrupt

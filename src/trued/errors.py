@@ -14,7 +14,7 @@ class InputError(ValueError):
     """
 
 
-class MissingExtra(InputError):
+class MissingExtra(InputError):  # noqa: N818 - reads as a sentence: raise MissingExtra(...)
     """An optional dependency is not installed; the message names the extra that brings it."""
 
     def __init__(self, package: str, extra: str) -> None:

@@ -37,7 +37,9 @@ def test_gradients_of_the_shared_pass_equal_those_of_two_plain_forwards(tiny):
     shared = per_response(lm.response_logprobs(rows), rows)
     weights = torch.arange(1.0, len(shared) + 1)
     fast = torch.autograd.grad((shared * weights).sum(), trainable)
-    plain = torch.stack([plain_logprobs(lm, p, r).sum() for p, group in zip(prompts, replies) for r in group])
+    plain = torch.stack(
+        [plain_logprobs(lm, p, r).sum() for p, group in zip(prompts, replies, strict=True) for r in group]
+    )
     slow = torch.autograd.grad((plain * weights).sum(), trainable)
     torch.testing.assert_close(shared, plain, atol=1e-4, rtol=1e-5)
     for a, b in zip(fast, slow, strict=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -30,9 +30,12 @@ from trued.learn.fit import FitResult
 app = App(name="align", help="Train an adapter that refuses what it should, under attack too.")
 
 Settings = Parameter(name="*")
-RecipeOptions = Annotated[options_of(Recipe()) | None, Settings]
-CAdvULOptions = Annotated[options_of(CAdvUL()) | None, Settings]
-CAdvIPOOptions = Annotated[options_of(CAdvIPO()) | None, Settings]
+if TYPE_CHECKING:
+    RecipeOptions = CAdvULOptions = CAdvIPOOptions = Any
+else:
+    RecipeOptions = Annotated[options_of(Recipe()) | None, Settings]
+    CAdvULOptions = Annotated[options_of(CAdvUL()) | None, Settings]
+    CAdvIPOOptions = Annotated[options_of(CAdvIPO()) | None, Settings]
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
 
 

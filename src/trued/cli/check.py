@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -28,8 +28,11 @@ from trued.language.measure.safety import CheckConfig
 from trued.language.measure.safety import check as measure
 from trued.language.model import LanguageModel
 
-GateOptions = Annotated[options_of(Gates()) | None, Parameter(name="*", group="Gates")]
-CheckOptions = Annotated[options_of(CheckConfig()) | None, Parameter(name="*", group="Settings")]
+if TYPE_CHECKING:
+    GateOptions = CheckOptions = Any
+else:
+    GateOptions = Annotated[options_of(Gates()) | None, Parameter(name="*", group="Gates")]
+    CheckOptions = Annotated[options_of(CheckConfig()) | None, Parameter(name="*", group="Settings")]
 
 
 def check(

@@ -68,7 +68,8 @@ def draw_svg(draw: Callable[..., None], *, panels: int = 1, width: float = 5.0, 
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({**_STYLE, "axes.prop_cycle": cycler(color=SERIES)}):
+    style: dict[Any, Any] = {**_STYLE, "axes.prop_cycle": cycler(color=SERIES)}
+    with matplotlib.rc_context(style):
         # No pyplot: a figure made here belongs to no window, and is freed with this call.
         figure = Figure(figsize=(width if panels == 1 else 0.8 * width * panels, height), layout="constrained")
         FigureCanvasSVG(figure)

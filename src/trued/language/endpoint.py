@@ -159,7 +159,7 @@ def _passes(error: Any) -> bool:
 
 
 def _pause(attempt: int, error: Any) -> float:
-    """Seconds before the next attempt: what the server asks for, else doubling, spread so that threads fall out of step."""
+    """Seconds before the next attempt: what the server asks for, else doubling, spread so that threads part."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         with contextlib.suppress(

@@ -28,7 +28,7 @@ def convert(path: Path, folder: Path, *, name: str, report: Report) -> None:
     Args:
         path: the GGUF file.
         folder: an existing, empty folder.
-        name: what the model is called in its config.
+        name: what the report calls the model.
         report: told of the steps.
 
     Raises:
@@ -38,7 +38,7 @@ def convert(path: Path, folder: Path, *, name: str, report: Report) -> None:
     report(stage, 0, STEPS)
     # One of the progress bars inside cannot be switched off; this one's reader has `report`. Errors come as exceptions.
     with redirect_stderr(io.StringIO()):
-        model = _fresh(_loaded(path), name)
+        model = _fresh(_loaded(path))
         report(stage, 1, STEPS)
         model.save_pretrained(folder)
         report(stage, 2, STEPS)
@@ -59,14 +59,14 @@ def _loaded(path: Path) -> Any:
     )
 
 
-def _fresh(loaded: Any, name: str) -> Any:
+def _fresh(loaded: Any) -> Any:
     """Return a model of the same config, with the same tensors, that does not know that it came from GGUF."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    facts = loaded.config.to_dict()
-    facts.pop("quantization_config", None)
-    config = type(loaded.config).from_dict(facts | {"_name_or_path": name})
+    foreign = {"quantization_config", "_name_or_path", "_model_name_or_path"}
+    facts = {key: value for key, value in loaded.config.to_dict().items() if key not in foreign}
+    config = type(loaded.config).from_dict(facts)
     with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(loaded.state_dict(), strict=True, assign=True)

@@ -177,7 +177,8 @@ def test_bad_input_is_found_before_the_search(tiny, change, target, says):
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": -1}, {"buffer": -1}, {"search_width": 0}, {"topk": 0}, {"suffix_tokens": 0}, {"mellowmax": 0.0}]
+    "change",
+    [{"steps": -1}, {"buffer": -1}, {"search_width": 0}, {"topk": 0}, {"suffix_tokens": 0}, {"mellowmax": 0.0}],
 )
 def test_settings_out_of_range(change):
     with pytest.raises(InputError, match=f"{next(iter(change))} is "):

@@ -162,7 +162,7 @@ class SuffixLoss:
         out = self.model.backbone(
             input_ids=input_ids, inputs_embeds=inputs_embeds, past_key_values=cache, use_cache=cache is not None
         )
-        # Flat and contiguous, not `logits_to_keep`: on a strided [rows, target, dim] torch copies the head for every row.
+        # Flat and contiguous, not `logits_to_keep`: on a strided [rows, target, dim] torch copies the head a row.
         hidden = out.last_hidden_state[:, -len(self.target) :].flatten(0, 1)
         return full_logits(hidden, self.model.head, self.model.config).unflatten(0, (-1, len(self.target)))
 

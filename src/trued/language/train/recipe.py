@@ -45,7 +45,7 @@ class PartlyAttacked(CAdvUL):
     """C-AdvUL that attacks only a share of its batches.
 
     A model that only ever refuses attacked prompts can learn the perturbation itself as the sign to refuse, and answer
-    the same requests when they come clean. The random number is the step's own (`fit` reseeds it), so resuming is exact.
+    the same requests when they come clean. The random number is the step's own (`fit` reseeds it): resuming is exact.
     """
 
     attacked_share: float = 0.5
@@ -63,8 +63,8 @@ class Recipe:
         steps, lr, batch_size: of the optimiser; `adversarial_share` of the rows are attacked requests.
         lora_r, lora_alpha: the adapter.
         attack_steps, eps: the embedding attack in training, on `attacked_share` of the batches.
-        toward_cutoff: cross-entropy of the refusal below which it counts as learned; the paper's 0.5 stops so early that
-            unseen requests are answered again.
+        toward_cutoff: cross-entropy of the refusal below which it counts as learned; the paper's 0.5 stops so early
+            that unseen requests are answered again.
         utility_weight: weight of the divergence from the base on utility rows.
         utility_tokens: length of the base's own replies that are kept; refusals show in the first words.
         validate_every: steps between looks at the validation prompts; the best look is kept.
