@@ -386,7 +386,7 @@ def _check_beta(beta: float) -> None:
 def _cross_entropy(
     logits: Float[Tensor, " pairs"],
     label_smoothing: float,
-    soft_label: Float[Tensor, " pairs"] | float | None = None,
+    soft_label: Tensor | float | None = None,
 ) -> Float[Tensor, " pairs"]:
     """Cross-entropy of s(logits) against P(chosen is better), 1 - label_smoothing unless given."""
     if not 0 <= label_smoothing <= 1:
