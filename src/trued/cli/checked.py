@@ -94,21 +94,21 @@ def result_table(result: CheckResult) -> Grid:
     Refusals under prefills are left to the report: with the unknown ones they are what is not answered.
     """
     compared = result.baseline is not None
-    columns = ("base", "this", "change [95 %]") if compared else ("value [95 %]",)
-    numbers = (*columns, "unknown", "n")
+    numbers = ("base", "this", "change [95 %]", "unknown") if compared else ("value [95 %]", "unknown", "n")
     grid = plain_table("", *numbers, right=numbers, fixed=numbers)
     shown = [metric for metric in result.metrics if not metric.id.startswith("refusal.prefill")]
     for group, metrics in groupby(shown, key=lambda metric: metric.group):
         rows = list(metrics)
-        grid.add_row(Text(f"{group} {ARROWS[rows[0].better]}", "bold"))
+        mixed = len({metric.better for metric in rows}) > 1
+        grid.add_row(Text(group if mixed else f"{group} {ARROWS[rows[0].better]}", "bold"))
         for metric in rows:
-            cells = [
-                *([baseline(metric), value(metric), Text(change(metric), STYLES[tone(metric)])] if compared else []),
-                *([f"{value(metric)} {interval(metric)}"] if not compared else []),
-                "" if metric.unknown is None else percent(metric.unknown),
-                str(metric.n),
-            ]
-            grid.add_row(f" {metric.name}", *cells)
+            name = f" {metric.name} {ARROWS[metric.better]}" if mixed else f" {metric.name}"
+            unknown = "" if metric.unknown is None else percent(metric.unknown)
+            if compared:
+                changed = Text(change(metric) or interval(metric), STYLES[tone(metric)])
+                grid.add_row(name, baseline(metric), value(metric), changed, unknown)
+            else:
+                grid.add_row(name, f"{value(metric)} {interval(metric)}", unknown, str(metric.n))
     return grid
 
 
@@ -122,25 +122,22 @@ def protocol_line(result: CheckResult) -> str:
 
 
 def summary(result: CheckResult) -> str:
-    """Return the answer in a sentence or two."""
+    """Return the answer in a few sentences, without the intervals, which the table has."""
     known = {metric.id: metric for metric in result.metrics}
-    refusals = [known[name] for name in ("refusal.direct", "refusal.templates") if name in known]
-    refused = " and ".join(f"{_levels(metric)} of harmful requests {metric.name}" for metric in refusals)
-    parts = [f"Refuses {refused}"] if refused else []
-    if "over-refusal.lookalikes" in known:
-        parts.append(f"refuses {_levels(known['over-refusal.lookalikes'])} of harmless requests that look harmful")
+    ways = [known[name] for name in ("refusal.direct", "refusal.templates") if name in known]
+    sentences = []
+    if ways:
+        sentences.append("Harmful requests refused: " + ", ".join(f"{_levels(way)} {way.name}" for way in ways))
     if "alo-asr" in known:
-        parts.append(f"at least one attack gets an answer to {_levels(known['alo-asr'])}")
-    parts.append(f"perplexity of held-out chat {_levels(known['perplexity'])}")
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+        sentences.append(f"At least one attack succeeds on {_levels(known['alo-asr'])}")
+    if "over-refusal.lookalikes" in known:
+        sentences.append(f"Harmless requests that look harmful refused: {_levels(known['over-refusal.lookalikes'])}")
+    sentences.append(f"Perplexity of held-out chat: {_levels(known['perplexity'])}")
+    return ". ".join(sentences) + "."
 
 
 def _levels(metric: Metric) -> str:
-    if metric.change is None:
-        return f"{value(metric)} {interval(metric)}"
-    unit = " points" if metric.unit == "share" else ""
-    return f"{baseline(metric)} → {value(metric)} ({change(metric)}{unit})"
+    return value(metric) if metric.change is None else f"{baseline(metric)} → {value(metric)}"
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------
@@ -174,14 +171,11 @@ def change(metric: Metric) -> str:
     if found is None:
         return ""
     three = (found.estimate, found.low, found.high)
-    if metric.unit == "share":
-        first, low, high = (f"{_round(100 * number):+.0f}" for number in three)
-    elif metric.unit == "perplexity":
+    if metric.unit == "perplexity":
         first, low, high = (f"{number:.3f}" for number in three)
-        first = f"×{first}"
-    else:
-        first, low, high = (f"{_round(number, 2):+.2f}" for number in three)
-    return f"{first} [{low}, {high}]".replace("-", "−")
+        return f"×{first} [{low}, {high}]"
+    first, low, high = (_signed(number, metric.unit) for number in three)
+    return f"{first} [{low}, {high}]"
 
 
 def tone(metric: Metric) -> Tone:
@@ -199,8 +193,10 @@ def _plain(metric: Metric, number: float) -> str:
     return percent(number) if metric.unit == "share" else f"{number:.2f}"
 
 
-def _round(number: float, digits: int = 0) -> float:
-    return round(number, digits) + 0.0  # no negative zero
+def _signed(number: float, unit: str) -> str:
+    """A difference with its sign; none before a zero."""
+    text = f"{100 * number:+.0f}" if unit == "share" else f"{number:+.2f}"
+    return text.replace("-", "−") if float(text) else text[1:]
 
 
 # -- in a report -------------------------------------------------------------------------------------------------------

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from trued.language.measure.result import CheckResult
 
 REFUSED = "harmful requests refused"
-ANSWERED = "harmful requests answered (ASR)"
+ANSWERED = "attack success (ASR)"
 OVER_REFUSED = "harmless requests refused"
-ROBUST = "cross-entropy of a complying reply"
+ROBUST = "complying reply, nats/token"
 USEFUL = "held-out chat"
 
 _WAYS = {"direct": "asked directly", "templates": "in jailbreak templates"}
@@ -89,7 +89,7 @@ def _alo(result: CheckResult) -> list[Metric]:
         Metric(
             id="alo-asr",
             group=ANSWERED,
-            name="by at least one of these (ALO)",
+            name="at least one of these (ALO)",
             value=found.estimate,
             low=found.low,
             high=found.high,

@@ -74,17 +74,17 @@ class Recipe:
     """
 
     steps: int = 32
-    lr: float = 4e-4
-    batch_size: int = 16
-    adversarial_share: float = 0.25
+    lr: float = 8e-4
+    batch_size: int = 20
+    adversarial_share: float = 0.2
     lora_r: int = 16
     lora_alpha: float = 32
     attack_steps: int = 4
     eps: float = 0.05
     attacked_share: float = 0.5
     toward_cutoff: float = 0.1
-    utility_weight: float = 6.0
-    utility_tokens: int = 10
+    utility_weight: float = 10.0
+    utility_tokens: int = 8
     validate_every: int = 8
     refusals: int = 2
     targets: int = 3
