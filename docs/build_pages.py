@@ -178,7 +178,7 @@ def command_reference() -> str:
     """Return the reference of all commands, from the commands themselves."""
     from trued.cli.main import app
 
-    text = str(app.generate_docs(output_format="markdown", recursive=True, generate_toc=False))
+    text = str(app.generate_docs(output_format="markdown", recursive=True))
     return text.replace("# trued\n", f"# Command line\n\n{app.help_epilogue}\n", 1)
 
 

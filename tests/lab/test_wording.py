@@ -39,7 +39,7 @@ def test_a_change_is_method_minus_baseline_whatever_is_claimed(claim):
 def test_a_ratio_near_one_is_a_percentage_and_a_large_one_a_factor(claim):
     ratio = claim("equal", 1.05, ratio=True)
     assert change(ratio, interval(math.log(1.02), math.log(1.05))) == "[+2, +5 %]"
-    assert change(claim("lower", 2, ratio=True), interval(math.log(4), math.log(8))) == "[×0.125, ×0.250]"
+    assert change(claim("lower", 2, ratio=True), interval(math.log(4), math.log(8))) == "[÷8, ÷4]"
 
 
 def test_levels_are_shares_in_percent_or_the_metric_itself(claim):

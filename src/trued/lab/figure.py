@@ -95,6 +95,9 @@ def inline(svg: str, prefix: str) -> str:
             element.set(name, _local(name, value, prefix))
         for sheet in element.findall("style"):  # its rules would hold for the whole page
             element.remove(sheet)
+    _, _, width, _ = map(float, root.get("viewBox", "0 0 360 220").split())
+    # Text of nine units is to be 14 px at most, and 7 px at least: a narrower page scrolls a wide drawing.
+    root.set("style", f"max-width: {1.6 * width:.0f}px; min-width: {0.8 * width:.0f}px")
     for size in ("width", "height"):
         root.attrib.pop(size, None)
     root.set("aria-hidden", "true")  # the element around it carries the alt text

@@ -30,13 +30,15 @@ def numbers(values: Sequence[float], *, sign: bool = False) -> list[str]:
 
 def number(value: float) -> str:
     """Return one number."""
-    return numbers([value])[0]
+    return f"{value:.3g}".replace("-", "−") if 1e-4 <= abs(value) < 1000 else numbers([value])[0]
 
 
 def amounts(claim: Claim, effects: Sequence[float]) -> tuple[list[str], str]:
     """Return effects as numbers and the unit that follows them; effects of a ratio claim are logarithms."""
     if claim.margin.ratio:
-        return numbers([math.exp(effect) for effect in effects]), ""
+        close = all(abs(effect) < math.log(1.5) for effect in effects)  # what counts is the distance from 1
+        ratios = [math.exp(effect) for effect in effects]
+        return ([f"{ratio:.3f}" for ratio in ratios] if close else numbers(ratios)), ""
     if claim.unit == "points":
         return numbers([100 * effect for effect in effects]), " points"
     return numbers(effects), f" {claim.unit}"
@@ -60,7 +62,7 @@ def paper_levels(paper: PaperFigures | None) -> str:
 
 
 def change(claim: Claim, effect: Interval) -> str:
-    """Return the interval of method against baseline, such as `[−58, −39 points]`, `[+2, +5 %]` or `[×8.1, ×9.4]`.
+    """Return the interval of method against baseline, such as `[−58, −39 points]`, `[+2, +5 %]` or `[÷9.4, ÷8.1]`.
 
     Args:
         effect: oriented as the claim is: positive as claimed. The change printed is method minus baseline.
@@ -73,8 +75,9 @@ def change(claim: Claim, effect: Interval) -> str:
     if max(abs(low), abs(high)) <= math.log(2):
         first, second = numbers([100 * math.expm1(low), 100 * math.expm1(high)], sign=True)
         return f"[{first}, {second} %]"
-    first, second = numbers([math.exp(low), math.exp(high)])
-    return f"[×{first}, ×{second}]"
+    sign, down = ("÷", -1) if high < 0 else ("×", 1)
+    first, second = numbers([math.exp(down * low), math.exp(down * high)])
+    return f"[{sign}{first}, {sign}{second}]"
 
 
 def duration(seconds: float) -> str:

@@ -158,7 +158,10 @@ def test_over_refusal_has_xstests_classes(plain: CheckResult) -> None:
     answers = plain.answers["lookalikes"]
     assert answers.labels == tuple(str(refusal_class(reply)) for reply in answers.replies)
     full, partial, none = RefusalClass.FULL_REFUSAL, RefusalClass.PARTIAL_REFUSAL, RefusalClass.FULL_COMPLIANCE
-    labels = {**{way: list(plain.answers[way].labels) for way in plain.answers}, "lookalikes": [full, partial, none, full]}
+    labels = {
+        **{way: list(plain.answers[way].labels) for way in plain.answers},
+        "lookalikes": [full, partial, none, full],
+    }
     found = with_labels(plain, labels)
     names = ("over-refusal.lookalikes", "over-refusal.lookalikes.full", "over-refusal.lookalikes.partial")
     assert [found.metric(name).value for name in names] == [0.75, 0.5, 0.25]
@@ -204,7 +207,11 @@ def test_an_adapter_is_checked_on_and_its_base_with_it_off(compared: CheckResult
     assert before.chat.choices == plain.chat.choices
     assert compared.chat.nll != before.chat.nll
     assert compared.metric("agreement").value < 1
-    same = [a == b for x, y in zip(compared.chat.choices, before.chat.choices, strict=True) for a, b in zip(x, y, strict=True)]
+    same = [
+        a == b
+        for x, y in zip(compared.chat.choices, before.chat.choices, strict=True)
+        for a, b in zip(x, y, strict=True)
+    ]
     assert compared.metric("agreement").value == pytest.approx(np.mean(same))
 
 
@@ -277,7 +284,9 @@ def test_results_of_other_questions_are_not_compared(plain: CheckResult) -> None
 def test_an_attack_that_cannot_be_tried_is_named_and_leaves_a_lower_bound() -> None:
     lm = tiny_model()
     thinking = lm.tokenizer.chat_template.replace("assistant\n{% endif %}", "assistant\n<think>{% endif %}")
-    found = check(LanguageModel(lm.model, lm.tokenizer, template=thinking), config=CONFIG, judge=ConstantJudge(Label.NO))
+    found = check(
+        LanguageModel(lm.model, lm.tokenizer, template=thinking), config=CONFIG, judge=ConstantJudge(Label.NO)
+    )
     assert "prefill-1" not in found.answers
     assert any(note.startswith("prefill was left out") for note in found.notes)
     assert found.metric("alo-asr").lower_bound
