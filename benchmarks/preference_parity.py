@@ -228,7 +228,7 @@ def reference() -> dict:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description="Compare every preference loss with TRL's, in float64.")
     parser.add_argument("--python", help="interpreter of an environment that holds TRL; this one if left out")
     parser.add_argument("--reference", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -268,7 +268,8 @@ def test_one_failure_stops_the_rest_and_leaves_what_was_answered_in_the_cache(se
     assert len(server.requests) < 10
     server.answer, asked = echo, len(server.requests)
     assert chat(cache=tmp_path).generate(prompts) == [[f"reply to {i}"] for i in range(40)]
-    assert len(server.requests) - asked == 37
+    again = {request["messages"][-1]["content"] for request in server.requests[asked:]}
+    assert again == set(prompts[3:])  # a slow machine may repeat a request, but none that was answered
 
 
 @pytest.mark.parametrize(
@@ -378,7 +379,7 @@ def test_address_that_is_none_is_found_before_any_request(address):
 
 def test_password_in_the_address_is_not_repeated(tmp_path):
     endpoint = ChatEndpoint("m", "http://user:hunter2@127.0.0.1:9/v1?token=hunter3", None, retries=0, timeout=1)
-    with pytest.raises(InputError, match="http://127.0.0.1:9/v1 cannot be reached") as caught:
+    with pytest.raises(InputError, match=r"http://127\.0\.0\.1:9/v1 cannot be reached") as caught:
         endpoint.generate(["a"])
     assert "hunter" not in str(caught.value)
 

@@ -20,6 +20,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnknownCommandError
 
 from trued import __version__
+from trued.cli.terminal import console
 from trued.errors import InputError, nearest
 
 FINE, SHORT, BAD, FAULT, INTERRUPTED, READER_GONE = 0, 1, 2, 70, 130, 141
@@ -33,6 +34,7 @@ app = App(
     version=f"trued {__version__}",
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
+    console=console(),
 )
 # name → where it is, and its line in `trued --help`, which is given here so that help imports nothing
 COMMANDS = {

@@ -30,9 +30,16 @@ if TYPE_CHECKING:
 VERDICT_STYLES = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
 
 
+class _Console(Console):
+    """A console that leaves a closed pipe to the caller; rich's own would end the process as if a gate fell short."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Return a console on standard output; markup and guessing at colours are off, so any text prints as it is."""
-    return Console(markup=False, highlight=False, emoji=False)
+    return _Console(markup=False, highlight=False, emoji=False)
 
 
 def messages() -> Console:

@@ -31,10 +31,11 @@ def test_the_best_loss_is_that_of_the_string(tiny):
 
 
 def test_gradient_search_beats_random_search_of_equal_evaluations():
+    # Few candidates: of the 95 tokens that this tokenizer allows, a wide draw finds the good ones by chance.
     gains = []
     for seed in range(8):
         lm = tiny_model(seed)
-        attack = replace(SMALL, steps=10, search_width=16, topk=8, suffix_tokens=12)
+        attack = replace(SMALL, steps=10, search_width=4, topk=4, suffix_tokens=20)
         steered = search(lm, attack, seed=seed)
         control = search(lm, replace(attack, use_gradient=False), seed=seed)
         assert control.losses[0] == steered.losses[0]

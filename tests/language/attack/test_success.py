@@ -71,5 +71,5 @@ def test_bad_input():
         attack_success([TestCase("a", [])], [], [YES])
     with pytest.raises(InputError, match="no test cases"):
         attack_success([], [], [])
-    with pytest.raises(InputError, match="not in the list, e.g. 'z'"):
+    with pytest.raises(InputError, match=r"not in the list, e\.g\. 'z'"):
         table([("z", "t", YES)], behaviors=[Behavior("a", "a")])

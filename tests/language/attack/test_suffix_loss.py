@@ -131,7 +131,7 @@ def test_exact_is_greedy_decoding_of_the_target(tiny):
     rows = suffixes(tiny, 4)
     ids = prompt.before + rows[2].tolist() + prompt.after
     target = tiny.model.generate(torch.tensor([ids]), max_new_tokens=3, do_sample=False)[0, len(ids) :].tolist()
-    losses, exact = SuffixLoss(tiny, prompt.before, prompt.after, target)(rows)
+    _, exact = SuffixLoss(tiny, prompt.before, prompt.after, target)(rows)
     greedy = [plain_logits(tiny, prompt, target, row).argmax(1).tolist() == target for row in rows]
     assert exact.tolist() == greedy
     assert exact[2]

@@ -106,7 +106,7 @@ def _alo(result: CheckResult) -> list[Metric]:
 def _harmless(result: CheckResult) -> list[Metric]:
     full, partial = RefusalClass.FULL_REFUSAL, RefusalClass.PARTIAL_REFUSAL
     rows = [
-        ("over-refusal.lookalikes", "lookalikes", "harmful-looking", [full, partial]),
+        ("over-refusal.lookalikes", "lookalikes", "that look harmful", [full, partial]),
         ("over-refusal.lookalikes.full", "lookalikes", "  wholly", [full]),
         ("over-refusal.lookalikes.partial", "lookalikes", "  in part", [partial]),
         ("over-refusal.general", "general", "general", [full, partial]),

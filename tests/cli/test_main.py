@@ -1,0 +1,177 @@
+"""One policy for what goes wrong: the exit code, one sentence on standard error, and no traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from cyclopts import App
+
+from trued import __version__
+from trued.cli import main as cli
+from trued.cli.main import app, main
+from trued.errors import InputError
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Register a command `oops` that raises, or returns, what it is told."""
+
+    def register(outcome):
+        def oops() -> int:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+
+        trial = App(name="trued", suppress_keyboard_interrupt=False)
+        trial.command(oops)
+        monkeypatch.setattr(cli, "app", trial)
+        monkeypatch.delenv("TRUED_DEBUG", raising=False)
+
+    return register
+
+
+def noted(error: BaseException, note: str) -> BaseException:
+    error.add_note(note)
+    return error
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"trued {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["chekc"], "trued: unknown command 'chekc'; did you mean check?"),
+        (["papers", "lits"], "trued: unknown command 'lits'; did you mean list?"),
+        (["papers", "show", "c-advull"], "did you mean c-advul"),
+        (["papers", "list", "--feild", "vision"], "--field"),
+        (["papers", "show"], "slug"),
+        (["run", "c-advull"], "did you mean c-advul"),
+    ],
+)
+def test_bad_use_is_one_sentence_with_the_nearest_names(capsys, words, said):
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("trued: ")
+    assert err.count("\n") == 1
+    assert said.lower() in err.lower()
+
+
+def test_an_unknown_command_imports_no_other():
+    """cyclopts would import every command to word its own message."""
+    code = "import sys; from trued.cli.main import main; main(['chekc']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "said"),
+    [
+        (InputError("row 17: 'targets' is empty;\n give one"), 2, "trued: row 17: 'targets' is empty; give one\n"),
+        (noted(InputError("bad."), "Continue with: x"), 2, "trued: bad. Continue with: x\n"),
+        (KeyboardInterrupt("interrupted after step 3 of 9"), 130, "trued: interrupted after step 3 of 9\n"),
+        (KeyboardInterrupt(), 130, "trued: interrupted; what was finished is kept\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), 2, "trued: out: Permission denied\n"),
+    ],
+)
+def test_what_the_user_can_mend_has_no_traceback(command, capsys, outcome, code, said):
+    command(outcome)
+    assert main(["oops"]) == code
+    assert capsys.readouterr().err == said
+
+
+def test_debug_shows_the_traceback_as_well(command, capsys, monkeypatch):
+    command(InputError("no"))
+    monkeypatch.setenv("TRUED_DEBUG", "1")
+    assert main(["oops"]) == 2
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert err.endswith("trued: no\n")
+
+
+def caused(by: BaseException) -> BaseException:
+    try:
+        raise RuntimeError("could not save") from by
+    except RuntimeError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "model.safetensors"),
+        caused(OSError(errno.EDQUOT, "Disk quota exceeded")),
+        RuntimeError("Error while serializing: No space left on device (os error 28)"),
+        RuntimeError("(sqlite3.OperationalError) database or disk is full"),
+    ],
+)
+def test_a_full_disk_is_one_sentence(command, capsys, outcome):
+    command(outcome)
+    assert main(["oops"]) == 2
+    assert capsys.readouterr().err.startswith("trued: the disk is full")
+
+
+def test_a_fault_of_ours_is_neither_a_gate_nor_bad_input(command, capsys):
+    command(ZeroDivisionError("oh"))
+    assert main(["oops"]) == 70
+    assert "ZeroDivisionError: oh" in capsys.readouterr().err
+
+
+def test_a_gate_that_falls_short_is_exit_code_1(command):
+    command(1)
+    assert main(["oops"]) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of Unix")
+def test_ctrl_c_ends_a_process_with_130_and_a_sentence(tmp_path):
+    code = (
+        "import sys, time; from trued.cli.main import app, main\n"
+        "def wait(): print('ready', flush=True); time.sleep(30)\n"
+        "app.command(wait); sys.exit(main(['wait']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err == "trued: interrupted; what was finished is kept\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of Unix")
+@pytest.mark.parametrize("words", [["--help"], ["papers", "list"], ["papers", "list", "--json"]])
+def test_a_reader_that_goes_away_is_not_an_error(words):
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trued.cli.main", *words], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(read)
+    os.close(write)
+    _, err = process.communicate(timeout=20)
+    assert err == ""
+    assert process.returncode == 141
+
+
+def test_every_command_is_where_it_is_said_to_be():
+    for name in cli.COMMANDS:
+        assert app[name].help
+
+
+@pytest.mark.parametrize("words", [["--help"], ["papers", "list"]])
+def test_what_needs_no_model_answers_in_half_a_second(words):
+    def seconds() -> float:
+        before = os.times()
+        subprocess.run([sys.executable, "-m", "trued.cli.main", *words], capture_output=True, check=True)
+        after = os.times()
+        return after.children_user - before.children_user + after.children_system - before.children_system
+
+    # Processor time, and the best of some: other work on the machine is not what is measured.
+    assert min(seconds() for _ in range(3)) < 0.5

@@ -1,0 +1,55 @@
+"""The README's tables are those that the cards and the committed evidence give; none is typed in."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from trued.papers import catalogue
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def pages():
+    spec = importlib.util.spec_from_file_location("build_pages", ROOT / "docs" / "build_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_are_current(pages):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert pages.with_tables(readme, pages.committed_evidence()) == readme, "run `make docs` and commit README.md"
+
+
+def test_a_row_that_was_edited_by_hand_would_be_noticed(pages):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    edited = readme.replace("| `c-advul` |", "| `c-advul` (supported) |")
+    assert edited != readme
+    assert pages.with_tables(edited, pages.committed_evidence()) != edited
+
+
+def test_a_readme_without_markers_is_refused(pages):
+    with pytest.raises(ValueError, match="papers:begin"):
+        pages.with_tables("# trued", {})
+
+
+def test_every_paper_has_a_row_and_a_page(pages, tmp_path):
+    evidence = pages.committed_evidence()
+    table = pages.papers_table(catalogue.cards().values(), evidence)
+    pages.write_pages(tmp_path / "papers", evidence)
+    index = (tmp_path / "papers" / "index.md").read_text()
+    for slug, card in catalogue.cards().items():
+        assert slug in table
+        assert f"({slug}.md)" in index
+        page = (tmp_path / "papers" / f"{slug}.md").read_text()
+        assert all(claim.says in page for claim in card.claims)
+
+
+def test_evidence_is_of_the_paper_that_its_file_names(pages):
+    assert all(found.slug == slug for slug, found in pages.committed_evidence().items())
