@@ -242,3 +242,27 @@ def test_an_unknown_place_to_run_is_refused(plant, claim):
     plant(planted(0.5, 0.1), claim())
     with pytest.raises(InputError, match="cannot run on 'moon'"):
         fan_out(["planted"], on="moon")
+
+
+@pytest.mark.parametrize(
+    ("options", "command"),
+    [
+        ({"scale": "desktop", "fresh": True}, "trued run planted"),
+        ({"scale": "tiny", "seeds": 3}, "trued run planted --scale tiny --seeds 3"),
+        ({"seeds": (4, 7)}, "trued run planted --seeds 4,7"),
+        ({"seeds": (4,)}, "trued run planted --seeds 4,"),
+        ({"model": "a model", "output": "out"}, "trued run planted --model 'a model' --output out"),
+    ],
+)
+def test_the_command_that_continues_names_every_option(options, command):
+    assert executor._command("planted", **options) == command
+
+
+@pytest.mark.slow
+def test_real_experiments_run_in_processes_of_their_own(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRUED_CACHE", str(tmp_path / "cache"))
+    (outcome,) = fan_out(["c-advul"], workers=1, scale="tiny", seeds=2)
+    assert outcome.error == ""
+    assert outcome.result.evidence.seeds == (0, 1)
+    assert outcome.result.report.is_file()

@@ -87,7 +87,8 @@ def run(
         model_name=Path(model).name if model and Path(model).exists() else model or "default", bars=Bars(progress),
     )  # fmt: skip
     start, earlier = time.perf_counter(), sum(lab.finished[seed].seconds for seed in wanted if seed in lab.finished)
-    _carry_out(experiment, lab, run, again=_command(slug, scale, seeds, model, device, data, output))
+    again = _command(slug, scale=scale, seeds=seeds, model=model, device=device, data=data, output=output)
+    _carry_out(experiment, lab, run, again=again)
     evidence = _evidence(lab, modules, settings, seconds=earlier + time.perf_counter() - start)
     result = write_results(evidence, lab.exhibits(), output)
     run.finish(evidence.to_json(), lab.exhibits())
@@ -146,7 +147,7 @@ def _on_processes(slugs: Sequence[str], workers: int, options: dict[str, Any]) -
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise Interrupted(
-                f"interrupted; finished seeds are kept. Continue with: trued run {' '.join(slugs)}"
+                f"interrupted; finished seeds are kept. Continue with: {_command(*slugs, **options)}"
             ) from None
 
 
@@ -252,12 +253,13 @@ def _evidence(lab: Lab, modules: tuple[str, ...], settings: dict[str, Any], *, s
     )
 
 
-def _command(slug: str, scale: str, seeds: Any, model: Any, device: Any, data: Any, output: Any) -> str:
-    """Return the command that continues this run."""
-    words = ["trued", "run", slug]
-    words += ["--scale", scale] if scale != "desktop" else []
-    if seeds is not None:
-        words += ["--seeds", str(seeds if isinstance(seeds, int) else ",".join(map(str, seeds)))]
-    for name, value in (("model", model), ("device", device), ("data", data), ("output", output)):
-        words += [f"--{name}", str(value)] if value is not None else []
+def _command(*slugs: str, **options: Any) -> str:
+    """Return the command that continues these runs. `fresh` is left out: it would not continue."""
+    words = ["trued", "run", *slugs]
+    for name in ("scale", "seeds", "model", "device", "data", "output"):
+        value = options.get(name)
+        if name == "seeds" and value is not None and not isinstance(value, int):
+            value = ",".join(map(str, value)) + ("," if len(value) == 1 else "")  # "3" would be a number of seeds
+        if value is not None and (name, value) != ("scale", "desktop"):
+            words += [f"--{name}", str(value)]
     return shlex.join(words)

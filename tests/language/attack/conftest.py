@@ -1,6 +1,7 @@
 """A tokenizer that merges letters, so that some token sequences do not survive as text."""
 
 import pytest
+import torch
 
 
 @pytest.fixture
@@ -23,4 +24,7 @@ def merging():
     fast.chat_template = tiny.tokenizer.chat_template
     padded = len(fast) + 6  # a vocabulary padded to a round number, as many checkpoints have
     config = LlamaConfig(**{**tiny.model.config.to_dict(), "vocab_size": padded})
-    return LanguageModel(LlamaForCausalLM(config).eval(), fast, name="merging")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = LlamaForCausalLM(config).eval()
+    return LanguageModel(network, fast, name="merging")

@@ -93,7 +93,7 @@ def test_candidates_survive_within_the_prompt_if_asked_to(merging):
     # In the prompt, "me" and a suffix that starts with "x" merge: the init itself is not stable.
     strict = search(merging, replace(SMALL, check="prompt", steps=8, topk=97, search_width=64))
     assert strict.strings[0].startswith("x")
-    assert not any(text.startswith("x") or "ab" in text for text in strict.strings[1:] if text != strict.strings[0])
+    assert not any(text.startswith("x") for text in strict.strings[1:])
     assert strict.stable
     assert not search(merging, replace(SMALL, steps=0)).stable
 

@@ -73,7 +73,7 @@ class Recipe:
         new_tokens: length of validation replies.
     """
 
-    steps: int = 32
+    steps: int = 40
     lr: float = 8e-4
     batch_size: int = 20
     adversarial_share: float = 0.2
@@ -83,7 +83,7 @@ class Recipe:
     eps: float = 0.05
     attacked_share: float = 0.5
     toward_cutoff: float = 0.1
-    utility_weight: float = 10.0
+    utility_weight: float = 12.0
     utility_tokens: int = 8
     validate_every: int = 8
     refusals: int = 2
