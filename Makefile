@@ -10,10 +10,12 @@
 # The first call makes .venv with the versions of constraints.txt; later calls start at once.
 #   PYTHON=/path/to/python      an interpreter of your choice
 #   TORCH_INDEX=URL             where torch comes from; the CPU index that pytorch.org names saves 2 GB on Linux
+#   JOBS=1                      tests at once; one per processor otherwise
 #   ARGS='-k preference'        passed on to pytest, `trued loop` or the benchmarks
 
 VENV   ?= .venv
 PYTHON ?= python3.13 python3.12 python3.11 python3 python
+JOBS   ?= logical
 ARGS   ?=
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
@@ -29,12 +31,12 @@ demo: $(VENV)/.stamp-run
 	$(BIN)/trued loop --output demo $(ARGS)
 
 test: $(VENV)/.stamp-dev
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 format: $(VENV)/.stamp-dev
