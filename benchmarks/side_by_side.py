@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,63 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 REHEARSALS = HERE.parent / "build" / "benchmarks"  # `--tiny` results mean nothing and are not kept in git
 PACKAGES = ("torch", "transformers", "peft", "trl")
-WORDS = (
-    "the a river stone light morning table garden of in on under over with and but then slowly always never seven "
-    "green open quiet walk carry build answer question reason number letter market winter bridge small large old new "
-    "people water paper window story music doctor teacher because while after before each every other between"
-).split()
+WORDS = [
+    "the",
+    "a",
+    "river",
+    "stone",
+    "light",
+    "morning",
+    "table",
+    "garden",
+    "of",
+    "in",
+    "on",
+    "under",
+    "over",
+    "with",
+    "and",
+    "but",
+    "then",
+    "slowly",
+    "always",
+    "never",
+    "seven",
+    "green",
+    "open",
+    "quiet",
+    "walk",
+    "carry",
+    "build",
+    "answer",
+    "question",
+    "reason",
+    "number",
+    "letter",
+    "market",
+    "winter",
+    "bridge",
+    "small",
+    "large",
+    "old",
+    "new",
+    "people",
+    "water",
+    "paper",
+    "window",
+    "story",
+    "music",
+    "doctor",
+    "teacher",
+    "because",
+    "while",
+    "after",
+    "before",
+    "each",
+    "every",
+    "other",
+    "between",
+]
 
 
 @dataclass(frozen=True)
@@ -148,7 +200,7 @@ def _measure(benchmark: Benchmark, *, tiny: bool, rounds: int, threads: int, pyt
         "tiny": tiny,
         "rounds": rounds,
         "threads": threads,
-        "when": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "when": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": _processor(),
         "settings": dict(benchmark.tiny if tiny else benchmark.settings),
         "sides": {

@@ -233,10 +233,9 @@ def _summary_items(result: CheckResult) -> list[SummaryItem]:
 def _tables(result: CheckResult) -> Iterator[Table]:
     compared = result.baseline is not None
     for group, metrics in groupby(result.metrics, key=lambda metric: metric.group):
-        rows, better = [], ""
+        rows = []
         for metric in metrics:
-            better = f"{metric.better} is better"
-            row = [metric.name.strip()]
+            row = [f"{metric.name.strip()} {ARROWS[metric.better]}"]
             if compared:
                 row += [baseline(metric) or "–"]
             row += [value(metric), interval(metric)]
@@ -246,7 +245,7 @@ def _tables(result: CheckResult) -> Iterator[Table]:
             rows.append([*row, "–" if metric.unknown is None else percent(metric.unknown), metric.n])
         columns = ["", *(["base"] if compared else []), "this", "95 %"]
         columns += ["change [95 %]", "p (Holm)"] if compared else []
-        yield Table([*columns, "unknown", "n"], rows, caption=f"{group} ({better})")
+        yield Table([*columns, "unknown", "n"], rows, caption=f"{group} (the arrow says what is better)")
 
 
 def _curve(result: CheckResult) -> Figure:
