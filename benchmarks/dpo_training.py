@@ -74,6 +74,7 @@ def timed(settings: dict[str, Any], start: float, first: float, ends: list[float
 
 
 def trued(settings: dict[str, Any]) -> Work:
+    import peft.helpers  # noqa: F401 - loaded later otherwise, and its code counted as memory of the training
     import torch
 
     from trued.language.data import PreferenceRow
