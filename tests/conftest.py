@@ -1,6 +1,7 @@
 """Fixtures that all tests share. The tests run with runtime shape checks on."""
 
 import os
+import signal
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -8,6 +9,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+# A background job of a script ignores Ctrl-C, and its children do; the tests send one and expect to see it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
