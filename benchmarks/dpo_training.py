@@ -7,6 +7,8 @@ layers), on the same tokens in the same order, with AdamW at a constant learning
 - "TRL, references precomputed": `precompute_ref_log_probs=True`, as trued always does;
 - "TRL, precomputed, no checkpointing": the same with `gradient_checkpointing=False`, faster and larger.
 
+Ours appears twice, for a like comparison of memory: keeping activations (its default), and "checkpointed".
+
 Timed are the steps after the first. What comes before the first step (adapter, tokens and, where they are precomputed,
 references) is measured apart, and the findings also give the ratio over the whole run, that part included.
 
@@ -73,7 +75,7 @@ def timed(settings: dict[str, Any], start: float, first: float, ends: list[float
     }
 
 
-def trued(settings: dict[str, Any]) -> Work:
+def trued(settings: dict[str, Any], **options: Any) -> Work:
     import peft.helpers  # noqa: F401 - loaded later otherwise, and its code counted as memory of the training
     import torch
 
@@ -95,7 +97,7 @@ def trued(settings: dict[str, Any]) -> Work:
         mixed_precision="bf16",
         seed=SEED,
     )
-    training = PreferenceTraining(beta=BETA, lora_r=LORA_R, lora_alpha=LORA_ALPHA, fit=recipe)
+    training = PreferenceTraining(beta=BETA, lora_r=LORA_R, lora_alpha=LORA_ALPHA, fit=recipe, **options)
 
     def run() -> dict[str, Any]:
         ends: list[float] = []
@@ -198,6 +200,7 @@ BENCHMARK = Benchmark(
     unit="pairs",
     sides=[
         Side("trued", trued),
+        Side("trued, checkpointed", partial(trued, checkpointing=True)),
         Side("TRL, as it comes", trl, elsewhere=True),
         Side("TRL, references precomputed", partial(trl, precompute_ref_log_probs=True), elsewhere=True),
         Side(
@@ -207,6 +210,13 @@ BENCHMARK = Benchmark(
         ),
     ],
     compare=compare,
+    ratios=[
+        ("trued", "TRL, as it comes"),
+        ("trued", "TRL, references precomputed"),
+        ("trued", "TRL, precomputed, no checkpointing"),
+        ("trued, checkpointed", "TRL, as it comes"),
+        ("trued, checkpointed", "TRL, references precomputed"),
+    ],
     settings={"steps": 5, "pairs": 4, "prompt": 180, "reply": 62, "lr": 1e-4},
     tiny={"steps": 3, "pairs": 2, "prompt": 90, "reply": 20, "lr": 1e-3},
     shared=shared,

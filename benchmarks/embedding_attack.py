@@ -68,8 +68,7 @@ def one_hot(settings: dict[str, Any]) -> Work:
 
     def perturb(steps: int) -> list[float]:
         matrix = lm.base.get_input_embeddings().weight
-        hot = torch.nn.functional.one_hot(ids, len(matrix)).to(matrix.dtype)
-        embeddings = hot @ matrix
+        embeddings = torch.nn.functional.one_hot(ids, len(matrix)).to(matrix.dtype) @ matrix
         radius = attack.eps * float(matrix.float().norm(dim=-1).mean())
         lr = attack.step_size(lm, radius)
         delta = torch.zeros(embeddings.shape, requires_grad=True)
@@ -78,9 +77,9 @@ def one_hot(settings: dict[str, Any]) -> Work:
             attacked = embeddings + (delta * region[..., None]).to(embeddings.dtype)
             logits = lm.model(inputs_embeds=attacked, attention_mask=mask, use_cache=False).logits
             each = torch.nn.functional.cross_entropy(
-                logits[:, :-1].float().transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none"
+                logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100, reduction="none"
             )
-            mean = each.sum(1) / (labels[:, 1:] != -100).sum(1)
+            mean = each.view(len(ids), -1).sum(1) / (labels[:, 1:] != -100).sum(1)
             losses.append(float(mean.detach().mean()))
             (gradient,) = torch.autograd.grad(mean.sum(), delta)
             with torch.no_grad():

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -129,6 +129,8 @@ class Benchmark:
         compare: takes each side's values of every round, returns named findings: do both compute the same?
         settings: of the real and of the tiny run; handed to every side.
         shared: makes data that all sides need, once, in trued's environment; takes settings and a folder.
+        elsewhere: how to make the peers' environment; without it all sides share this one.
+        ratios: which sides to compare, (ours, peer); by default the first one with each other.
     """
 
     name: str
@@ -141,7 +143,8 @@ class Benchmark:
     settings: Mapping[str, Any]
     tiny: Mapping[str, Any]
     shared: Callable[[dict[str, Any], Path], dict[str, Any]] | None = None
-    elsewhere: str = field(default="")
+    elsewhere: str = ""
+    ratios: Sequence[tuple[str, str]] = ()
 
     def main(self) -> int:
         """Run from the command line; returns the exit code."""
@@ -189,7 +192,8 @@ def _measure(benchmark: Benchmark, *, tiny: bool, rounds: int, threads: int, pyt
                 interpreter = python if side.elsewhere and python else sys.executable
                 found[side.name].append(_call(interpreter, side.name, settings))
     values = {name: [one["values"] for one in ones] for name, ones in found.items()}
-    ours, peers = benchmark.sides[0].name, [side.name for side in benchmark.sides[1:]]
+    first, *others = (side.name for side in benchmark.sides)
+    pairs = benchmark.ratios or [(first, other) for other in others]
     return {
         "name": benchmark.name,
         "what": benchmark.what,
@@ -212,16 +216,8 @@ def _measure(benchmark: Benchmark, *, tiny: bool, rounds: int, threads: int, pyt
             }
             for name, ones in found.items()
         },
-        "ratios": {
-            peer: {
-                "speed": _spread([p["seconds"] / o["seconds"] for o, p in zip(found[ours], found[peer], strict=True)]),
-                "memory": _spread(
-                    [o["memory_bytes"] / p["memory_bytes"] for o, p in zip(found[ours], found[peer], strict=True)]
-                ),
-            }
-            for peer in peers
-        },
-        "floor": values[ours][0].get("floor"),
+        "ratios": [_ratio(ours, peer, found[ours], found[peer]) for ours, peer in pairs],
+        "floor": values[first][0].get("floor"),
         "findings": benchmark.compare(values),
     }
 
@@ -283,6 +279,17 @@ def _highest() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def _ratio(ours: str, peer: str, mine: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Speed and memory of ours as a multiple of the peer's, round by round; both did the same amount of work."""
+    rounds = list(zip(mine, theirs, strict=True))
+    return {
+        "ours": ours,
+        "peer": peer,
+        "speed": _spread([p["seconds"] / o["seconds"] for o, p in rounds]),
+        "memory": _spread([o["memory_bytes"] / p["memory_bytes"] for o, p in rounds]),
+    }
+
+
 def _spread(values: Sequence[float]) -> dict[str, Any]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": list(values)}
 
@@ -311,12 +318,14 @@ def describe(result: Mapping[str, Any]) -> str:
     for name, side in result["sides"].items():
         seconds, memory = statistics.median(side["seconds"]), statistics.median(side["memory_bytes"])
         rate = f"{side['amount'] / seconds:,.2f} {result['unit']}/s"
-        line = f"  {name:<40} {seconds:>9.3f} s  {rate:>20}  {memory / 1e6:>8,.0f} MB"
-        if name in result["ratios"]:
-            speed, share = result["ratios"][name]["speed"], result["ratios"][name]["memory"]
-            line += f"   {speed['median']:.2f}x ({speed['min']:.2f}-{speed['max']:.2f}) its speed"
-            line += f", {share['median']:.0%} ({share['min']:.0%}-{share['max']:.0%}) of its memory"
-        lines.append(line)
+        lines.append(f"  {name:<40} {seconds:>9.3f} s  {rate:>20}  {memory / 1e6:>8,.0f} MB")
+    for ratio in result["ratios"]:
+        speed, share = ratio["speed"], ratio["memory"]
+        lines.append(
+            f"  {ratio['ours']} beside {ratio['peer']}: "
+            f"{speed['median']:.2f}x ({speed['min']:.2f}-{speed['max']:.2f}) the speed, "
+            f"{share['median']:.0%} ({share['min']:.0%}-{share['max']:.0%}) of the memory"
+        )
     if floor := result["floor"]:
         lines.append(
             f"  floor: {floor['flops']:.3g} FLOP, {floor['bytes']:.3g} bytes; on this machine {floor['seconds']:.3g} s "

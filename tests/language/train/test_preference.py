@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from trued.errors import InputError
 from trued.language.data import PreferenceRow
 from trued.language.scoring import per_response
+from trued.language.tiny import tiny_model
 from trued.language.train.preference import (
     PreferenceTraining,
     collate_pairs,
@@ -181,6 +182,30 @@ def test_leaving_out_the_cast_keeps_every_bit_and_less_memory(tiny):
     )
     assert torch.equal(spared, cast)
     assert less < 0.9 * more
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_checkpointing_learns_the_same_and_is_switched_off_again(precision):
+    runs = []
+    for checkpointing in (False, True):
+        fit = fitted(steps=4, mixed_precision=precision)
+        training = PreferenceTraining(lora_r=4, lora_alpha=8, fit=fit, checkpointing=checkpointing)
+        tuned, result = training.align(tiny_model(), ROWS, progress=False)
+        assert not tuned.base.is_gradient_checkpointing
+        runs.append([step["loss"] for step in result.history])
+    assert runs[0][-1] < runs[0][0]
+    assert runs[1] == pytest.approx(runs[0], abs=1e-6 if precision == "no" else 1e-3)
+
+
+def test_checkpointing_keeps_less(tiny):
+    tiny.model.train()
+    lm = moved(tiny)
+    lm.model.train()
+    rows = collate_pairs(lm, encode_preferences(lm, ROWS)).rows
+    _, all_of_it = kept_for_backward(lambda: pair_logprobs(lm, rows))
+    with PreferenceTraining(checkpointing=True)._checkpointed(lm):
+        _, checkpoints = kept_for_backward(lambda: pair_logprobs(lm, rows))
+    assert checkpoints < 0.7 * all_of_it
 
 
 def test_rows_that_are_too_long_are_named(tiny):
