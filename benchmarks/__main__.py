@@ -17,7 +17,7 @@ WITH_PEER = ("dpo_training",)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Run every benchmark, then the table.")
     parser.add_argument("--tiny", action="store_true", help="a random two-layer model: checks the scripts only")
     parser.add_argument("--repeats", default="3", help="rounds A B A B (default 3)")
     parser.add_argument("--threads", default="2", help="CPU threads of each side (default 2)")

@@ -139,7 +139,7 @@ class Benchmark:
     target: str
     unit: str
     sides: Sequence[Side]
-    compare: Callable[[Mapping[str, Sequence[dict[str, Any]]]], dict[str, Any]]
+    compare: Callable[[dict[str, list[dict[str, Any]]]], dict[str, Any]]
     settings: Mapping[str, Any]
     tiny: Mapping[str, Any]
     shared: Callable[[dict[str, Any], Path], dict[str, Any]] | None = None
