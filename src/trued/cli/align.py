@@ -7,9 +7,9 @@ option, named as in its dataclass.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import App, Parameter
 
@@ -20,7 +20,7 @@ from trued.cli.terminal import console, messages, print_json
 from trued.errors import InputError
 from trued.files import write_text
 from trued.lab.wording import duration
-from trued.language.data import adversarial, adversarial_rows, chats, prompts
+from trued.language.data import AdversarialRow, adversarial, adversarial_rows, chats, prompts
 from trued.language.model import LanguageModel
 from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.c_advul import CAdvIPO, CAdvUL
@@ -29,6 +29,8 @@ from trued.learn.fit import FitResult
 
 app = App(name="align", help="Train an adapter that refuses what it should, under attack too.")
 
+T = TypeVar("T")
+
 Settings = Parameter(name="*")
 if TYPE_CHECKING:
     RecipeOptions = CAdvULOptions = CAdvIPOOptions = Any
@@ -36,139 +38,92 @@ else:
     RecipeOptions = Annotated[options_of(Recipe()) | None, Settings]
     CAdvULOptions = Annotated[options_of(CAdvUL()) | None, Settings]
     CAdvIPOOptions = Annotated[options_of(CAdvIPO()) | None, Settings]
-Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every method is given.
+
+    Args:
+        output: the folder that receives the adapter, in PEFT's layout.
+        model: a local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
+        data: rows of prompt, targets and safe_reply (JSONL, Parquet, a data set); the shipped requests otherwise.
+        utility: conversations to keep (messages, or prompt and completion); where a method uses them, the model's own
+            replies otherwise.
+        device: such as cpu or cuda:1.
+        template: "none" for a model without a chat template, or a Jinja template.
+        config: a TOML or YAML file of the settings below; options on the command line go before it.
+        resume: continue a run that was interrupted.
+    """
+
+    output: Annotated[Path, Parameter(name=["--output", "-o"])]
+    model: str | None = None
+    data: str | None = None
+    utility: str | None = None
+    device: str | None = None
+    template: str | None = None
+    config: Path | None = None
+    resume: Switch = False
+
+    def settings(self, method: T, options: Any) -> T:
+        """Return `method` with the configuration file and then the options laid over it."""
+        return laid_over(laid_over(method, read_settings(self.config)), options)
+
+    def rows(self) -> list[AdversarialRow] | None:
+        return None if self.data is None else adversarial(self.data)
+
+    def kept(self) -> list[UtilityRow] | None:
+        return None if self.utility is None else [UtilityRow(row.prompt, row.reply) for row in chats(self.utility)]
+
+    def open(self) -> LanguageModel:
+        """Load the model, once the output is known to be free."""
+        check_output(self.output, resume=self.resume)
+        return open_model(self.model, device=self.device, template=self.template)
+
+
+Given = Annotated[Job, Settings]
 
 
 @app.command
-def refusal(
-    *,
-    output: Output,
-    model: str | None = None,
-    data: str | None = None,
-    utility: str | None = None,
-    device: str | None = None,
-    template: str | None = None,
-    config: Path | None = None,
-    resume: Switch = False,
-    recipe: RecipeOptions = None,
-    as_json: JsonSwitch = False,
-) -> None:
-    """Teach refusal under attack and keep answering the rest: the default recipe, with early stopping.
-
-    Parameters
-    ----------
-    output
-        The folder that receives the adapter, in PEFT's layout.
-    model
-        A local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
-    data
-        Rows of prompt, targets and safe_reply (JSONL, Parquet, a data set); the shipped requests otherwise.
-    utility
-        Conversations to keep (messages, or prompt and completion); the model's own replies otherwise.
-    device
-        Such as cpu or cuda:1.
-    template
-        "none" for a model without a chat template, or a Jinja template.
-    config
-        A TOML or YAML file of the settings below; options on the command line go before it.
-    resume
-        Continue a run that was interrupted.
-    """
-    chosen = laid_over(laid_over(Recipe(), read_settings(config)), recipe)
-    rows = None if data is None else adversarial(data)
-    kept = None if utility is None else [UtilityRow(row.prompt, row.reply) for row in chats(utility)]
-    check_output(output, resume=resume)
-    lm = open_model(model, device=device, template=template)
+def refusal(*, job: Given, recipe: RecipeOptions = None, as_json: JsonSwitch = False) -> None:
+    """Teach refusal under attack and keep answering the rest: the default recipe, with early stopping."""
+    chosen = job.settings(Recipe(), recipe)
+    rows, kept = job.rows(), job.kept()
     tuned, result, looks = chosen.align(
-        lm, adversarial=rows, utility=kept, output=output, resume=resume, looked=_say(as_json)
+        job.open(), adversarial=rows, utility=kept, output=job.output, resume=job.resume, looked=_say(as_json)
     )
-    finish(tuned, result, output, asdict(chosen), looks, as_json=as_json)
+    finish(tuned, result, job.output, asdict(chosen), looks, as_json=as_json)
 
 
 @app.command(name="c-advul")
-def c_advul(
-    *,
-    output: Output,
-    model: str | None = None,
-    data: str | None = None,
-    utility: str | None = None,
-    device: str | None = None,
-    template: str | None = None,
-    config: Path | None = None,
-    resume: Switch = False,
-    attack: bool = True,
-    method: CAdvULOptions = None,
-    as_json: JsonSwitch = False,
-) -> None:
+def c_advul(*, job: Given, attack: bool = True, method: CAdvULOptions = None, as_json: JsonSwitch = False) -> None:
     """C-AdvUL (arXiv 2405.15589): unlikelihood under embedding attacks, with utility rows. Defaults are the paper's.
 
     Parameters
     ----------
-    output
-        The folder that receives the adapter, in PEFT's layout.
-    model
-        A local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
-    data
-        Rows of prompt, targets and safe_reply (JSONL, Parquet, a data set); the shipped requests otherwise.
-    utility
-        Conversations to keep (messages, or prompt and completion); the model's own replies otherwise.
-    config
-        A TOML or YAML file of the settings below; options on the command line go before it.
     attack
         --no-attack trains on clean prompts: the control that isolates what the attack adds.
     """
-    _train(
-        laid_over(laid_over(CAdvUL(), read_settings(config)), method), output, model, data, utility, device, template,
-        resume=resume, attack=attack, as_json=as_json,
-    )  # fmt: skip
+    _train(job, job.settings(CAdvUL(), method), attack=attack, as_json=as_json)
 
 
 @app.command(name="c-advipo")
-def c_advipo(
-    *,
-    output: Output,
-    model: str | None = None,
-    data: str | None = None,
-    utility: str | None = None,
-    device: str | None = None,
-    template: str | None = None,
-    config: Path | None = None,
-    resume: Switch = False,
-    attack: bool = True,
-    method: CAdvIPOOptions = None,
-    as_json: JsonSwitch = False,
-) -> None:
+def c_advipo(*, job: Given, attack: bool = True, method: CAdvIPOOptions = None, as_json: JsonSwitch = False) -> None:
     """C-AdvIPO (arXiv 2405.15589): a preference loss under embedding attacks. Defaults are the paper's.
+
+    Utility rows count only with --adversarial-share below 1 and --loss.utility-weight above 0.
 
     Parameters
     ----------
-    output
-        The folder that receives the adapter, in PEFT's layout.
-    model
-        A local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
-    data
-        Rows of prompt, targets and safe_reply (JSONL, Parquet, a data set); the shipped requests otherwise.
-    utility
-        Conversations to keep; they count only with --adversarial-share below 1 and --loss.utility-weight above 0.
-    config
-        A TOML or YAML file of the settings below; options on the command line go before it.
     attack
         --no-attack trains on clean prompts: the control that isolates what the attack adds.
     """
-    _train(
-        laid_over(laid_over(CAdvIPO(), read_settings(config)), method), output, model, data, utility, device, template,
-        resume=resume, attack=attack, as_json=as_json,
-    )  # fmt: skip
+    _train(job, job.settings(CAdvIPO(), method), attack=attack, as_json=as_json)
 
 
-def _train(
-    method: CAdvUL | CAdvIPO, output: Path, model: str | None, data: str | None, utility: str | None,
-    device: str | None, template: str | None, *, resume: bool, attack: bool, as_json: bool,
-) -> None:  # fmt: skip
-    rows = adversarial_rows("train") if data is None else adversarial(data)
-    kept = [] if utility is None else [UtilityRow(row.prompt, row.reply) for row in chats(utility)]
-    check_output(output, resume=resume)
-    lm = open_model(model, device=device, template=template)
+def _train(job: Job, method: CAdvUL | CAdvIPO, *, attack: bool, as_json: bool) -> None:
+    rows, kept = job.rows() or adversarial_rows("train"), job.kept() or []
+    lm = job.open()
     if not attack:
         method = replace(method, attack=None)
     elif method.attack is not None and (reach := method.attack.reach(lm)) < 1:
@@ -179,8 +134,8 @@ def _train(
     if method.adversarial_share < 1 and not kept:
         asked = [row.prompt for kind in ("lookalikes", "general") for row in prompts(kind, "train")]
         kept = own_replies(lm, asked)
-    tuned, result = method.align(lm, rows, kept, output=output, resume=resume, progress=not as_json)
-    finish(tuned, result, output, asdict(method), [], as_json=as_json)
+    tuned, result = method.align(lm, rows, kept, output=job.output, resume=job.resume, progress=not as_json)
+    finish(tuned, result, job.output, asdict(method), [], as_json=as_json)
 
 
 def check_output(output: Path, *, resume: bool) -> None:

@@ -133,6 +133,7 @@ def run(lab: Lab) -> None:
                 found = evaluate(tuned, asked, scale, radius, curve=full)
                 if full:
                     found["gcg"] = run_gcg(tuned, asked, scale, seed=seed)
+                    found["embedding"] = attack_cost(tuned, asked, scale)
                 if full and seed == lab.wanted[0]:
                     found["long"] = _long_attack(tuned, asked, scale)
             lab.record(arm, seed, {**found, "trace": trace, "seconds": trained})
@@ -194,7 +195,7 @@ def run_gcg(lm: LanguageModel, asked: Requests, scale: Scale, seed: int) -> dict
     """A short GCG on a few unseen requests: losses, compliance with the string it found, and what it cost."""
     behaviors = [
         Behavior(f"request-{i}", text, target=affirmative_targets()[0])
-        for i, text in enumerate(asked.harmful[:: max(1, len(asked.harmful) // scale.gcg_prompts)][: scale.gcg_prompts])
+        for i, text in enumerate(_spread(asked.harmful, scale.gcg_prompts))
     ]
     target = ChatTarget(lm, max_new_tokens=scale.new_tokens)
     cases = scale.gcg.run(behaviors, target, seed=seed)
@@ -206,6 +207,24 @@ def run_gcg(lm: LanguageModel, asked: Requests, scale: Scale, seed: int) -> dict
         "passes": [c.cost.forwards + c.cost.backwards for c in cases],
         "seconds": [c.cost.seconds for c in cases],
     }
+
+
+def attack_cost(lm: LanguageModel, asked: Requests, scale: Scale) -> dict[str, list[float]]:
+    """What the training's embedding attack costs on the requests that GCG is run on, one at a time, as counted."""
+    attack = EmbeddingAttack(steps=scale.attack_steps, relative_lr=True)
+    target = lm.reply_ids(affirmative_targets()[0], end=False)
+    cost: dict[str, list[float]] = {"passes": [], "seconds": []}
+    for text in _spread(asked.harmful, scale.gcg_prompts):
+        started = time.perf_counter()
+        found = attack.perturb(lm, lm.rows([lm.prompt_ids(text)], [[target]]))
+        cost["passes"].append(found.forwards + found.backwards)
+        cost["seconds"].append(time.perf_counter() - started)
+    return cost
+
+
+def _spread(texts: list[str], count: int) -> list[str]:
+    """`count` of the texts, evenly spaced."""
+    return texts[:: max(1, len(texts) // count)][:count]
 
 
 def _train(
@@ -263,9 +282,7 @@ def _measure(lab: Lab, seed: int, base: dict[str, Any]) -> None:
     lab.control("robust-discrete", seed, complied["control"])
     lab.measure("usefulness-kept", seed, baseline=base["perplexity"], method=ul["perplexity"])
     lab.measure("no-utility-data", seed, baseline=base["lookalikes"], method=ipo["lookalikes"])
-    passes = 2 * lab.scale.attack_steps
-    gcg = ul["gcg"]["passes"]
-    lab.measure("cheap", seed, baseline=gcg, method=[passes] * len(gcg))
+    lab.measure("cheap", seed, baseline=ul["gcg"]["passes"], method=ul["embedding"]["passes"])
 
 
 def _describe(lab: Lab, scale: Scale, asked: Requests) -> None:
@@ -319,6 +336,7 @@ def _present(lab: Lab, scale: Scale, base: dict[str, Any]) -> None:
         caption="Means over seeds. Training seconds include the tracing of the trade-off.",
     )
     _gcg_table(lab, found)
+    _cost_table(lab, found["C-AdvUL"])
     _long_table(lab, scale, found)
     lab.figure(
         "Robustness curve",
@@ -356,6 +374,14 @@ def _gcg_table(lab: Lab, found: dict[str, list[dict[str, Any]]]) -> None:
                 }
             )
     lab.table("Short GCG on unseen requests", rows, caption="Buffered; the string is judged, not the token ids.")
+
+
+def _cost_table(lab: Lab, runs: list[dict[str, Any]]) -> None:
+    rows = []
+    for attack, key in (("embedding, as in training", "embedding"), ("short GCG", "gcg")):
+        passes, seconds = (np.mean([np.mean(one[key][what]) for one in runs]) for what in ("passes", "seconds"))
+        rows.append({"attack": attack, "passes a request": f"{passes:.0f}", "seconds a request": f"{seconds:.2f}"})
+    lab.table("What an attack costs", rows, caption="On the C-AdvUL arms, one request at a time, means over seeds.")
 
 
 def _long_table(lab: Lab, scale: Scale, found: dict[str, list[dict[str, Any]]]) -> None:
