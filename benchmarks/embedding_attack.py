@@ -56,6 +56,7 @@ def one_hot(settings: dict[str, Any]) -> Work:
     import torch
 
     lm, attack, prompts, targets = load(settings)
+    lm.base.set_attn_implementation("sdpa")  # transformers' own
     width = max(len(p) + len(t) for p, t in zip(prompts, targets, strict=True))
     ids, labels, mask, region = [], [], [], []
     for prompt, target in zip(prompts, targets, strict=True):

@@ -55,6 +55,7 @@ def transformers(settings: dict[str, Any]) -> Work:
     import torch
 
     lm, asked = load(settings)
+    lm.base.set_attn_implementation("sdpa")  # transformers' own
     ids = [lm.prompt_ids(prompt) for prompt in asked]
 
     def generate(rows: list[list[int]], new: int) -> list[str]:

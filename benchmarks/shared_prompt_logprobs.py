@@ -61,6 +61,8 @@ def padded(lm: Any, prompts: list[str], replies: list[list[str]]) -> list[float]
 def side(score: Any, *, ours: bool):
     def prepare(settings: dict[str, Any]) -> Work:
         lm, prompts, replies = load(settings)
+        if not ours:
+            lm.base.set_attn_implementation("sdpa")  # transformers' own
 
         def run() -> dict[str, Any]:
             found = score(lm, prompts, replies)

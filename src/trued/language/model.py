@@ -16,7 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trued.errors import InputError
+from trued.language.attention import use_short_attention
 from trued.language.generation import Sampling, decode, plan_batches
+from trued.language.lora import quicken
 from trued.language.scoring import Rows, block_mask, full_logits, pack_rows, per_response, token_logprobs
 from trued.language.template import ChatFormat, Prompt
 
@@ -38,6 +40,8 @@ class LanguageModel:
         self.tokenizer = tokenizer
         self.name = name or str(getattr(model, "name_or_path", "") or type(model).__name__)
         self.format = ChatFormat(tokenizer, template)
+        use_short_attention(self.base)
+        quicken(model)
 
     @classmethod
     def load(
@@ -117,6 +121,7 @@ class LanguageModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = get_peft_model(self.model, config)
+        quicken(model)
         return self._with(model)
 
     def without_lora(self) -> LanguageModel:

@@ -104,8 +104,8 @@ def collate_pairs(lm: LanguageModel, pairs: Sequence[EncodedPair]) -> PairBatch:
 def pair_logprobs(lm: LanguageModel, rows: Rows) -> Float[Tensor, "pairs 2"]:
     """Summed log-probabilities of (chosen, rejected), in nats.
 
-    Under autocast LoRA's own cast of its input to float32 is left out: autocast undoes it at once, and each layer
-    would keep a copy of its input for the backward pass, where the copies of q, k and v can be one tensor.
+    Where dropout leaves a LoRA layer to PEFT, its cast of the input to float32 is left out under autocast, which undoes
+    it at once: each layer would keep a copy of its input, where the copies of q, k and v can be one tensor.
     """
     from peft.helpers import disable_input_dtype_casting
 
