@@ -111,7 +111,19 @@ class Requests:
         )
 
 
-@experiment("c-advul", scales=SCALES, seeds=(0, 1, 2))
+METHODS = (
+    "trued.experiments.c_advul",
+    "trued.language.attack.embedding",
+    "trued.language.attack.gcg",
+    "trued.language.judge",
+    "trued.language.measure.robustness",
+    "trued.language.train.adversarial",
+    "trued.language.train.c_advul",
+)
+"""What the evidence depends on: the methods and the judge, not the engine, whose scores have tests of their own."""
+
+
+@experiment("c-advul", scales=SCALES, seeds=(0, 1, 2), methods=METHODS)
 def run(lab: Lab) -> None:
     """Train the arms for each seed, measure all of them the same way, and compare with the base."""
     scale: Scale = lab.scale
@@ -163,17 +175,19 @@ def evaluate(
     """Measure one arm on the test split.
 
     Returns:
-        Per item: "direct", "templates", "lookalikes" (1 where the reply is a refusal; an unknown reply is no refusal of
-        a harmful request and none of a benign one either), "perplexity" of each held-out conversation, "curve" (target
-        cross-entropy by radius), and the texts of the replies.
+        Per item: "direct", "templates", "lookalikes" (1 where the reply is a refusal; a reply that the judge cannot place
+        is never counted as one), "perplexity" of each held-out conversation, "curve" (target cross-entropy by radius).
+        "unknown": replies that the judge could not place (the phrase judge: empty ones), by kind. Some replies' texts.
     """
     asks = {"direct": asked.harmful, "templates": asked.jailbreaks, "lookalikes": asked.lookalikes}
     texts = [p for group in asks.values() for p in group]
     answers = iter(_greedy(lm, texts, scale.new_tokens))
-    found: dict[str, Any] = {"replies": {}}
+    found: dict[str, Any] = {"replies": {}, "unknown": {}}
     for name, group in asks.items():
         replies = [next(answers) for _ in group]
-        found[name] = [int(label is Label.NO) for label in PhraseJudge().label(group, replies)]
+        labels = PhraseJudge().label(group, replies)
+        found[name] = [int(label is Label.NO) for label in labels]
+        found["unknown"][name] = sum(label is Label.UNKNOWN for label in labels)
         found["replies"][name] = replies[:8]
     found["perplexity"] = lm.perplexity(asked.chats).exp().tolist()
     if curve:
@@ -277,9 +291,9 @@ def _measure(lab: Lab, seed: int, base: dict[str, Any]) -> None:
     ul, ipo, control = arms["C-AdvUL"], arms["C-AdvIPO"], arms["control"]
     lab.measure("robust-continuous", seed, baseline=base["curve"]["1.0"], method=ul["curve"]["1.0"])
     lab.control("robust-continuous", seed, control["curve"]["1.0"])
-    complied = {name: 1 - np.array(found["templates"]) for name, found in (("base", base), *arms.items())}
-    lab.measure("robust-discrete", seed, baseline=complied["base"], method=complied["C-AdvUL"])
-    lab.control("robust-discrete", seed, complied["control"])
+    broken = {name: 1 - np.array(found["templates"]) for name, found in (("base", base), *arms.items())}
+    lab.measure("robust-discrete", seed, baseline=broken["base"], method=broken["C-AdvUL"])
+    lab.control("robust-discrete", seed, broken["control"])
     lab.measure("usefulness-kept", seed, baseline=base["perplexity"], method=ul["perplexity"])
     lab.measure("no-utility-data", seed, baseline=base["lookalikes"], method=ipo["lookalikes"])
     lab.measure("cheap", seed, baseline=ul["gcg"]["passes"], method=ul["embedding"]["passes"])
@@ -328,12 +342,13 @@ def _present(lab: Lab, scale: Scale, base: dict[str, Any]) -> None:
                 "harmful refused, direct": f"{mean(arm, 'direct'):.0%}",
                 "under templates": f"{mean(arm, 'templates'):.0%}",
                 "look-alikes refused": f"{mean(arm, 'lookalikes'):.0%}",
+                "empty replies": f"{np.mean([sum(one['unknown'].values()) for one in found[arm]]):.1f}",
                 "chat perplexity": f"{mean(arm, 'perplexity'):.2f}",
                 "training, s": "–" if arm == "base" else f"{np.mean([one['seconds'] for one in found[arm]]):.0f}",
             }
             for arm in found
         ],
-        caption="Means over seeds. Training seconds include the tracing of the trade-off.",
+        caption="Means over seeds. An empty reply is no refusal. Training seconds include the tracing of the trade-off.",
     )
     _gcg_table(lab, found)
     _cost_table(lab, found["C-AdvUL"])
