@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from trued.errors import InputError
 from trued.language.attention import use_short_attention
+from trued.language.fused import fuse
 from trued.language.generation import Sampling, decode, plan_batches
 from trued.language.lora import quicken
 from trued.language.scoring import Rows, block_mask, full_logits, pack_rows, per_response, token_logprobs
@@ -41,6 +42,7 @@ class LanguageModel:
         self.name = name or str(getattr(model, "name_or_path", "") or type(model).__name__)
         self.format = ChatFormat(tokenizer, template)
         use_short_attention(self.base)
+        fuse(self.base)
         quicken(model)
 
     @classmethod

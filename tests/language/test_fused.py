@@ -1,0 +1,81 @@
+import pytest
+import torch
+from torch import nn
+from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+from transformers.models.llama.configuration_llama import LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
+
+from trued.language.fused import fuse
+from trued.language.tiny import tiny_model
+
+
+def norm(dim=16):
+    module = LlamaRMSNorm(dim, eps=1e-5)
+    nn.init.normal_(module.weight, 1.0, 0.3)
+    return module
+
+
+def mlp(dim=16):
+    return LlamaMLP(LlamaConfig(hidden_size=dim, intermediate_size=24, hidden_act="silu", num_attention_heads=2))
+
+
+def run(module, dtype):
+    torch.manual_seed(1)
+    module.zero_grad()
+    x = torch.randn(2, 5, 16).mul(3).to(dtype).requires_grad_()
+    out = module(x)
+    (out * torch.linspace(-1, 1, out.numel(), dtype=dtype).view(out.shape)).sum().backward()
+    return out, x.grad, *(p.grad for p in module.parameters())
+
+
+@pytest.mark.parametrize("make", [norm, mlp])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_values_are_equal_and_gradients_those_of_autograd(make, dtype):
+    torch.manual_seed(0)
+    module = make().to(dtype)
+    theirs = run(module, dtype)
+    fuse(module)
+    assert "forward" in module.__dict__
+    ours = run(module, dtype)
+    assert torch.equal(ours[0], theirs[0])
+    tolerance = {torch.float32: 1e-5, torch.bfloat16: 2e-2}[dtype]
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_the_gated_gradient_agrees_with_finite_differences():
+    module = mlp().double()
+    fuse(module)
+    x = torch.randn(1, 3, 16, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(module, x)
+
+
+def test_a_norm_of_another_form_is_left_alone():
+    module = GemmaRMSNorm(16)
+    module.variance_epsilon = module.eps
+    nn.init.normal_(module.weight, 0.0, 0.3)
+    fuse(module)
+    assert "forward" not in module.__dict__
+
+
+def test_less_is_kept_for_backward():
+    sizes = []
+    for fused in (False, True):
+        module, storages = nn.Sequential(norm(), mlp()).bfloat16().requires_grad_(False), {}
+        if fused:
+            fuse(module)
+
+        def keep(tensor, storages=storages):
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+            module(torch.ones(1, 100, 16, dtype=torch.bfloat16, requires_grad=True))
+        sizes.append(sum(storage.nbytes() for storage in storages.values()))
+    assert sizes[1] < 0.7 * sizes[0]
+
+
+def test_a_model_is_fused_and_still_so_under_an_adapter():
+    tuned = tiny_model().with_lora(2, 4)
+    fused = {type(m).__name__ for m in tuned.base.modules() if getattr(m, "forward", None).__module__.endswith("fused")}
+    assert fused == {"LlamaRMSNorm", "LlamaMLP"}
