@@ -1,7 +1,7 @@
 """Run every benchmark, one after the other, then put the results into the README: `python -m benchmarks`.
 
-Options are handed on: --tiny, --repeats, --threads. Without --peer-python what needs a peer's own environment is left
-out, with a word on how to make it; its last committed result stays in the table.
+Options are handed on: --tiny, --repeats, --threads. What needs a peer's own environment is left out unless its
+interpreter is given, with a word on how to make it; its last committed result stays in the table.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ALONE = ("shared_prompt_logprobs", "embedding_attack", "generation")
-WITH_PEER = ("dpo_training",)
+ALONE = ("shared_prompt_logprobs", "embedding_attack", "generation", "kth_threshold")
+WITH_PEER = {"dpo_training": "peer_python", "gcg_step": "nanogcg_python"}
 
 
 def main() -> int:
@@ -22,16 +22,19 @@ def main() -> int:
     parser.add_argument("--repeats", default="3", help="rounds A B A B (default 3)")
     parser.add_argument("--threads", default="2", help="CPU threads of each side (default 2)")
     parser.add_argument("--peer-python", metavar="PYTHON", help="an environment with TRL; see benchmarks/README.md")
+    parser.add_argument("--nanogcg-python", metavar="PYTHON", help="an environment with nanoGCG; see the same")
     given = parser.parse_args()
     options = ["--repeats", given.repeats, "--threads", given.threads, *(["--tiny"] if given.tiny else [])]
     failed = []
     for name in (*WITH_PEER, *ALONE):
         command = [sys.executable, str(HERE / f"{name}.py"), *options]
         if name in WITH_PEER:
-            if given.peer_python is None:
-                print(f"{name}: left out; give --peer-python, see benchmarks/README.md\n")
+            python = getattr(given, WITH_PEER[name])
+            if python is None:
+                option = WITH_PEER[name].replace("_", "-")
+                print(f"{name}: left out; give --{option}, see benchmarks/README.md\n")
                 continue
-            command += ["--peer-python", given.peer_python]
+            command += ["--peer-python", python]
         if subprocess.run(command).returncode:
             failed.append(name)
         print()

@@ -18,7 +18,7 @@ from trued.files import write_text
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
-ORDER = ("dpo_training", "shared_prompt_logprobs", "embedding_attack", "generation")
+ORDER = ("dpo_training", "shared_prompt_logprobs", "embedding_attack", "gcg_step", "generation")
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 

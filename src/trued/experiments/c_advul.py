@@ -36,7 +36,7 @@ ARMS = ("control", "C-AdvUL", "C-AdvIPO", "C-AdvIPO + utility")
 COLORS = {"base": "0.35", "control": "tab:orange", "C-AdvUL": "tab:blue", "C-AdvIPO": "tab:green"}
 
 
-SHORT_GCG = GCG(steps=15, search_width=32, topk=64, suffix_tokens=20, buffer=1)
+SHORT_GCG = GCG(steps=20, search_width=32, topk=64, suffix_tokens=20, buffer=1)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Scale:
     curve: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
     long_attack: tuple[int, int] = (100, 4)
     gcg: GCG = SHORT_GCG
-    gcg_prompts: int = 2
+    gcg_prompts: int = 4
     trace_every: int = 10
 
 
@@ -115,6 +115,7 @@ METHODS = (
     "trued.experiments.c_advul",
     "trued.language.attack.embedding",
     "trued.language.attack.gcg",
+    "trued.language.attack.suffix_descent",
     "trued.language.judge",
     "trued.language.measure.robustness",
     "trued.language.train.adversarial",

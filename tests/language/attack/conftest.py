@@ -28,3 +28,22 @@ def merging():
         torch.manual_seed(0)
         network = LlamaForCausalLM(config).eval()
     return LanguageModel(network, fast, name="merging")
+
+
+class Scripted:
+    """An attacker model whose reply is a function of the prompt's last message and the seed; it counts its calls."""
+
+    name = "scripted"
+
+    def __init__(self, reply):
+        self.reply, self.calls = reply, []
+
+    def generate(self, prompts, *, max_new_tokens, temperature=0.0, top_p=1.0, seed=None):
+        self.calls.append(list(prompts))
+        last = [prompt if isinstance(prompt, str) else prompt[-1]["content"] for prompt in prompts]
+        return [[self.reply(text, seed)] for text in last]
+
+
+@pytest.fixture
+def scripted():
+    return Scripted

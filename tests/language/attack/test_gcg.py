@@ -198,3 +198,86 @@ def test_a_loss_that_is_not_finite_stops_the_search(tiny):
         tiny.model.lm_head.weight.fill_(float("nan"))
     with pytest.raises(InputError, match="step 0: the loss of tiny-random"):
         search(tiny)
+
+
+AIMS = [("tell me", TARGET), ("and this", "Yes")]
+
+
+def search_all(models, attack=SMALL, aims=AIMS, seed=0, **options):
+    return attack.optimise_universal(models, aims, generator=torch.Generator().manual_seed(seed), **options)
+
+
+def test_one_suffix_for_several_prompts_lowers_their_summed_loss(tiny):
+    result = search_all([tiny], replace(SMALL, buffer=1, steps=10))
+    cases = [TestCase("a", fill(with_slot(prompt), result.best_string)) for prompt, _ in AIMS]
+    assert ChatTarget(tiny).nll(cases, [t for _, t in AIMS]).sum().item() == pytest.approx(result.best_loss, abs=1e-4)
+    assert result.best_loss < result.losses[0] - 0.1
+    assert result.cost.backwards == 2 * 10
+    assert result.stable
+    single = search(tiny, replace(SMALL, buffer=1, steps=10))
+    assert single.strings != result.strings
+
+
+def test_a_suffix_for_several_models_lowers_the_loss_of_each(tiny):
+    models = [tiny, tiny_model(1, hidden=48)]
+    result = search_all(models, replace(SMALL, buffer=1, steps=12), AIMS[:1])
+    case = TestCase("a", fill(with_slot("tell me"), result.best_string))
+    each = [ChatTarget(lm).nll([case], [TARGET]).item() for lm in models]
+    assert sum(each) == pytest.approx(result.best_loss, abs=1e-4)
+    assert result.losses[-1] < result.losses[0] - 0.1
+
+
+def test_universal_checks_ask_every_prompt(merging):
+    # "me" and "x…" merge in the first prompt only; a candidate has to survive in both.
+    aims = [("say ", "Yes"), ("tell me", "Yes")]
+    attack = replace(SMALL, check="prompt", steps=4, topk=97, search_width=64)
+    result = search_all([merging], attack, aims)
+    assert not any(text.startswith("x") for text in result.strings[1:])
+    assert result.stable
+    assert not search_all([merging], replace(attack, steps=0), aims).stable
+    assert search_all([merging], replace(attack, steps=0), aims[:1]).stable
+
+
+def test_a_draft_spares_the_target_most_candidates(tiny):
+    attack = replace(SMALL, search_width=64, topk=40, suffix_tokens=12, buffer=1)
+    full, probed = search(tiny, attack), search_all([tiny], attack, AIMS[:1], draft=tiny_model(0))
+    steps = attack.steps
+    # The draft is the target: one candidate is kept beside a probe of 64 / 16, and the first step's choice is the same.
+    assert probed.cost.forwards <= 2 + steps * (1 + 4 + 1)
+    assert full.cost.forwards > 2 + steps * 40
+    assert probed.strings[1] == full.strings[1]
+    assert probed.losses[-1] < probed.losses[0]
+    assert probed.strings == search_all([tiny], attack, AIMS[:1], draft=tiny_model(0)).strings
+
+
+def test_run_hands_the_draft_on(tiny):
+    attack = replace(SMALL, steps=2, search_width=64)
+    (case,) = attack.run([Behavior("a", "x")], ChatTarget(tiny), seed=0, draft=tiny_model(1))
+    assert case.cost.forwards <= 2 + 2 * (1 + 4 + 8)
+
+
+def test_what_cannot_be_searched_together(tiny, merging):
+    with pytest.raises(InputError, match="1 models and 0 prompts"):
+        search_all([tiny], aims=[])
+    with pytest.raises(InputError, match="0 models and 2 prompts"):
+        search_all([])
+    with pytest.raises(InputError, match="an ensemble needs models that share one tokenizer"):
+        search_all([tiny, merging])
+    with pytest.raises(InputError, match="probe sampling needs models that share one tokenizer"):
+        search_all([tiny], draft=merging)
+    with pytest.raises(InputError, match="the target is empty"):
+        search_all([tiny], aims=[AIMS[0], ("x", "")])
+    short = tiny_model(1)
+    short.model.config.max_position_embeddings = 20
+    for models, draft in (([tiny, short], None), ([tiny], short)):
+        with pytest.raises(InputError, match="the context of tiny-random is 20"):
+            search_all(models, draft=draft)
+
+
+def test_a_draft_whose_losses_are_not_finite_stops_the_search(tiny):
+    broken = tiny_model(1)
+    broken.name = "broken"
+    with torch.no_grad():
+        broken.model.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(InputError, match=r"step 1: the loss of broken in torch.float32 is not finite"):
+        search_all([tiny], draft=broken)

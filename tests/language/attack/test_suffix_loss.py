@@ -1,14 +1,18 @@
 """The cached loss and the gradient through embeddings, against plain full forward passes."""
 
 import math
+from itertools import combinations, pairwise
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from trued.errors import InputError
+from trued.language.attack import suffix_loss as module
 from trued.language.attack.suffix import SlottedPrompt, allowed_ids
-from trued.language.attack.suffix_loss import SuffixLoss, require_finite
+from trued.language.attack.suffix_loss import SuffixLoss, cheapest_cuts, require_finite
 from trued.language.model import LanguageModel
 
 N = 7
@@ -178,3 +182,37 @@ def test_a_batch_that_does_not_fit_is_halved(tiny, monkeypatch):
 def test_a_loss_that_is_not_finite(tiny):
     with pytest.raises(InputError, match=r"step 3: the loss of tiny-random in torch.float32 is not finite"):
         require_finite(torch.tensor([1.0, float("nan")]), 3, tiny)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 9)), min_size=1, max_size=7), st.integers(1, 12))
+def test_cuts_are_the_cheapest_of_all(groups, call):
+    kept = torch.tensor([step for step, _ in groups]).cumsum(0).tolist()
+    counts, width, batch = [count for _, count in groups], 30, 4
+
+    def cost(cuts):
+        rows = [sum(counts[a:b]) for a, b in pairwise(cuts)]
+        tokens = sum(n * (width - kept[a]) for n, (a, _) in zip(rows, pairwise(cuts), strict=True))
+        return tokens + call * sum(math.ceil(n / batch) for n in rows)
+
+    inner = range(1, len(kept))
+    every = [[0, *some, len(kept)] for size in range(len(kept)) for some in combinations(inner, size)]
+    found = cheapest_cuts(kept, counts, width, batch, call)
+    assert (found[0], found[-1]) == (0, len(kept))
+    assert cost(found) == min(map(cost, every))
+
+
+def test_a_step_computes_fewer_tokens_than_batches_of_equal_size_would(tiny, monkeypatch):
+    prompt, target, loss = problem(tiny, batch_size=64)
+    monkeypatch.setattr(module, "CALL_TOKENS", 1)
+    rows = suffixes(tiny, 1).repeat(N * 8, 1)
+    rows[torch.arange(N * 8), torch.arange(N * 8) % N] = 5
+    base = loss.encode(suffixes(tiny, 1)[0])
+    computed = []
+    handle = tiny.backbone.register_forward_pre_hook(
+        lambda module, args, given: computed.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    losses, _ = loss(rows, base)
+    handle.remove()
+    torch.testing.assert_close(losses, plain_losses(tiny, prompt, target, rows), atol=1e-4, rtol=0)
+    tail = len(loss.after) + len(loss.target) - 1
+    assert sum(computed) == sum(8 * (N - position + tail) for position in range(N))  # nothing is computed twice

@@ -1,20 +1,21 @@
 """Greedy Coordinate Gradient: a suffix, found token by token, after which a target reply is likely (arXiv 2307.15043).
 
-Knows suffix losses and search. Knows nothing of judges: whether the suffix works is decided by the reply to its text.
-It is here to measure, and to train against, how far a refusal holds in models that one is responsible for.
+One suffix can be made for several prompts and models at once, and a draft model can sort its candidates.
+
+Knows settings, prompts and budgets. Knows nothing of judges: whether the suffix works is decided by the reply to its
+text. It is here to measure, and to train against, how far a refusal holds in models that one is responsible for.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
 from trued.errors import InputError
 from trued.language.attack.contract import (
@@ -28,37 +29,13 @@ from trued.language.attack.contract import (
     user_turn,
 )
 from trued.language.attack.suffix import SlottedPrompt, allowed_ids, fill, with_slot
-from trued.language.attack.suffix_loss import Encoded, SuffixLoss, require_finite
-from trued.language.attack.suffix_search import Buffer, Entry, draw_candidates, steepest_tokens
+from trued.language.attack.suffix_descent import Descent
+from trued.language.attack.suffix_ensemble import SummedLoss, require_one_vocabulary
+from trued.language.attack.suffix_loss import SuffixLoss
+from trued.language.attack.suffix_result import GCGResult
+from trued.language.attack.suffix_start import first_tokens, require_startable
 from trued.language.model import LanguageModel
 from trued.language.template import Prompt
-
-FILLERS = ".,:;!?()[]{}@#$%&*vwxyz"
-"""Characters of which the further entries of a fresh buffer are drawn."""
-
-Draw = Callable[[Int[Tensor, " n"]], tuple[Int[Tensor, "candidates n"], Encoded | None]]
-
-
-@dataclass(frozen=True)
-class GCGResult:
-    """What a search found.
-
-    Args:
-        best_string: the suffix of least loss, to be put into the slot as text.
-        best_loss: its loss, computed on its token ids.
-        losses: loss of the suffix held before the first step and after each one; `strings` are those suffixes.
-        stable: whether the whole rendered prompt, with the suffix in it as text, encodes to the optimised ids.
-        exact: whether greedy decoding after the suffix gave exactly the target.
-        cost: what it took.
-    """
-
-    best_string: str
-    best_loss: float
-    losses: list[float]
-    strings: list[str]
-    stable: bool
-    exact: bool
-    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -114,9 +91,17 @@ class GCG:
             raise InputError(f"mellowmax is {self.mellowmax}; give an alpha above 0, or None for the cross-entropy")
 
     def run(
-        self, behaviors: Sequence[Behavior], target: ChatTarget, *, seed: int, budget: int | None = None
+        self,
+        behaviors: Sequence[Behavior],
+        target: ChatTarget,
+        *,
+        seed: int,
+        budget: int | None = None,
+        draft: LanguageModel | None = None,
     ) -> list[TestCase]:
         """Return one test case per behaviour: the request with its best suffix; `meta` has losses, `stable` and suffix.
+
+        With a `draft` the candidates are probe-sampled, see `optimise_universal`.
 
         Raises:
             InputError: a budget that does not pay for one step, or what `optimise` raises.
@@ -130,6 +115,7 @@ class GCG:
                 target.conversation(messages),
                 behavior.target or self.target,
                 generator=generator_for(seed, behavior),
+                draft=draft,
             )
             meta = {
                 "suffix": result.best_string,
@@ -165,6 +151,7 @@ class GCG:
         target: str,
         *,
         generator: torch.Generator,
+        draft: LanguageModel | None = None,
         progress: Callable[[int, float], None] | None = None,
     ) -> GCGResult:
         """Search a suffix after which `model` is likely to reply with `target` (paper, Algorithm 1).
@@ -174,145 +161,75 @@ class GCG:
             messages: the prompt. The suffix goes where it has ``{optim_str}``, or to the end of its last user turn.
             target: the opening of the reply to make likely.
             generator: the source of all randomness.
+            draft: see `optimise_universal`.
             progress: called after each step with the number of steps done and the least loss so far.
 
         Raises:
-            InputError: an empty target, a prompt longer than the context, more top-k tokens than may be used, more
-                replaced positions than the suffix has, a step of whose candidates none survives as text, or a loss
-                that is not finite.
+            InputError: what `optimise_universal` raises.
+        """
+        aims = [(messages, target)]
+        return self.optimise_universal([model], aims, generator=generator, draft=draft, progress=progress)
+
+    def optimise_universal(
+        self,
+        models: Sequence[LanguageModel],
+        aims: Sequence[tuple[Prompt, str]],
+        *,
+        generator: torch.Generator,
+        draft: LanguageModel | None = None,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> GCGResult:
+        """Search one suffix of least summed loss over several prompts and models (paper, Algorithm 2).
+
+        All prompts count from the first step on; the paper adds one whenever those so far have been broken.
+
+        Args:
+            models: the models, which share one tokenizer; each reads the prompts in its own chat template.
+            aims: prompts, each with the opening of the reply to make likely.
+            generator: the source of all randomness.
+            draft: a small model of the same tokenizer that sorts the candidates, so that the models score few of them
+                (`probe_sample`); it reads what the first model reads, and its passes are not part of the cost.
+            progress: called after each step with the number of steps done and the least loss so far.
+
+        Raises:
+            InputError: no models or prompts, tokenizers that differ, an empty target, a prompt longer than the context,
+                more top-k tokens than may be used, more replaced positions than the suffix has, a step of whose
+                candidates none survives as text, or a loss that is not finite.
         """
         started = time.perf_counter()
-        prompt = SlottedPrompt.render(model, messages)
-        target_ids = model.reply_ids(target, end=False)
-        rows = model.base.get_input_embeddings().weight.shape[0]
-        allowed = allowed_ids(model.tokenizer, rows, ascii_only=self.ascii_only)
-        init = self._init(model)
-        self._check(prompt, init, target_ids, allowed)
-        with _evaluating(model):
-            loss = SuffixLoss(
-                model,
-                prompt.before,
-                prompt.after,
-                target_ids,
-                mellowmax=self.mellowmax,
-                batch_size=self.batch_size,
-                cached=self.cached,
-            )
-            draw = self._drawing(model, loss, allowed, generator)
-            buffer = self._fresh_buffer(loss, init, allowed, generator)
-            held = [buffer.best]
-            for step in range(1, self.steps + 1):
-                if self.early_stop and held[-1].exact:
-                    break
-                held.append(self._step(step, prompt, loss, buffer, draw))
-                if progress is not None:
-                    progress(step, min(entry.loss for entry in held))
-        return self._result(prompt, held, Cost(0, loss.forwards, loss.backwards, time.perf_counter() - started))
+        if not models or not aims:
+            raise InputError(f"{len(models)} models and {len(aims)} prompts to search on: give at least one of each")
+        everyone = [*models, *([draft] if draft is not None else [])]
+        require_one_vocabulary(everyone, "an ensemble" if draft is None else "probe sampling")
+        rows = min(model.base.get_input_embeddings().weight.shape[0] for model in everyone)
+        allowed = allowed_ids(models[0].tokenizer, rows, ascii_only=self.ascii_only)
+        init = first_tokens(models[0], self.init, self.suffix_tokens)
+        prompts = [[SlottedPrompt.render(model, messages) for messages, _ in aims] for model in models]
+        targets = [[model.reply_ids(target, end=False) for _, target in aims] for model in models]
+        topk = self.topk if self.use_gradient else None
+        everywhere = list(chain(*prompts))
+        drafted = [] if draft is None else [replace(prompt, model=draft) for prompt in prompts[0]]
+        for prompt, target in zip([*everywhere, *drafted], chain(*targets, targets[0][: len(drafted)]), strict=True):
+            require_startable(prompt, init, target, allowed, n_replace=self.n_replace, topk=topk)
+        with ExitStack() as stack:
+            for model in everyone:
+                stack.enter_context(_evaluating(model))
+            loss = SummedLoss([self._losses(*group) for group in zip(models, prompts, targets, strict=True)])
+            guess = None if draft is None else SummedLoss([self._losses(draft, drafted, targets[0])])
+            held = Descent(self, everywhere, loss, guess, allowed, generator).walk(init, progress)
+        cost = Cost(0, loss.forwards, loss.backwards, time.perf_counter() - started)
+        return GCGResult.of(everywhere, held, cost, stopped=self.early_stop and held[-1].exact)
 
-    def _drawing(
-        self, model: LanguageModel, loss: SuffixLoss, allowed: Int[Tensor, " allowed"], generator: torch.Generator
-    ) -> Draw:
-        """Return how candidates are drawn around a suffix: along the gradient, or for the control anywhere."""
-        embeddings = model.embed(allowed.to(model.device)).detach() if self.use_gradient else None
-
-        def draw(suffix: Int[Tensor, " n"]) -> tuple[Int[Tensor, "candidates n"], Encoded | None]:
-            if embeddings is None:
-                tokens, base = allowed.expand(len(suffix), -1), loss.encode(suffix)
-            else:
-                gradient, base = loss.gradient(suffix)
-                tokens = steepest_tokens(gradient, embeddings, allowed, self.topk)
-            return draw_candidates(suffix, tokens, self.search_width, self.n_replace, generator), base
-
-        return draw
-
-    def _step(self, step: int, prompt: SlottedPrompt, loss: SuffixLoss, buffer: Buffer, draw: Draw) -> Entry:
-        """Try one round of candidates around the buffer's best, and return the entry that is held afterwards."""
-        candidates, base = draw(buffer.best.suffix)
-        if self.check is not None:
-            drawn = len(candidates)
-            candidates = candidates[prompt.survivors(candidates, self.check)]
-            if not len(candidates):
-                raise InputError(
-                    f"step {step}: none of {drawn} candidates survives as text (they encode to other tokens); "
-                    "raise search_width, start from another init, or set check to None"
-                )
-        losses, exact = loss(candidates, base)
-        require_finite(losses, step, prompt.model)
-        stop = self.early_stop and bool(exact.any())
-        best = int((losses.masked_fill(~exact, torch.inf) if stop else losses).argmin())
-        entry = Entry(float(losses[best]), candidates[best], bool(exact[best]))
-        buffer.offer(entry)
-        return entry if stop else buffer.best
-
-    def _init(self, model: LanguageModel) -> list[int]:
-        if self.init is not None:
-            return list(model.tokenizer(self.init, add_special_tokens=False)["input_ids"])
-        return model.tokenizer(" ".join("x" * self.suffix_tokens), add_special_tokens=False)["input_ids"][
-            : self.suffix_tokens
-        ]
-
-    def _fresh_buffer(
-        self, loss: SuffixLoss, init: list[int], allowed: Int[Tensor, " allowed"], generator: torch.Generator
-    ) -> Buffer:
-        """Return a buffer that holds the init, filled up with strings of random punctuation and letters."""
-        tokenizer = loss.model.tokenizer
-        fillers = [tokenizer(character, add_special_tokens=False)["input_ids"] for character in FILLERS]
-        usable = set(allowed.tolist())
-        pool = torch.tensor([ids[0] for ids in fillers if len(ids) == 1 and ids[0] in usable] or allowed.tolist())
-        shape = (max(1, self.buffer) - 1, len(init))
-        picks = torch.randint(len(pool), shape, generator=generator, device=generator.device).cpu()
-        first = torch.cat([torch.tensor([init]), pool[picks]])
-        losses, exact = loss(first)
-        require_finite(losses, 0, loss.model)
-        buffer = Buffer(self.buffer)
-        for row in range(len(first)):
-            buffer.offer(Entry(float(losses[row]), first[row], bool(exact[row])))
-        return buffer
-
-    def _check(
-        self,
-        prompt: SlottedPrompt,
-        init: Sequence[int],
-        target: Sequence[int],
-        allowed: Int[Tensor, " allowed"],
-    ) -> None:
-        model = prompt.model
-        if not target:
-            raise InputError("the target is empty; give the opening of a complying reply, e.g. 'Sure, here is'")
-        if not init:
-            raise InputError("init has no tokens; give a text to start from, or None for 'x x x …'")
-        if forbidden := sorted(set(init) - set(allowed.tolist())):
-            shown = [model.tokenizer.decode([token]) for token in forbidden[:3]]
-            raise InputError(
-                f"init has tokens that a suffix may not use ({shown}); change it, or set ascii_only to False"
-            )
-        if self.n_replace > len(init):
-            raise InputError(
-                f"n_replace is {self.n_replace} and the suffix has {len(init)} tokens; give at most that many"
-            )
-        if self.use_gradient and self.topk > len(allowed):
-            raise InputError(f"topk is {self.topk} and only {len(allowed)} tokens may be used; give at most that many")
-        length = len(prompt.before) + len(init) + len(prompt.after) + len(target)
-        if length > model.context:
-            raise InputError(
-                f"prompt, suffix and target are {length} tokens, and the context of {model.name} is {model.context}; "
-                "shorten one of them"
-            )
-
-    def _result(self, prompt: SlottedPrompt, held: list[Entry], cost: Cost) -> GCGResult:
-        # A search that stopped early ends on a suffix that gives the target; else the least loss of all steps counts.
-        stopped = self.early_stop and held[-1].exact
-        best = len(held) - 1 if stopped else min(range(len(held)), key=lambda index: held[index].loss)
-        strings = prompt.strings(torch.stack([entry.suffix for entry in held]))
-        return GCGResult(
-            best_string=strings[best],
-            best_loss=held[best].loss,
-            losses=[entry.loss for entry in held],
-            strings=strings,
-            stable=bool(prompt.survivors(held[best].suffix[None], "prompt")),
-            exact=held[best].exact,
-            cost=cost,
-        )
+    def _losses(
+        self, model: LanguageModel, prompts: Sequence[SlottedPrompt], targets: Sequence[Sequence[int]]
+    ) -> list[SuffixLoss]:
+        options: dict[str, Any] = {
+            "mellowmax": self.mellowmax,
+            "batch_size": self.batch_size,
+            "cached": self.cached,
+        }
+        pairs = zip(prompts, targets, strict=True)
+        return [SuffixLoss(model, prompt.before, prompt.after, target, **options) for prompt, target in pairs]
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """The loss of a target reply under many suffixes of one prompt, and its gradient in the suffix's embeddings.
 
 What the suffixes have in common is encoded once: the prompt before the slot for good, and per batch also the tokens in
-which all its suffixes agree with the suffix that they were made from. The output head runs on the target only.
+which all its suffixes agree with the suffix that they were made from. Batches are cut so that this is as much as pays.
+The output head runs on the target only.
 
 Knows token ids, a causal language model and its cache. Knows nothing of tokenizers, chats or search.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,6 +23,9 @@ from trued.errors import InputError
 from trued.language.model import LanguageModel
 from trued.language.prefix import GrowingCache
 from trued.language.scoring import full_logits
+
+CALL_TOKENS, CALL_TOKENS_GPU = 32, 2048
+"""What a forward pass costs beside its tokens (reading weights, launching kernels), in tokens, on a CPU and a GPU."""
 
 
 @dataclass(frozen=True)
@@ -80,24 +85,35 @@ class SuffixLoss:
         """
         suffixes = suffixes.to(self.device)
         kept = _agreement(suffixes, base)
-        order = kept.argsort(stable=True)  # neighbours share the longest beginnings
         losses = torch.empty(len(suffixes), device=self.device)
         exact = torch.empty(len(suffixes), dtype=torch.bool, device=self.device)
-        start = 0
-        while start < len(order):
-            rows = order[start : start + self.batch_size]
-            try:
-                logits = self._target_logits(suffixes[rows], int(kept[rows[0]]), base)
-                losses[rows] = self._loss(logits)
-                exact[rows] = (logits.argmax(-1) == self.target).all(1)
-            except torch.OutOfMemoryError:
-                if self.batch_size == 1:
-                    raise
-                self.batch_size //= 2
-                continue
-            start += len(rows)
+        for rows in self._groups(kept, suffixes.shape[1] + len(self.after) + len(self.target) - 1):
+            start = 0
+            while start < len(rows):
+                batch = rows[start : start + self.batch_size]
+                try:
+                    logits = self._target_logits(suffixes[batch], int(kept[batch[0]]), base)
+                    losses[batch] = self._loss(logits)
+                    exact[batch] = (logits.argmax(-1) == self.target).all(1)
+                except torch.OutOfMemoryError:
+                    if self.batch_size == 1:
+                        raise
+                    self.batch_size //= 2
+                    continue
+                start += len(batch)
         self.forwards += len(suffixes)
         return losses.cpu(), exact.cpu()
+
+    def _groups(self, kept: Int[Tensor, " rows"], width: int) -> list[Int[Tensor, " group"]]:
+        """Return the rows in order of `kept`, cut where a further forward pass costs less than the tokens it spares."""
+        order = kept.argsort(stable=True)
+        values, counts = kept[order].unique_consecutive(return_counts=True)
+        call = CALL_TOKENS if self.device.type == "cpu" else CALL_TOKENS_GPU
+        sizes = [
+            sum(counts[start:end].tolist())
+            for start, end in pairwise(cheapest_cuts(values.tolist(), counts.tolist(), width, self.batch_size, call))
+        ]
+        return list(order.split(sizes))
 
     def gradient(self, suffix: Int[Tensor, " n"]) -> tuple[Float[Tensor, "n dim"], Encoded | None]:
         """Return the gradient of the loss in the embeddings of `suffix`, and its encoding for later calls.
@@ -169,7 +185,9 @@ class SuffixLoss:
     def _loss(self, logits: Float[Tensor, "rows target vocab"]) -> Float[Tensor, " rows"]:
         target = self.target.expand(len(logits), -1)
         if self.mellowmax is None:
-            return F.cross_entropy(logits.transpose(1, 2), target, reduction="none").mean(1)
+            # Flat: along a strided vocabulary cross_entropy takes three times as long.
+            each = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
+            return each.view_as(target).mean(1)
         alpha = self.mellowmax
         chosen = logits.gather(-1, target[..., None])[..., 0]
         return ((-alpha * chosen).logsumexp(1) - math.log(len(self.target))) / alpha
@@ -180,6 +198,37 @@ def _agreement(suffixes: Int[Tensor, "rows n"], base: Encoded | None) -> Int[Ten
     if base is None:
         return suffixes.new_zeros(len(suffixes))
     return (suffixes == base.suffix).long().cumprod(1).sum(1).clamp(max=suffixes.shape[1] - 1)
+
+
+def cheapest_cuts(kept: Sequence[int], counts: Sequence[int], width: int, batch_size: int, call: int) -> list[int]:
+    """Return where to cut sorted groups of rows into runs so that computing them all costs least.
+
+    The rows of a run are computed together from the least `kept` among them: ``width - kept`` tokens each, and `call`
+    tokens' worth of overhead per forward pass of at most `batch_size` rows. Exact, by dynamic programming over cuts.
+
+    Args:
+        kept: what the rows of each group need not compute, in increasing order.
+        counts: rows of each group.
+        width: tokens of a row of which nothing is kept.
+        batch_size: the most rows of a forward pass.
+        call: overhead of a forward pass, in tokens.
+
+    Returns:
+        The bounds of the runs: 0, …, len(kept).
+    """
+    cost, start = [0.0], [0]
+    for end in range(1, len(kept) + 1):
+        best, rows = (math.inf, 0), 0
+        for first in range(end - 1, -1, -1):
+            rows += counts[first]
+            passes = math.ceil(rows / batch_size)
+            best = min(best, (cost[first] + rows * (width - kept[first]) + call * passes, first))
+        cost.append(best[0])
+        start.append(best[1])
+    cuts = [len(kept)]
+    while cuts[-1]:
+        cuts.append(start[cuts[-1]])
+    return cuts[::-1]
 
 
 def _crop(cache: GrowingCache, length: int) -> None:
@@ -194,9 +243,8 @@ def _reusable(config) -> bool:
     return set(kinds) <= {"full_attention", "sliding_attention"}
 
 
-def require_finite(losses: Tensor, step: int, model: LanguageModel) -> None:
+def require_finite(losses: Tensor, step: int, *models: LanguageModel) -> None:
     """Raise `InputError` if a loss is NaN or infinite: the search would follow noise."""
     if not bool(torch.isfinite(losses).all()):
-        raise InputError(
-            f"step {step}: the loss of {model.name} in {model.dtype} is not finite; load it in float32 or bfloat16"
-        )
+        names = " and ".join(f"{model.name} in {model.dtype}" for model in models)
+        raise InputError(f"step {step}: the loss of {names} is not finite; load it in float32 or bfloat16")
