@@ -165,6 +165,7 @@ def trl(settings: dict[str, Any], **options: Any) -> Work:
 
     def run() -> dict[str, Any]:
         clock, start = Clock(), time.perf_counter()
+        torch.manual_seed(SEED)  # the trainer makes the adapter before it seeds anything itself
         trainer = DPOTrainer(
             model, args=config, train_dataset=rows, processing_class=tokenizer, peft_config=adapter, callbacks=[clock]
         )
