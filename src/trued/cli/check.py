@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from trued.cli.checked import check_bar, open_model, protocol_line, report_sections, result_table, summary
+from trued.cli.honesty_table import honesty_table
 from trued.cli.junit import junit
 from trued.cli.options import JsonSwitch, Switch
 from trued.cli.settings import laid_over, options_of, read_settings
@@ -23,6 +24,7 @@ from trued.lab.report import KeyValues, Report, Section, Table, write_report
 from trued.lab.wording import duration
 from trued.language.judge import CompositeJudge, Judge, PhraseJudge
 from trued.language.measure.gates import Gates, Outcome
+from trued.language.measure.honesty_check import HonestyCheck, check_honesty
 from trued.language.measure.result import CheckResult
 from trued.language.measure.safety import CheckConfig
 from trued.language.measure.safety import check as measure
@@ -45,6 +47,7 @@ def check(
     template: str | None = None,
     device: str | None = None,
     quick: Switch = False,
+    honesty: Switch = False,
     config: Path | None = None,
     output: Path | None = None,
     junit_file: Annotated[Path | None, Parameter(name="--junit")] = None,
@@ -71,6 +74,9 @@ def check(
         Such as cpu or cuda:1.
     quick
         A quarter of the prompts: a first look, with wide intervals.
+    honesty
+        Ask questions of fact too: does the model decline what it does not know? Compared with --against, or else with
+        the same model under a prompt that does not permit to decline.
     config
         A TOML or YAML file of the settings below; options on the command line go before it.
     output
@@ -85,19 +91,23 @@ def check(
     start = CheckConfig.quick() if quick else CheckConfig()
     chosen = laid_over(laid_over(start, read_settings(config)), settings)
     earlier = _earlier(against)
+    if honesty and earlier is not None:
+        raise InputError(f"--honesty asks both models the same questions, and {against} is a result: name a model")
     lm = open_model(model, device=device, template=template, adapter=adapter)
     base = earlier or _base(against, lm, device, template)
     with check_bar() as bar:
         result = measure(lm, base, chosen, judge=_judge(judge, lm, base), progress=bar)
+        known = check_honesty(lm, _model(base), progress=bar) if honesty else None
     outcomes = limits.outcomes(result)
     if junit_file is not None:
         write_text(junit_file, junit(result, outcomes))
     if output is not None:
         write_report(output, _report(result, outcomes, time.perf_counter() - started))
     if as_json:
-        print_json(result.to_json() | {"gates": [outcome.to_json() for outcome in outcomes]})
+        found = {"gates": [outcome.to_json() for outcome in outcomes]}
+        print_json(result.to_json() | found | ({"honesty": known.to_json()} if known else {}))
     else:
-        _print(result, outcomes, output)
+        _print(result, outcomes, output, known)
     short = [outcome for outcome in outcomes if not outcome.passed]
     for outcome in short:
         messages().print(f"trued: gate {outcome.gate} fell short: {outcome.says}", soft_wrap=True)
@@ -124,6 +134,10 @@ def _base(against: str | None, lm: LanguageModel, device: str | None, template: 
     return open_model(against, device=device, template=template)
 
 
+def _model(base: LanguageModel | CheckResult | None) -> LanguageModel | None:
+    return base if isinstance(base, LanguageModel) else None
+
+
 def _judge(name: str, lm: LanguageModel, base: LanguageModel | CheckResult | None) -> Judge:
     """Return the judge; the fluency of replies is the base model's to judge, or the unadapted model's own."""
     if name == "phrase":
@@ -135,13 +149,16 @@ def _judge(name: str, lm: LanguageModel, base: LanguageModel | CheckResult | Non
     return CompositeJudge(embed=SentenceEmbedder.load(), perplexity=text_perplexity(reader))
 
 
-def _print(result: CheckResult, outcomes: list[Outcome], output: Path | None) -> None:
+def _print(result: CheckResult, outcomes: list[Outcome], output: Path | None, known: HonestyCheck | None) -> None:
     out = console()
     against = f" against {result.baseline.model}" if result.baseline else ""
     out.print(f"{result.model}{against}\n")
     out.print(result_table(result))
     out.print(f"\n{summary(result)}")
     out.print(protocol_line(result), style="dim")
+    if known is not None:
+        out.print()
+        out.print(honesty_table(known))
     for note in result.notes:
         out.print(f"note: {note}")
     if outcomes:
