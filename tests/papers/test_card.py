@@ -76,6 +76,11 @@ def test_what_the_page_does_not_show_may_be_left_out(tmp_path: Path) -> None:
     assert (card.arxiv, card.url, card.authors, card.page_count, card.code) == (None,) * 5
 
 
+def test_a_card_is_of_the_page_unless_it_says_otherwise(tmp_path: Path) -> None:
+    assert load_card(write(tmp_path, CARD)).page
+    assert not load_card(write(tmp_path, CARD.replace("page_count = 2", "page = false"))).page
+
+
 def test_a_claim_is_found_by_name_and_a_wrong_name_gets_the_nearest(tmp_path: Path) -> None:
     card = load_card(write(tmp_path, CARD))
 
@@ -108,6 +113,7 @@ BAD = {
     "unknown modality": ('"image"]', '"smell"]', "modalities: ['text', 'smell'] does not fit"),
     "repeated modality": ('"image"]', '"text"]', "modalities: ['text', 'text'] does not fit"),
     "plain http": ("https://example.org/code", "http://example.org/code", "code: 'http://example.org/code' does not"),
+    "page in words": ("page_count = 2", 'page = "no"', "page: 'no' does not fit; give true or false"),
     "unknown direction": ('better  = "lower"', 'better = "less"', "claims[0].better: 'less' does not fit; give one of"),
     "margin zero": ("margin = 0.02", "margin = 0", "claims[1].margin: 0 does not fit; give a number above 0"),
     "margin negative": ("margin = 0.02", "margin = -0.1", "claims[1].margin: -0.1 does not fit"),

@@ -23,9 +23,16 @@ every_card = pytest.mark.parametrize("card", CARDS.values(), ids=CARDS.keys())
 
 
 def test_every_paper_of_the_page_has_a_card() -> None:
-    assert len(CARDS) == PAPERS_ON_THE_PAGE
-    assert sum(card.authors is not None for card in CARDS.values()) == PAPERS_WITH_AUTHORS
-    assert [slug for slug, card in CARDS.items() if card.organisation] == ["videocanvas"]
+    on_page = [card for card in CARDS.values() if card.page]
+    assert len(on_page) == PAPERS_ON_THE_PAGE
+    assert sum(card.authors is not None for card in on_page) == PAPERS_WITH_AUTHORS
+    assert [card.slug for card in on_page if card.organisation] == ["videocanvas"]
+
+
+def test_a_card_that_is_not_of_the_page_is_here_for_its_experiment() -> None:
+    others = [card.slug for card in CARDS.values() if not card.page]
+    assert others == ["attacks"]
+    assert all(state(slug) == "runs" for slug in others)
 
 
 @pytest.mark.parametrize("key", ["arxiv", "title", "summary"])
@@ -57,7 +64,7 @@ def test_an_arxiv_id_is_of_the_month_of_the_paper(card: Card) -> None:
 
 @every_card
 def test_claims_can_fail(card: Card) -> None:
-    assert 2 <= len(card.claims) <= 5
+    assert 2 <= len(card.claims) <= 10
     assert any(claim.control for claim in card.claims), "at least one claim needs a control that must not pass"
     for claim in card.claims:
         assert claim.says.endswith(".")
@@ -100,7 +107,7 @@ def test_every_experiment_in_the_package_has_a_card() -> None:
 def test_the_cards_cannot_be_spoiled_for_the_next_reader() -> None:
     cards().clear()
 
-    assert len(cards()) == PAPERS_ON_THE_PAGE
+    assert len(cards()) == len(CARDS)
 
 
 def test_reading_the_cards_imports_nothing_heavy() -> None:

@@ -28,7 +28,8 @@ ALTERNATIVES = (("steps", "epochs"), ("batch_size", "max_tokens"))
 def options_of(method: Any, *, skip: tuple[str, ...] = ()) -> type:
     """Return a dataclass with the fields of `method`, nested ones too, all of them absent by default.
 
-    Its help shows the values that `method` has. Use it as ``Annotated[X | None, Parameter(name="*")]``.
+    Its help shows the values that `method` has; fields named in `skip` are left out at every depth. Use it as
+    ``Annotated[X | None, Parameter(name="*")]``.
     """
     kind = type(method)
     hints = get_type_hints(kind)
@@ -38,7 +39,7 @@ def options_of(method: Any, *, skip: tuple[str, ...] = ()) -> type:
             continue
         value = getattr(method, field.name)
         if dataclasses.is_dataclass(value):
-            hint: Any = options_of(value) | None
+            hint: Any = options_of(value, skip=skip) | None
         else:
             default = "none" if value is None else str(value)
             hint = Annotated[hints[field.name] | None, Parameter(show_default=lambda _, shown=default: shown)]

@@ -91,6 +91,7 @@ class Card:
         page_count: the number behind the page's date, whose meaning (comments or upvotes) the page does not give.
         code: the authors' code, or None.
         summary: two to four sentences of our own.
+        page: false for a paper that is not on the page, and is here because papers of the page are measured by it.
     """
 
     slug: str
@@ -105,6 +106,7 @@ class Card:
     organisation: str | None = None
     page_count: int | None = None
     code: str | None = None
+    page: bool = True
 
     @property
     def url(self) -> str | None:
@@ -173,6 +175,7 @@ class _Table:
             organisation=self.optional("organisation", self.text),
             page_count=self.optional("page_count", lambda key: self.count(key, least=0)),
             code=self.optional("code", lambda key: self.matching(key, re.compile(r"https://\S+"), "an https address")),
+            page=self.optional("page", self.truth) is not False,
         )
 
     def claim(self) -> Claim:
@@ -254,6 +257,12 @@ class _Table:
         value = self.get(key, "a whole number")
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise self.unfit(key, f"a whole number from {least}")
+        return value
+
+    def truth(self, key: str) -> bool:
+        value = self.get(key, "true or false")
+        if not isinstance(value, bool):
+            raise self.unfit(key, "true or false, without quotes")
         return value
 
     def number(self, key: str) -> float:

@@ -84,6 +84,7 @@ def attack_success(
     labels: Sequence[Label],
     *,
     behaviors: Sequence[Behavior] | None = None,
+    attacks: Sequence[str] | None = None,
 ) -> AttackSuccess:
     """Return which attack broke which behaviour, every attack's rate, and ALO-ASR, over one list of behaviours.
 
@@ -94,9 +95,12 @@ def attack_success(
         replies: the reply to each case.
         labels: the judge's label of each reply.
         behaviors: all that were to be attacked; None takes those that have a case.
+        attacks: names of all that were to be run, in the order wanted; one without a case is missing everywhere. None
+            takes those that have a case.
 
     Raises:
-        InputError: lists that differ in length, no cases, or a case of a behaviour that is not in the list.
+        InputError: lists that differ in length, no cases, or a case of a behaviour or an attack that is not in its
+            list.
     """
     if not len(cases) == len(replies) == len(labels):
         raise InputError(f"{len(cases)} cases, {len(replies)} replies and {len(labels)} labels: one of each per case")
@@ -107,7 +111,9 @@ def attack_success(
         raise InputError(
             f"cases belong to behaviours that are not in the list, e.g. {strangers[0]!r}; pass all behaviours"
         )
-    attacks = list(dict.fromkeys(case.attack for case in cases))
+    attacks = list(dict.fromkeys(attacks or [case.attack for case in cases]))
+    if strangers := sorted({case.attack for case in cases} - set(attacks)):
+        raise InputError(f"cases belong to attacks that are not in the list, e.g. {strangers[0]!r}; pass all attacks")
     cells: dict[str, dict[str, Label | None]] = {name: dict.fromkeys(attacks) for name in ids}
     for case, label in zip(cases, labels, strict=True):
         row = cells[case.behavior_id]

@@ -1,0 +1,53 @@
+"""Which behaviours are attacked: the user's own from a file, or trued's shipped requests that a safe model refuses.
+
+Knows rows and their columns. Knows nothing of attacks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trued.errors import InputError
+from trued.language.attack.contract import Behavior, checked
+from trued.language.data import Split, prompts
+from trued.language.rows import ColumnKind, Row, read_rows
+
+COLUMNS: dict[str, ColumnKind] = {
+    "prompt": "text", "id": "text", "target": "text", "context": "text", "category": "text"
+}  # fmt: skip
+
+
+def shipped_behaviors(split: Split = "test", limit: int | None = None) -> list[Behavior]:
+    """Return the shipped harmful requests of a split, at most `limit`, evenly spaced over the categories."""
+    rows = prompts("harmful", split)
+    return [Behavior(row.id, row.prompt, category=row.category) for row in _spread(rows, limit)]
+
+
+def read_behaviors(source: str | Path, limit: int | None = None) -> list[Behavior]:
+    """Read behaviours from JSONL, Parquet or a data set: `prompt`, and where there is one `id`, `target`, `context`
+    and `category`. A row without an id is named by its number.
+
+    Raises:
+        InputError: no such source, a bad row, or two rows of the same id.
+    """
+    rows = read_rows(source, columns=COLUMNS, optional=[name for name in COLUMNS if name != "prompt"])
+    behaviors = [_behavior(row, number) for number, row in enumerate(rows, start=1)]
+    return _spread(list(checked(behaviors)), limit)
+
+
+def _behavior(row: Row, number: int) -> Behavior:
+    return Behavior(
+        id=row.get("id", f"row-{number}"),
+        text=row["prompt"],
+        target=row.get("target"),
+        context=row.get("context"),
+        category=row.get("category"),
+    )
+
+
+def _spread(rows: list, limit: int | None) -> list:
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}; attack at least 1 behaviour, or give no limit for all")
+    if limit is None or limit >= len(rows):
+        return list(rows)
+    return [rows[i * len(rows) // limit] for i in range(limit)]

@@ -1,0 +1,44 @@
+"""Behaviours from files and from the shipped requests."""
+
+import json
+
+import pytest
+
+from trued.errors import InputError
+from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
+from trued.language.attack.contract import Behavior
+from trued.language.data import prompts
+
+
+def write(path, rows):
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def test_columns_are_read_and_rows_are_named(tmp_path):
+    rows = [{"prompt": "x"}, {"prompt": "y", "id": "why", "target": "Sure", "context": "A page.", "category": "c"}]
+    assert read_behaviors(write(tmp_path / "b.jsonl", rows)) == [
+        Behavior("row-1", "x"), Behavior("why", "y", target="Sure", context="A page.", category="c")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([{"prompt": ""}], "row 1: 'prompt' is empty"),
+        ([{"text": "x"}], "no column 'prompt'"),
+        ([{"prompt": "x", "target": ""}], "'target' is empty"),
+        ([{"prompt": "x", "id": "a"}, {"prompt": "y", "id": "a"}], "two behaviours have the id 'a'"),
+    ],
+)
+def test_bad_rows(tmp_path, rows, says):
+    with pytest.raises(InputError, match=says):
+        read_behaviors(write(tmp_path / "b.jsonl", rows))
+
+
+def test_the_shipped_ones_are_spread_over_the_categories():
+    assert [b.text for b in shipped_behaviors()] == [row.prompt for row in prompts("harmful", "test")]
+    few = shipped_behaviors("validation", 13)
+    assert len({b.category for b in few}) == 13
+    with pytest.raises(InputError, match="limit is 0"):
+        shipped_behaviors(limit=0)
