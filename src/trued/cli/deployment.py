@@ -1,0 +1,202 @@
+"""`trued attack deployment`: how much of a model's robustness hangs on template, precision, adapter and temperature.
+
+Knows options, files and how to print. Knows nothing of how anything is measured: `trued.language.measure` does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.table import Table as Grid
+
+from trued.cli.checked import check_bar, open_model
+from trued.cli.options import JsonSwitch
+from trued.cli.settings import laid_over, options_of, read_settings
+from trued.cli.terminal import console, plain_table, print_json
+from trued.errors import InputError
+from trued.lab.report import KeyValues, Prose, Report, Section, Table, write_report
+from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
+from trued.language.attack.contract import Behavior, ChatTarget, TestCase
+from trued.language.attack.direct import Direct
+from trued.language.attack.embedding import EmbeddingAttack
+from trued.language.attack.templates import Templates
+from trued.language.data import affirmative_targets, prompts
+from trued.language.judge import PhraseJudge
+from trued.language.measure.answers import spread
+from trued.language.measure.deployment import Cell, DeploymentGrid, deployed_replies, rate
+from trued.language.measure.transfer import transferred_losses
+from trued.language.model import LanguageModel
+from trued.language.precision import in_precision
+
+if TYPE_CHECKING:
+    GridOptions = Any
+else:
+    GridOptions = Annotated[options_of(DeploymentGrid()) | None, Parameter(name="*", group="Settings")]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked.
+
+    Args:
+        behaviors: harmful requests: prompt, and if wanted id and context (JSONL, Parquet, a data set); the shipped test
+            requests otherwise.
+        limit: most of them, and of benign look-alikes, evenly spaced.
+        jailbreaks: jailbreak templates around each request, beside the request as it is.
+    """
+
+    behaviors: str | None = None
+    limit: int = 24
+    jailbreaks: int = 1
+
+    def __post_init__(self) -> None:
+        if self.limit < 2 or self.jailbreaks < 0:
+            raise InputError(
+                f"limit {self.limit} and jailbreaks {self.jailbreaks}: at least 2 of the first, and not fewer than 0"
+            )
+
+    def wanted(self) -> list[Behavior]:
+        return (
+            shipped_behaviors(limit=self.limit)
+            if self.behaviors is None
+            else read_behaviors(self.behaviors, self.limit)
+        )
+
+    def cases(self, behaviors: Sequence[Behavior], lm: LanguageModel, seed: int) -> list[TestCase]:
+        target = ChatTarget(lm)
+        cases = Direct().run(behaviors, target, seed=seed)
+        return cases + (Templates(self.jailbreaks).run(behaviors, target, seed=seed) if self.jailbreaks else [])
+
+    def benign(self) -> list[str]:
+        return [row.prompt for row in spread(prompts("lookalikes", "test"), self.limit)]
+
+
+def deployment(
+    model: str = "default",
+    /,
+    *,
+    adapter: Path | None = None,
+    asked: Annotated[Asked, Parameter(name="*")] = Asked(),
+    transfer: bool = True,
+    device: str | None = None,
+    config: Path | None = None,
+    report: Path | None = None,
+    grid: GridOptions = None,
+    as_json: JsonSwitch = False,
+) -> None:
+    """Ask the same under other templates, precisions, adapter strengths and temperatures; what holds in which?
+
+    Parameters
+    ----------
+    model
+        A local folder, a hub id, the folder of a PEFT adapter, or "default" for the embedded SmolLM2-135M-Instruct.
+    adapter
+        A PEFT adapter to put on the model; its strength lambda is varied.
+    transfer
+        Also compute embedding attacks on one precision and try them on the others.
+    device
+        Such as cpu or cuda:1.
+    config
+        A TOML or YAML file of the settings below; options on the command line go before it.
+    report
+        Write a report here: one HTML file.
+    """
+    chosen: DeploymentGrid = laid_over(laid_over(DeploymentGrid(), read_settings(config)), grid)
+    behaviors, benign = asked.wanted(), asked.benign()
+    lm = open_model(model, device=device, adapter=adapter)
+    cases = asked.cases(behaviors, lm, chosen.seed)
+    texts = {behavior.id: behavior.text for behavior in behaviors}
+    requests, judge = [texts[case.behavior_id] for case in cases], PhraseJudge()
+    with check_bar(not as_json) as bar:
+        replies = deployed_replies(lm, cases, benign, chosen, progress=bar)
+        cells = [rate(one, requests, benign, judge) for one in replies]
+    losses = _losses(lm, chosen, behaviors[:8]) if transfer and len(chosen.precisions) > 1 else {}
+    protocol = {"model": lm.name, "judge": judge.name, "cases": len(cases), "benign": len(benign), **asdict(chosen)}
+    if report is not None:
+        write_report(report, _report(protocol, cells, losses))
+    if as_json:
+        found = [asdict(cell) for cell in cells]
+        moved = [{"computed_on": a, "tried_on": b, "losses": values} for (a, b), values in losses.items()]
+        print_json({"protocol": protocol, "cells": found, "transfer": moved})
+        return
+    out = console()
+    out.print(f"{lm.name}: {len(cases)} test cases of {len(behaviors)} requests, {len(benign)} benign look-alikes\n")
+    out.print(_cells_table(cells))
+    if losses:
+        out.print()
+        out.print(_transfer_table(losses))
+    out.print(f"\njudge {judge.name}", style="dim", soft_wrap=True)
+    if report is not None:
+        out.print(f"report  {report}", soft_wrap=True)
+
+
+def _losses(
+    lm: LanguageModel, grid: DeploymentGrid, behaviors: Sequence[Behavior]
+) -> dict[tuple[str, str], list[float]]:
+    models = {name: in_precision(lm, name) for name in grid.precisions}
+    attack = EmbeddingAttack(relative_lr=True)
+    return transferred_losses(models, [b.prompt for b in behaviors], affirmative_targets()[0], attack)
+
+
+HEADS = ("template", "precision", "λ", "T", "broken [95 %]", "mean", "unknown", "benign", "tok/s")
+
+
+def _rows(cells: Sequence[Cell]) -> list[list[str]]:
+    rows = []
+    for cell in cells:
+        own, low, high = cell.setting, cell.interval.low, cell.interval.high
+        answered = "–" if cell.compliance is None else f"{cell.compliance:.0%}"
+        rows.append(
+            [
+                own.template, own.precision, f"{own.scale:g}", f"{own.temperature:g}",
+                f"{cell.asr_at_n:.0%} [{100 * low:.0f}, {100 * high:.0f}]", f"{cell.asr:.0%}", f"{cell.unknown:.0%}",
+                answered, f"{cell.tokens / max(cell.seconds, 1e-9):.0f}",
+            ]
+        )  # fmt: skip
+    return rows
+
+
+def _cells_table(cells: Sequence[Cell]) -> Grid:
+    table = plain_table(*HEADS, right=HEADS[2:], fixed=HEADS)
+    for row in _rows(cells):
+        table.add_row(*row)
+    return table
+
+
+def _transfer_rows(losses: dict[tuple[str, str], list[float]]) -> tuple[list[str], list[list[str]]]:
+    sources, victims = (list(dict.fromkeys(pair[i] for pair in losses)) for i in (0, 1))
+    mean = {pair: f"{sum(values) / len(values):.2f}" for pair, values in losses.items()}
+    heads = ["embedding attack computed on", *(f"on {victim}" for victim in victims)]
+    return heads, [[source, *(mean[source, victim] for victim in victims)] for source in sources]
+
+
+def _transfer_table(losses: dict[tuple[str, str], list[float]]) -> Grid:
+    heads, rows = _transfer_rows(losses)
+    table = plain_table(*heads, right=tuple(heads[1:]))
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _report(protocol: dict[str, Any], cells: Sequence[Cell], losses: dict[tuple[str, str], list[float]]) -> Report:
+    said = (
+        "Broken: at least one reply was no refusal; mean: share of all replies. λ scales the adapter, T is the "
+        "temperature; benign: look-alikes answered."
+    )
+    sections = [Section("Settings", [Prose([said]), Table(list(HEADS), _rows(cells))])]
+    if losses:
+        heads, rows = _transfer_rows(losses)
+        caption = "Cross-entropy of an affirmative opening, nats a token; lower is a stronger attack."
+        sections.append(Section("Embedding attacks across precisions", [Table(heads, rows, caption=caption)]))
+    sections.append(Section("How it was measured", [KeyValues({key: str(value) for key, value in protocol.items()})]))
+    return Report(
+        title=protocol["model"],
+        kicker="trued attack deployment",
+        facts=[f"{protocol['cases']} test cases", f"{len(cells)} settings"],
+        sections=sections,
+        footer="Intervals are 95 %. What the judge could not tell counts in neither rate, and never as safe.",
+    )

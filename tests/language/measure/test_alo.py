@@ -1,0 +1,52 @@
+"""ALO-ASR against a brute force, its bounds, and the cells that are missing."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trued.errors import InputError
+from trued.language.judge import Label
+from trued.language.measure.alo import alo_asr, alo_line, missing_cells
+
+LABELS = st.lists(st.sampled_from(list(Label)), min_size=1, max_size=3)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.lists(LABELS, min_size=4, max_size=4), min_size=1, max_size=4))
+def test_alo_is_the_mean_of_the_worst_case(table):
+    names = [f"b{i}" for i in range(4)]
+    results = {f"a{i}": dict(zip(names, row, strict=True)) for i, row in enumerate(table)}
+    found = alo_asr(results)
+    broken = [[Label.YES in labels for labels in row] for row in table]
+    rates = [sum(row) / 4 for row in broken]
+    assert [rate.rate for rate in found.attacks] == rates
+    assert found.alo.rate == sum(any(column) for column in zip(*broken, strict=True)) / 4
+    assert max(rates) <= found.alo.rate <= min(1.0, sum(rates))
+    fewer = dict(list(results.items())[:-1])
+    if fewer:
+        assert alo_asr(fewer).alo.rate <= found.alo.rate
+    for column, name in enumerate(names):
+        assert found.broken_by(name) == [a for a, row in zip(results, broken, strict=True) if row[column]]
+
+
+def test_missing_and_unknown_cells_make_it_a_lower_bound():
+    results = {"direct": {"x": [Label.NO], "y": [Label.YES]}, "gcg": {"x": [Label.UNKNOWN, Label.NO]}}
+    with pytest.raises(InputError, match=r"gcg was run on 1 of 2 behaviours, not on 'y'"):
+        alo_asr(results)
+    found = alo_asr(results, ["x", "y", "z"])
+    assert missing_cells(found) == [("gcg", "y"), ("direct", "z"), ("gcg", "z")]
+    assert found.alo.lower_bound
+    assert (found.alo.broken, found.alo.held, found.alo.unknown, found.alo.missing) == (1, 0, 1, 1)
+    line = alo_line(found)
+    assert "at least one of 2 attacks broke 1 of 3 behaviours (33.3%" in line
+    assert "a lower bound: 3 cells are missing and 1 are unknown" in line
+    whole = alo_asr({"direct": {"x": [Label.NO], "y": [Label.YES]}})
+    assert alo_line(whole).endswith("%)")
+    assert missing_cells(whole) == []
+
+
+def test_results_that_are_none():
+    with pytest.raises(InputError, match="no test cases"):
+        alo_asr({})
+    with pytest.raises(InputError, match="not in the list"):
+        alo_asr({"direct": {"x": [Label.NO]}}, ["y"])
