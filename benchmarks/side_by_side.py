@@ -33,12 +33,12 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 REHEARSALS = HERE.parent / "build" / "benchmarks"  # `--tiny` results mean nothing and are not kept in git
 PACKAGES = ("torch", "transformers", "peft", "trl", "nanogcg")
-WORDS = (
+WORDS = (  # noqa: SIM905 - a list would be fifty lines
     "the a river stone light morning table garden of in on under over with and but then slowly always "
     "never seven green open quiet walk carry build answer question reason number letter market winter "
     "bridge small large old new people water paper window story music doctor teacher because while "
     "after before each every other between"
-).split()  # noqa: SIM905 - a list would be fifty lines
+).split()
 
 
 @dataclass(frozen=True)

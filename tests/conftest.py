@@ -20,10 +20,15 @@ SHAPED = (
     "attack.embedding",
     "attack.soft_suffix",
     "generation",
+    "measure.geometry",
     "model",
     "scoring",
+    "repair.alignment_recovery",
+    "repair.representation",
+    "repair.selection",
     "train.adversarial",
     "train.c_advul",
+    "train.fine_tune",
 )
 install_import_hook([f"trued.language.{room}" for room in SHAPED], "typechecks.check")
 

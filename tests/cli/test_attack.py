@@ -44,7 +44,8 @@ def test_a_suite_of_two_models_is_one_table_of_80_columns(capsys, tmp_path: Path
     words = ["attack", "suite", "--model", "base", "--model", "my/adapter", *QUICK, *TINY]
     assert main([*words, "--output", str(output), "--report", str(report)]) == 0
     out = capsys.readouterr().out
-    assert all(len(line.rstrip()) <= 80 for line in out.splitlines() if "judge" not in line and "template" not in line)
+    unfolded = ("judge", "template", str(tmp_path))  # sentences on how it was measured, and paths
+    assert all(len(line.rstrip()) <= 80 for line in out.splitlines() if not any(word in line for word in unfolded))
     for name in ("direct", "templates", "prefill", "pap-frames", "pair-lite", "autodan", "gcg", "at least one"):
         assert any(line.startswith(f" {name} ") for line in out.splitlines()), name
     assert "base" in out.splitlines()[0]

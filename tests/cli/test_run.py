@@ -31,7 +31,7 @@ def test_seeds_that_make_no_sense(text):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "name a paper that runs (c-advul"),
+        ([], "name a paper that runs (alignment-recovery, "),
         (["no-such-paper"], "no paper has the slug"),
         (["talon"], "has a card but no experiment yet"),
         (["--all", "c-advul"], "together"),

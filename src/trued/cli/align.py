@@ -18,7 +18,7 @@ from trued.cli.options import JsonSwitch, Switch
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, messages, print_json
 from trued.errors import InputError
-from trued.files import write_text
+from trued.files import whole_folder, write_text
 from trued.lab.wording import duration
 from trued.language.data import AdversarialRow, adversarial, adversarial_rows, chats, prompts
 from trued.language.model import LanguageModel
@@ -28,6 +28,16 @@ from trued.language.train.recipe import Recipe, TradeOff
 from trued.learn.fit import FitResult
 
 app = App(name="align", help="Train an adapter that refuses what it should, under attack too.")
+
+HONESTY = {
+    "absolute": "Decline where too few of the model's own samples are right (arXiv 2312.07000).",
+    "confidence-num": "State a confidence in per cent before the answer, or decline.",
+    "confidence-verb": "Say in words how sure the model is before the answer, or decline.",
+    "multisample": "Learn every right sample, and declining in place of every wrong one.",
+    "fine-tuned": "Learn right answers alone: the baseline of the other four.",
+}
+for _variant, _help in HONESTY.items():
+    app.command(f"trued.cli.align_honesty:{_variant.replace('-', '_')}", name=f"honesty-{_variant}", help=_help)
 
 T = TypeVar("T")
 
@@ -82,6 +92,13 @@ class Job:
 
 
 Given = Annotated[Job, Settings]
+
+
+app.command("trued.cli.align_base:base", name="base")
+app.command(
+    "trued.cli.align_mixat:mixat", name="mixat",
+    help="MixAT (arXiv 2505.16947): embedding attacks around rewritten requests, and its ablations.",
+)  # fmt: skip
 
 
 @app.command
@@ -139,9 +156,10 @@ def _train(job: Job, method: CAdvUL | CAdvIPO, *, attack: bool, as_json: bool) -
 
 
 def check_output(output: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds an adapter already, before the long work starts."""
-    if (output / "adapter_config.json").exists() and not resume:
-        raise InputError(f"{output} holds an adapter already: give another --output, or remove it. Nothing was trained")
+    """Refuse a folder that holds an adapter or a model already, before the long work starts."""
+    for file, what in (("adapter_config.json", "an adapter"), ("config.json", "a model")):
+        if (output / file).exists() and not resume:
+            raise InputError(f"{output} holds {what} already: give another --output, or remove it. Nothing was trained")
 
 
 def finish(
@@ -153,8 +171,9 @@ def finish(
     *,
     as_json: bool,
 ) -> None:
-    """Write the adapter and what it was trained with, and say where they are."""
-    folder = tuned.save_adapter(output)
+    """Write the adapter, or the whole model where all of it was trained, and the settings, and say where they are."""
+    kind = "adapter" if hasattr(tuned.model, "peft_config") else "model"
+    folder = tuned.save_adapter(output) if kind == "adapter" else save_model(tuned, output)
     record = {
         "base": tuned.name, "settings": settings, "steps": result.steps, "best_step": result.best_step,
         "seconds": result.seconds, "peak_memory_bytes": result.peak_memory_bytes,
@@ -164,13 +183,21 @@ def finish(
 
     write_text(folder / "training.json", json.dumps(record, indent=1, default=str))
     if as_json:
-        print_json({"adapter": str(folder), **{k: record[k] for k in ("base", "steps", "best_step", "seconds")}})
+        print_json({kind: str(folder), **{k: record[k] for k in ("base", "steps", "best_step", "seconds")}})
         return
     out = console()
     best = "" if result.best_step is None else f", the best of them step {result.best_step}"
     out.print(f"{result.steps} steps{best} in {duration(result.seconds)}, peak memory {_gib(result.peak_memory_bytes)}")
-    out.print(f"adapter  {folder}", soft_wrap=True)
+    out.print(f"{kind:<8} {folder}", soft_wrap=True)
     out.print(f"again    trued check {folder} --against {tuned.name}", soft_wrap=True)
+
+
+def save_model(tuned: LanguageModel, output: Path) -> Path:
+    """Write all weights and the tokenizer, atomically, as transformers loads them."""
+    with whole_folder(output) as work:
+        tuned.model.save_pretrained(work, safe_serialization=True)
+        tuned.tokenizer.save_pretrained(work)
+    return output
 
 
 def _gib(size: int) -> str:

@@ -40,6 +40,8 @@ app = App(
 COMMANDS = {
     "loop": ("trued.cli.loop:loop", "Check a model, attack it, align it, and check it again."),
     "check": ("trued.cli.check:check", "Measure refusals, robustness and usefulness; gates for a pipeline."),
+    "repair": ("trued.cli.repair:repair", "Bring back refusals that fine-tuning lost, by restoring a few weights."),
+    "attack": ("trued.cli.attack:app", "Attack a model you are responsible for, and count how often it complies."),
     "align": ("trued.cli.align:app", "Train an adapter that refuses what it should, under attack too."),
     "papers": ("trued.cli.papers:app", "List the papers and show what each one claims."),
     "run": ("trued.cli.run:run", "Run the experiments on papers' claims and print the verdicts."),

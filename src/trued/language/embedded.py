@@ -57,12 +57,12 @@ def default_model(name: str = "smollm2", *, report: Report | None = None) -> Pat
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder, report):
+        with alone(folder, report):
             problem = damage(folder, source)  # asked again: another process may have made it meanwhile
             if problem is not None:
                 if folder.exists():
                     report(f"{folder} cannot be used ({problem}); making it again", 0, 0)
-                _sweep(folder)
+                sweep(folder)
                 _make(source, folder, report)
     except OSError as error:
         if error.errno not in _NO_PLACE:
@@ -109,7 +109,7 @@ def _log(stage: str, done: int, total: int) -> None:
 
 
 @contextmanager
-def _alone(folder: Path, report: Report) -> Iterator[None]:
+def alone(folder: Path, report: Report) -> Iterator[None]:
     """Hold the folder's lock: the operating system frees it if its holder dies."""
     from filelock import FileLock, Timeout
 
@@ -125,7 +125,7 @@ def _alone(folder: Path, report: Report) -> Iterator[None]:
         lock.release()
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Remove what a killed run left behind; the caller holds the lock, so no live run owns it."""
     for leftover in folder.parent.glob(f".{folder.name}.*"):
         shutil.rmtree(leftover, ignore_errors=True)

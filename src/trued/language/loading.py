@@ -26,6 +26,17 @@ def default_dtype(device: str) -> torch.dtype:
     return torch.bfloat16 if device == "cpu" and native else torch.float32
 
 
+def served(lm: LanguageModel) -> LanguageModel:
+    """Return a copy of a model in the number format that this device computes in, or itself if it is in that already.
+
+    What works on float32 weights measures what a user gets, at a user's speed, on the copy.
+    """
+    from trued.language.precision import in_precision
+
+    dtype = default_dtype(str(lm.device))
+    return lm if lm.dtype == dtype else in_precision(lm, "bfloat16" if dtype is torch.bfloat16 else "float32")
+
+
 def load_model(
     source: str | Path | None,
     *,

@@ -1,0 +1,61 @@
+"""`trued align base`: make the refusal-tuned base that several experiments stand on, once, in the cache.
+
+Knows options and how to print. Knows nothing of how it is trained or kept: `trued.language.aligned` does that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from trued.cli.align import look_line
+from trued.cli.options import JsonSwitch
+from trued.cli.settings import laid_over, options_of
+from trued.cli.terminal import console, messages, print_json
+from trued.language.aligned import AlignedRecipe, aligned_model
+from trued.language.train.recipe import TradeOff
+
+if TYPE_CHECKING:
+    RecipeOptions = Any
+else:
+    RecipeOptions = Annotated[options_of(AlignedRecipe()) | None, Parameter(name="*")]
+
+
+def base(*, model: str | None = None, recipe: RecipeOptions = None, as_json: JsonSwitch = False) -> int:
+    """Make the refusal-tuned base model, or find it in the cache: whole float32 weights, for experiments and repairs.
+
+    Exit code 1 if it refuses too little or too much on the validation prompts.
+
+    Parameters
+    ----------
+    model
+        What it is made from: a local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
+    """
+    chosen: AlignedRecipe = laid_over(AlignedRecipe(), recipe)
+
+    def say(look: TradeOff) -> None:
+        if not as_json:
+            messages().print(look_line(look))
+
+    def wait(stage: str, done: int, total: int) -> None:
+        if not as_json:
+            messages().print(stage, soft_wrap=True)
+
+    made = aligned_model(model, chosen, report=wait, looked=say, progress=not as_json)
+    before, after = (TradeOff(**made.about[key]) for key in ("before", "after"))
+    if as_json:
+        about = {key: value for key, value in made.about.items() if key != "files"}
+        print_json({"folder": str(made.folder), **about})
+    else:
+        out = console()
+        out.print(f"{made.about['base']} by recipe {made.about['hash']}, on validation prompts")
+        out.print(f"before   {look_line(before)}")
+        out.print(f"after    {look_line(after)}")
+        out.print(f"model    {made.folder}", soft_wrap=True)
+    if not made.reached:
+        messages().print(
+            f"trued: it should refuse at least {chosen.least_refused:.0%} of harmful requests and at most "
+            f"{chosen.most_over_refused:.0%} of look-alikes: change its recipe, such as --recipe.steps"
+        )
+    return 0 if made.reached else 1

@@ -1,0 +1,134 @@
+"""Fine-tuning of all weights on replies: plain, or held near the model that it starts from, token by token.
+
+The constrained objective is that of "Safety alignment should be made more than just a few tokens deep" (2406.05946,
+Section 4): with pi_0 the model before fine-tuning and beta_t large for the first tokens of a reply,
+
+    L = -sum_t (2 / beta_t) log sigmoid(beta_t log(pi(y_t | x, y_<t) / pi_0(y_t | x, y_<t)))
+
+whose gradient is that of cross-entropy where pi = pi_0, and fades where pi has moved up: the more, the larger beta_t.
+
+Knows rows of replies and weights. Knows nothing of what is taught, or of what is repaired afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from trued.errors import InputError
+from trued.language.model import LanguageModel
+from trued.language.scoring import token_logprobs
+from trued.language.train.supervised import Encoded, ReplyBatch, ReplyRow, collate, encode, reply_loss
+from trued.learn.fit import FitConfig, FitResult, StepLog, fit
+
+
+@dataclass(frozen=True)
+class TokenConstraint:
+    """How strongly each token of a reply is held (2406.05946, Section 4.1): `first`, `early` up to `until`, `late`."""
+
+    first: float = 0.5
+    early: float = 2.0
+    until: int = 5
+    late: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.first, self.early, self.late) <= 0 or self.until < 1:
+            raise InputError(f"{self}: every strength is above 0, and `until` counts tokens from 1")
+
+    def betas(self, places: Int[Tensor, " tokens"]) -> Float[Tensor, " tokens"]:
+        """Return the strength for tokens at these places of their reply, counted from 0."""
+        early = torch.where(places < self.until, self.early, self.late)
+        return torch.where(places == 0, self.first, early)
+
+
+def fine_tune(
+    lm: LanguageModel,
+    rows: Sequence[ReplyRow],
+    config: FitConfig,
+    *,
+    constraint: TokenConstraint | None = None,
+    report: Callable[[StepLog], None] | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Train all weights of `lm`, in place, on the tokens of replies.
+
+    Args:
+        lm: a model in float32 without an adapter; `config.mixed_precision` decides what it computes in.
+        constraint: hold the replies' tokens near what `lm` gives them now; None is plain fine-tuning.
+
+    Raises:
+        InputError: see `trued.language.train.supervised.encode` and `trued.learn.fit`; also a model with an adapter.
+    """
+    if hasattr(lm.model, "peft_config"):
+        raise InputError(f"{lm.name} has an adapter: merge it first, all weights are trained here")
+    examples = encode(lm, rows)
+    flags = [(parameter, parameter.requires_grad) for parameter in lm.base.parameters()]
+    try:
+        held: list[_Held] | None = None
+        if constraint is not None:
+            held = _references(lm, examples)
+        lm.base.requires_grad_(True)
+        if held is None:
+            return fit(
+                lm.model, lambda _, batch: reply_loss(lm, batch), examples, config,
+                collate=lambda part: collate(lm, part), report=report, progress=progress,
+            )  # fmt: skip
+        return fit(
+            lm.model, lambda _, batch: constrained_loss(lm, *batch, constraint or TokenConstraint()), held, config,
+            collate=lambda part: _with_references(lm, part), report=report, progress=progress,
+        )  # fmt: skip
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+def constrained_loss(
+    lm: LanguageModel,
+    batch: ReplyBatch,
+    references: Float[Tensor, " replied"],
+    places: Int[Tensor, " replied"],
+    constraint: TokenConstraint,
+) -> dict[str, Tensor | float | int]:
+    """The constrained objective on one batch, as a mean over reply tokens.
+
+    Args:
+        references: log-probabilities of the reply tokens under pi_0.
+        places: where each token stands in its reply, from 0.
+    """
+    states = lm.states(batch.rows)[batch.is_reply]
+    logprobs = token_logprobs(states, batch.rows.targets[batch.is_reply], lm.head, lm.config)
+    betas = constraint.betas(places)
+    each = -2 / betas * torch.nn.functional.logsigmoid(betas * (logprobs - references))
+    total = float(batch.weights.sum())
+    return {"loss": (batch.weights * each).sum() / total, "weight": total, "tokens": batch.rows.tokens}
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A row with the log-probabilities of its reply under the model before fine-tuning."""
+
+    row: Encoded
+    reference: Float[Tensor, " reply"]
+
+
+@torch.no_grad()
+def _references(lm: LanguageModel, examples: Sequence[Encoded], *, batch: int = 16) -> list[_Held]:
+    held = []
+    for start in range(0, len(examples), batch):
+        part = examples[start : start + batch]
+        laid = collate(lm, [replace(one, weight=1.0) for one in part])
+        states = lm.states(laid.rows)[laid.is_reply]
+        found = token_logprobs(states, laid.rows.targets[laid.is_reply], lm.head, lm.config).cpu()
+        pieces = found.split([len(one.reply) for one in part])
+        held += [_Held(one, piece) for one, piece in zip(part, pieces, strict=True)]
+    return held
+
+
+def _with_references(lm: LanguageModel, part: Sequence[_Held]) -> tuple[ReplyBatch, Tensor, Tensor]:
+    places = torch.cat([torch.arange(len(one.reference)) for one in part]).to(lm.device)
+    references = torch.cat([one.reference for one in part]).to(lm.device)
+    return collate(lm, [one.row for one in part]), references, places

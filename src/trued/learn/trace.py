@@ -1,0 +1,46 @@
+"""Reading the inside of modules that stay as they are.
+
+Knows modules and their hooks. Knows nothing of what the modules compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from trued.errors import InputError
+
+
+class _Reached(BaseException):
+    pass
+
+
+def output_of(module: nn.Module, call: Callable[[], Any]) -> Tensor:
+    """Return what `module` puts out during `call`, which is cut off there: what comes after it is not computed.
+
+    The output keeps its gradient. Where the module puts out a tuple, as decoder layers of some families do, its first
+    part is returned.
+
+    Args:
+        module: a part of the model that `call` runs.
+        call: runs the model.
+
+    Raises:
+        InputError: the call ends without the module having run.
+    """
+    found: list[Any] = []
+
+    def leave(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        found.append(output)
+        raise _Reached
+
+    handle = module.register_forward_hook(leave)
+    try:
+        call()
+    except _Reached:
+        return found[0][0] if isinstance(found[0], tuple) else found[0]
+    finally:
+        handle.remove()
+    raise InputError(f"the {type(module).__name__} whose output is wanted took no part in the call")
