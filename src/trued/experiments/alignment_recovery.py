@@ -56,14 +56,14 @@ class Scale:
 
     model: str | None = None
     limit: int | None = None
-    task_rows: int = 480
-    compliance: int = 40
-    steps: int = 70
-    batch: int = 16
-    lr: float = 1e-4
+    task_rows: int = 300
+    compliance: int = 20
+    steps: int = 40
+    batch: int = 8
+    lr: float = 5e-5
     task_prompts: int = 64
-    validation: int = 48
-    task_test: int = 96
+    validation: int = 32
+    task_test: int = 64
     new_tokens: int = 24
     safety_batch: int = 16
     resta_weights: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
@@ -373,6 +373,10 @@ def _describe(lab: Lab, scale: Scale, asked: Asked) -> None:
     lab.note(
         f"Recovery sees {len(asked.unseen)} harmful questions, the paper 256; most of them are the validation split by "
         "which the refusal-tuned base chose its step."
+    )
+    lab.note(
+        f"The rate counts the weights that one step restores, as in the paper: {scale.recovery.steps} steps restore up "
+        f"to {scale.recovery.steps * scale.recovery.rate:.1%} of all."
     )
     lab.note(
         "The safety vector of RESTA is known exactly here, since the base's refusal tuning is ours: users of other "

@@ -41,6 +41,9 @@ def test_exactly_k_of_the_highest_scores(seed, k, rule):
     found = choose(parameters, goal, k, rule=rule)
     assert sorted((name, i) for name, places in found.items() for i in places.tolist()) == sorted(b[1:] for b in best)
     assert all(places.tolist() == sorted(places.tolist()) and len(places) for places in found.values())
+    again = choose(parameters, goal, k, rule=rule, consume=True)
+    assert again.keys() == found.keys()
+    assert all(torch.equal(again[name], found[name]) for name in found)
 
 
 def test_a_chosen_weight_goes_down_the_gradient():

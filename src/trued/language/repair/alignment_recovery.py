@@ -275,6 +275,7 @@ class _Recovery:
             rule=config.rule,
             granularity=config.granularity,
             seed=config.seed + step,
+            consume=rollback or not config.accumulate,
         )
         replaced = self.restored.add(chosen)
         undone, task_gap = self._roll_back(chosen, replaced) if rollback else (0, None)

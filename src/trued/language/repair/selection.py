@@ -71,6 +71,7 @@ def choose(
     rule: Rule = "sign",
     granularity: Granularity = "scalar",
     seed: int = 0,
+    consume: bool = False,
 ) -> Indices:
     """Choose the k weights with the highest scores, or all that have one, where those are fewer.
 
@@ -82,6 +83,8 @@ def choose(
     Args:
         parameters: what is now; `.grad` holds the gradients, in float32.
         goal: what a chosen weight would be set to.
+        consume: the gradients are not needed afterwards, so the scores, which are read three times, may take their
+            place instead of being computed three times.
 
     Returns:
         Flat indices, ascending, by name; names of which nothing is chosen are absent.
@@ -97,11 +100,27 @@ def choose(
             now.detach().float(), goal[name].to(now.device).float(), now.grad, rule, derived_seed("restore", seed, name)
         )
 
+    read = score
+    if consume and rule in ("sign", "gradient"):
+        for name, parameter in parameters.items():
+            filled = score(name)
+            assert parameter.grad is not None  # else there was no score
+            parameter.grad.copy_(filled)
+        read = _gradient_of(parameters)
     if granularity == "scalar":
-        found = _scalars(parameters, score, k)
+        found = _scalars(parameters, read, k)
     else:
-        found = _units(parameters, goal, score, k, rows=granularity == "neuron")
+        found = _units(parameters, goal, read, k, rows=granularity == "neuron")
     return {name: indices for name, indices in found if len(indices)}
+
+
+def _gradient_of(parameters: Mapping[str, Tensor]) -> Callable[[str], Tensor]:
+    def gradient(name: str) -> Tensor:
+        found = parameters[name].grad
+        assert found is not None
+        return found
+
+    return gradient
 
 
 def _scalars(
