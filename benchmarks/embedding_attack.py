@@ -1,10 +1,10 @@
 """A step of the embedding attack, beside the formulation of the paper's released code.
 
 There the embeddings are the one-hot matrix [batch, time, vocabulary] times the embedding matrix, the model computes
-logits at every position, and the loss takes the target's from them. The plain side here does so in our own code, and
-gets every benefit of doubt: the one-hot product is taken once an attack and not once a step, it is as narrow as the
-weights (bfloat16), and only the perturbation gets a gradient. Both sides make the same sign steps in the same ball, on
-the same batch, whose losses the findings compare.
+logits at every position, and the loss takes the target's from them. The plain side here does so in our own code on
+transformers' own layers, and gets every benefit of doubt: the one-hot product is taken once an attack and not once a
+step, it is as narrow as the weights (bfloat16), and only the perturbation gets a gradient. Both sides make the same
+sign steps in the same ball, on the same batch, whose losses the findings compare.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def one_hot(settings: dict[str, Any]) -> Work:
     import torch
 
     lm, attack, prompts, targets = load(settings)
-    lm.base.set_attn_implementation("sdpa")  # transformers' own
+    plain = transformers_own(lm)
     width = max(len(p) + len(t) for p, t in zip(prompts, targets, strict=True))
     ids, labels, mask, region = [], [], [], []
     for prompt, target in zip(prompts, targets, strict=True):
@@ -68,7 +68,7 @@ def one_hot(settings: dict[str, Any]) -> Work:
     ids, labels, mask, region = (torch.tensor(column) for column in (ids, labels, mask, region))
 
     def perturb(steps: int) -> list[float]:
-        matrix = lm.base.get_input_embeddings().weight
+        matrix = plain.get_input_embeddings().weight
         embeddings = torch.nn.functional.one_hot(ids, len(matrix)).to(matrix.dtype) @ matrix
         radius = attack.eps * float(matrix.float().norm(dim=-1).mean())
         lr = attack.step_size(lm, radius)
@@ -76,7 +76,7 @@ def one_hot(settings: dict[str, Any]) -> Work:
         losses = []
         for _ in range(steps):
             attacked = embeddings + (delta * region[..., None]).to(embeddings.dtype)
-            logits = lm.model(inputs_embeds=attacked, attention_mask=mask, use_cache=False).logits
+            logits = plain(inputs_embeds=attacked, attention_mask=mask, use_cache=False).logits
             each = torch.nn.functional.cross_entropy(
                 logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100, reduction="none"
             )
@@ -93,6 +93,14 @@ def one_hot(settings: dict[str, Any]) -> Work:
         lambda: {"losses": perturb(attack.steps), "amount": attack.steps},
         warm_up=lambda: perturb(1),
     )
+
+
+def transformers_own(lm: Any) -> Any:
+    """The model with transformers' own attention, norms and activations."""
+    for module in lm.base.modules():
+        vars(module).pop("forward", None)  # ours
+    lm.base.set_attn_implementation("sdpa")
+    return lm.base
 
 
 def compare(values: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

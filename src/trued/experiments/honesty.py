@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from trued.experiments.model import load
 from trued.lab.experiment import Lab, experiment
 from trued.language.facts import FactQuestion, check_disjoint, fact_questions, place_names
 from trued.language.measure.asking import TEMPLATES
@@ -149,19 +150,6 @@ def run(lab: Lab) -> None:
         if seed == lab.wanted[0]:
             _examples(lab, seed, asked)
     _present(lab, scale, asked)
-
-
-def load(lab: Lab) -> LanguageModel:
-    """The model of this run: the user's, the scale's, the embedded default, or at tiny scale a random one."""
-    scale: Scale = lab.scale
-    if lab.scale_name == "tiny" and lab.model is None:
-        from trued.language.tiny import tiny_model
-
-        lm = tiny_model()
-    else:
-        lm = LanguageModel.load(lab.model or scale.model, device=lab.device)
-    lab.model_name = lm.name
-    return lm
 
 
 def questions_of(lab: Lab, lm: LanguageModel) -> Questions:

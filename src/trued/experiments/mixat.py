@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trued.experiments.model import load
 from trued.lab.experiment import Lab, experiment
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
 from trued.language.attack.embedding import EmbeddingAttack
@@ -192,19 +193,6 @@ def run(lab: Lab) -> None:
             lm = tuned.without_lora()
         _measure(lab, scale, seed)
     _present(lab, scale, asked, base)
-
-
-def load(lab: Lab) -> LanguageModel:
-    """The model of this run: the user's, the scale's, the embedded default, or at tiny scale a random one."""
-    scale: Scale = lab.scale
-    if lab.scale_name == "tiny" and lab.model is None:
-        from trued.language.tiny import tiny_model
-
-        lm = tiny_model()
-    else:
-        lm = LanguageModel.load(lab.model or scale.model, device=lab.device)
-    lab.model_name = lm.name
-    return lm
 
 
 def train(
