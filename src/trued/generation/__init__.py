@@ -1,0 +1,1 @@
+"""Generation: samplers and the models that they draw from."""

@@ -1,0 +1,1 @@
+"""Representations: shared spaces of several modalities, and what is compared in them."""

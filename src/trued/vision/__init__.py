@@ -1,0 +1,1 @@
+"""Images: frozen encoders and image data."""

@@ -1,0 +1,1 @@
+"""The web page: the feed, the papers, the board of what was measured."""
