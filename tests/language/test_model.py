@@ -201,3 +201,26 @@ def test_reply_ids_close_the_turn(tiny):
     ids = tiny.reply_ids("ok")
     assert ids[-1] == tiny.tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert tiny.format.continues_replies()
+
+
+def test_deployed_folds_the_adapter_in_switches_dropout_off_and_puts_every_mode_back():
+    lm = tiny_model().with_lora(r=2, alpha=4, dropout=0.5)
+    for name, weight in lm.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1, generator=torch.Generator().manual_seed(0))
+    lm.model.train()
+    still = next(module for module in lm.model.modules() if isinstance(module, torch.nn.Dropout))
+    still.eval()
+
+    def states() -> torch.Tensor:
+        return lm.hidden(["true the wheel"])
+
+    with lm.deployed():
+        assert not any(module.training for module in lm.model.modules())
+        on, again = states(), states()
+    with lm.deployed(adapter=False):
+        off = states()
+    assert torch.equal(on, again)
+    assert not torch.allclose(on, off)
+    assert lm.model.training
+    assert not still.training

@@ -165,6 +165,23 @@ class LanguageModel:
                 layer.get_base_layer().weight.data.copy_(weight)
                 layer.merged_adapters.clear()
 
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Switch dropout off for a while, and put every module's mode back."""
+        training = [module for module in self.model.modules() if module.training]
+        self.model.eval()
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
+
+    @contextmanager
+    def deployed(self, *, adapter: bool = True) -> Iterator[None]:
+        """The model as it would serve: no dropout, its adapter folded into the weights, or switched off."""
+        with self.evaluating(), self.merged() if adapter else self.adapter(enabled=False):
+            yield
+
     def save_adapter(self, folder: str | Path) -> Path:
         """Write the adapter in PEFT's layout, atomically; transformers, TRL, vLLM and PEFT load it."""
         from trued.files import whole_folder

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from trued.language.attack.scorer import guides_of
 from trued.language.data import judged_replies
 from trued.language.generation import plan_batches
 from trued.language.judge import Judge, Label, compare
-from trued.language.model import BATCH_TOKENS, LanguageModel
+from trued.language.model import BATCH_TOKENS
 
 Progress = Callable[[int, int, str], None]
 
@@ -81,7 +80,7 @@ class Suite:
         book = Journal(journal, self.protocol(behaviors, judge, target))
         book = _Pages(book, target.model.name, describe_target(target))
         book.calibrate(judge)
-        with _deployed(target.model):
+        with target.model.deployed():
             left_out = self._attack(book, target, behaviors, progress)
             _reply(book, target, progress)
         _judge(book, behaviors, judge, progress)
@@ -207,19 +206,6 @@ class _Pages:
         found = compare(judge, judged_replies())
         numbers = {name: round(getattr(found, name), 4) for name in ("accuracy", "refusal_accuracy", "kappa")}
         self.append("calibration", calibration={"replies": found.n, **numbers})
-
-
-@contextmanager
-def _deployed(lm: LanguageModel) -> Iterator[None]:
-    """The model as it would serve: no dropout, its adapter folded into the weights."""
-    training = [module for module in lm.model.modules() if module.training]
-    lm.model.eval()
-    try:
-        with lm.merged():
-            yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _reply(book: _Pages, target: ChatTarget, progress: Progress | None) -> None:

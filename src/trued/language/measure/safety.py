@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -156,26 +155,13 @@ def _measure(
     def counted(what: str, total: int) -> Callable[[int], None]:
         return lambda done: progress(done, total, f"{name}: {what}") if progress is not None else None
 
-    with _deployed(lm, adapter):
+    with lm.deployed(adapter=adapter):
         replies = ask(target, questions, counted("replies", len(questions)))
         curve = _curve(target, spread(harmful, config.attacked), config, counted("attacks", len(config.multiples)))
         chat = _chat(target, general, counted("held-out chat", len(general)))
     texts = {row.id: row.prompt for row in [*harmful, *lookalikes, *general]}
     answers = label(questions, replies, texts, judge)
     return CheckResult(name, _protocol(lm, config, judge), texts, answers, curve, chat, left_out)
-
-
-@contextmanager
-def _deployed(lm: LanguageModel, adapter: bool) -> Iterator[None]:
-    """The model as it would serve: no dropout, its adapter folded into the weights, or off."""
-    training = [module for module in lm.model.modules() if module.training]
-    lm.model.eval()
-    try:
-        with lm.merged() if adapter else lm.adapter(enabled=False):
-            yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _questions(target: ChatTarget, rows: list[PromptRow], config: CheckConfig) -> tuple[list[Question], dict[str, str]]:

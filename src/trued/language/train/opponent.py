@@ -22,13 +22,8 @@ Lend = Callable[[], AbstractContextManager[LanguageModel]]
 @contextmanager
 def current(lm: LanguageModel) -> Iterator[LanguageModel]:
     """Lend the model in training, in evaluation mode, and put every module's mode back."""
-    training = [module for module in lm.model.modules() if module.training]
-    lm.model.eval()
-    try:
+    with lm.evaluating():
         yield lm
-    finally:
-        for module in training:
-            module.training = True
 
 
 def initial(lm: LanguageModel) -> Lend:
