@@ -5,7 +5,8 @@ import json
 import pytest
 
 from trued.errors import InputError
-from trued.lab.evidence import Evidence, FigureNote, Measurement, assess_all, collect, digest, load, methods_of
+from trued.lab.dependence import digest
+from trued.lab.evidence import Evidence, FigureNote, Measurement, assess_all, collect, load
 from trued.lab.measurement import SeedData
 from trued.papers.card import PaperFigures
 
@@ -77,22 +78,3 @@ def test_measurements_follow_the_order_of_the_seeds(claim):
 
     found = collect([claim(), claim(id="other")], {0: seed(0.0), 2: seed(2.0), 1: SeedData()}, (2, 1, 0))
     assert found == {"better": Measurement((2, 0), ((0.0,), (0.0,)), ((2.0,), (0.0,)))}
-
-
-def test_the_digest_depends_on_source_and_names_but_not_on_order():
-    assert digest(["json", "ast"]) == digest(["ast", "json"])
-    assert len({digest(["json"]), digest(["ast"]), digest(["json", "ast"])}) == 3
-    with pytest.raises(InputError, match="no source file"):
-        digest(["trued.no_such_module"])
-
-
-def test_methods_are_read_from_the_imports_of_the_file(tmp_path, monkeypatch):
-    (tmp_path / "an_experiment.py").write_text(
-        "import numpy\nfrom trued.lab.experiment import Lab\nfrom trued.papers import card\n"
-        "from trued.learn import statistics\n\n"
-        "def run(lab):\n    from trued.learn.preference import anything\n    import trued.learn.fit\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert methods_of("an_experiment") == (
-        "an_experiment", "trued.learn.fit", "trued.learn.preference", "trued.learn.statistics",
-    )  # fmt: skip

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from trued.errors import InputError, MissingExtra
-from trued.lab import evidence as evidence_module
-from trued.lab import executor
+from trued.lab import dependence, executor
 from trued.lab.evidence import assess_all, is_stale, load
 from trued.lab.executor import Interrupted, fan_out, run
 from trued.lab.experiment import experiment
@@ -189,8 +188,8 @@ def test_evidence_goes_stale_with_its_source(plant, claim, tmp_path, monkeypatch
     evidence = run("planted", scale="tiny", progress=False).evidence
     assert not is_stale(evidence)
     copy = tmp_path / "changed.py"
-    copy.write_bytes(evidence_module._source(evidence.modules[0]).read_bytes() + b"\n# changed\n")
-    monkeypatch.setattr(evidence_module, "_source", lambda name: copy)
+    copy.write_bytes(dependence._source(evidence.modules[0]).read_bytes() + b"\nCHANGED = True\n")
+    monkeypatch.setattr(dependence, "_source", lambda name: copy)
     assert is_stale(evidence)
 
 

@@ -176,8 +176,8 @@ def evaluate(
     """Measure one arm on the test split.
 
     Returns:
-        Per item: "direct", "templates", "lookalikes" (1 where the reply is a refusal; a reply that the judge cannot place
-        is never counted as one), "perplexity" of each held-out conversation, "curve" (target cross-entropy by radius).
+        Per item: "direct", "templates", "lookalikes" (1 where the reply is a refusal; a reply that the judge cannot
+        place is never counted as one), "perplexity" of each held-out conversation, "curve" (target cross-entropy by radius).
         "unknown": replies that the judge could not place (the phrase judge: empty ones), by kind. Some replies' texts.
     """
     asks = {"direct": asked.harmful, "templates": asked.jailbreaks, "lookalikes": asked.lookalikes}
@@ -349,7 +349,8 @@ def _present(lab: Lab, scale: Scale, base: dict[str, Any]) -> None:
             }
             for arm in found
         ],
-        caption="Means over seeds. An empty reply is no refusal. Training seconds include the tracing of the trade-off.",
+        caption="Means over seeds. An empty reply is no refusal. "
+        "Training seconds include the tracing of the trade-off.",
     )
     _gcg_table(lab, found)
     _cost_table(lab, found["C-AdvUL"])

@@ -6,11 +6,7 @@ measured. Figures are named and described here, not embedded; no host, user or p
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import importlib.util
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trued.errors import InputError
 from trued.files import write_text
+from trued.lab.dependence import digest
 from trued.papers.card import Claim, Margin, PaperFigures
 
 if TYPE_CHECKING:
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
     from trued.lab.verdict import Assessment
 
 SCHEMA = 1
-_ROOT = Path(__file__).parents[1]
-_NOT_METHODS = ("trued.lab", "trued.papers", "trued.errors", "trued.files", "trued.cli")
 _LARGEST_TABLE = 200  # rows; a longer table stays in the report
 
 
@@ -70,7 +65,7 @@ class Evidence:
         figures, tables, notes: what the report shows and what this scale cannot show.
         versions, platform: software, and kind of machine.
         seconds, peak_memory: cost of all seeds; bytes.
-        modules, method_digest: the source files that the result depends on, and their hash.
+        modules, method_digest: the source files that the result depends on, and the hash of what they compute.
     """
 
     slug: str
@@ -195,65 +190,12 @@ def small_tables(tables: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any]
 # Which source a result depends on
 
 
-def methods_of(module: str) -> tuple[str, ...]:
-    """Return an experiment's module and the modules of method code that its file imports, sorted.
-
-    They are read from the text of the file, lazy imports within functions included; nothing is imported.
-    """
-    found = {module}
-    for node in ast.walk(ast.parse(_source(module).read_bytes())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                found.add(inner if _in_package(inner) else node.module)
-    methods = {name for name in found if _in_package(name) and not name.startswith(_NOT_METHODS)}
-    return tuple(sorted(methods | {module}))
-
-
-def digest(modules: Iterable[str]) -> str:
-    """Return the SHA-256 of the modules' names and source files, whatever the line ends.
-
-    Raises:
-        InputError: a module has no source file.
-    """
-    total = hashlib.sha256()
-    for name in sorted(modules):
-        text = _source(name).read_bytes().replace(b"\r\n", b"\n")
-        total.update(f"{name}\0{len(text)}\0".encode() + text)
-    return total.hexdigest()
-
-
 def is_stale(evidence: Evidence) -> bool:
     """Tell whether the experiment or a method under test has changed since the evidence was taken."""
     try:
         return digest(evidence.modules) != evidence.method_digest
     except InputError:
         return True
-
-
-def _in_package(name: str) -> bool:
-    return name.startswith("trued.") and _file(name) is not None
-
-
-def _file(name: str) -> Path | None:
-    """Return the file of a module of this package. No module is imported for it: a package's own would be heavy."""
-    path = _ROOT.joinpath(*name.split(".")[1:])
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
-
-
-def _source(name: str) -> Path:
-    if name.startswith("trued."):
-        file = _file(name)
-    else:
-        loaded = getattr(sys.modules.get(name), "__file__", None)
-        spec = None if loaded else importlib.util.find_spec(name)
-        origin = loaded or (spec.origin if spec else None)
-        file = Path(origin) if origin else None
-    if file is None or not file.is_file():
-        raise InputError(f"module {name} has no source file; name the modules under test in @experiment(methods=...)")
-    return file
 
 
 # JSON in and out

@@ -20,7 +20,8 @@ from typing import Any, Literal
 from trued.errors import InputError, MissingExtra
 from trued.files import cache_dir
 from trued.lab.cache import Cache
-from trued.lab.evidence import Evidence, FigureNote, assess_all, collect, digest, methods_of, small_tables
+from trued.lab.dependence import digest, methods_of
+from trued.lab.evidence import Evidence, FigureNote, assess_all, collect, small_tables
 from trued.lab.experiment import Experiment, Lab, load_experiment
 from trued.lab.platform import machine, peak_bytes, versions
 from trued.lab.progress import Bars
