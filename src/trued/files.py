@@ -13,12 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from platformdirs import user_cache_path
+from platformdirs import user_cache_path, user_data_path
 
 
 def cache_dir() -> Path:
     """Return the cache folder: `TRUED_CACHE`, or the operating system's user cache."""
     return Path(os.environ.get("TRUED_CACHE") or user_cache_path("trued"))
+
+
+def data_dir() -> Path:
+    """Return the folder of what cannot be made again, such as notes: `TRUED_DATA`, or the user's data folder.
+
+    Where `TRUED_CACHE` alone is set, everything goes there.
+    """
+    return Path(os.environ.get("TRUED_DATA") or os.environ.get("TRUED_CACHE") or user_data_path("trued"))
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:

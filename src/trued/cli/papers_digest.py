@@ -1,0 +1,252 @@
+"""`trued papers digest`, `subscribe`, `unsubscribe` and `subscribers`: papers by e-mail, and who gets them.
+
+Knows options and how to print outcomes. Knows nothing of mail or of tickets.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from trued.cli.options import JsonSwitch, Switch
+from trued.cli.terminal import console, messages, plain_table, print_json, progress
+from trued.errors import InputError
+from trued.files import write_bytes
+
+if TYPE_CHECKING:
+    from trued.papers.feed.digest import Delivery
+    from trued.papers.feed.selection import Selection
+    from trued.papers.feed.store import PaperStore
+
+SENDER_OF_DRAFTS = "trued@localhost.localdomain"
+STATES = {"active": "green", "pending": "yellow", "bounced": "red", "gone": "dim"}
+
+
+def digest(
+    *,
+    to: str | None = None,
+    since: str = "1d",
+    query: Annotated[str, Parameter(alias="-q")] = "",
+    tag: str | None = None,
+    most: Annotated[int, Parameter(name="--max")] = 20,
+    period: Literal["daily", "weekly"] | None = None,
+    always: Switch = False,
+    dry_run: Path | None = None,
+    as_json: JsonSwitch = False,
+) -> int:
+    """Send the digests that are due to all subscribers, or one digest to one address.
+
+    Nobody gets the same digest twice, however often this is run: put it into a daily schedule.
+
+    Parameters
+    ----------
+    to
+        Send one digest to this address, whether it subscribed or not, and nothing to subscribers.
+    since
+        With --to: what came in within the last days or weeks, such as 1d or 2w.
+    query
+        With --to: only papers in which every word of this search occurs; the trending ones otherwise.
+    tag
+        With --to: only papers with this tag.
+    most
+        How many papers a digest shows at most.
+    period
+        Only the subscribers of this period.
+    always
+        Send also where nothing came in.
+    dry_run
+        With --to: write the mail to this file, such as out.eml, and send nothing.
+    """
+    if most < 1:
+        raise InputError(f"--max {most} leaves no paper; give at least 1")
+    if to is None and (query or tag or dry_run or since != "1d"):
+        raise InputError("--since, --query, --tag and --dry-run are about one digest; give --to as well")
+    if to is not None and period is not None:
+        raise InputError("--period is about subscribers, and --to about one address; give one of the two")
+    from trued.papers.feed.digest import Delivery
+    from trued.papers.feed.store import default_store
+
+    delivery = Delivery()
+    with closing(default_store()) as store:
+        if to is None:
+            delivery = _round(store, period, most, always)
+        else:
+            _one(store, to, _days(since), _selection(query, tag), most, always, dry_run, delivery)
+    if as_json:
+        print_json(vars(delivery))
+    elif dry_run is None:
+        _print(delivery)
+    return 1 if delivery.failed else 0
+
+
+def subscribe(
+    email: str | None = None,
+    /,
+    *,
+    period: Literal["daily", "weekly"] = "daily",
+    query: Annotated[str, Parameter(alias="-q")] = "",
+    confirm: str | None = None,
+) -> None:
+    """Ask an address by mail whether it wants digests, or confirm that it does.
+
+    Parameters
+    ----------
+    email
+        The address.
+    period
+        How often.
+    query
+        Only papers in which every word of this search occurs; the trending ones otherwise.
+    confirm
+        What the mail says to give here.
+    """
+    if (email is None) == (confirm is None):
+        raise InputError(
+            "give an address, such as `trued papers subscribe ada@example.org`, or --confirm with its ticket"
+        )
+    from trued.papers.feed import subscribers
+    from trued.papers.feed.mail import public_url
+    from trued.papers.feed.secret import secret
+    from trued.papers.feed.store import default_store
+
+    with closing(default_store()) as store:
+        if confirm is not None:
+            one = subscribers.confirm(store, confirm, secret=secret())
+            what = f"new papers for “{one.q}”" if one.q else "the trending papers"
+            console().print(f"{one.email} gets a {one.period} digest of {what}", soft_wrap=True)
+            return
+        subscribers.request_subscription(
+            store, email or "", period, query or None, secret=secret(), base_url=public_url()
+        )
+    console().print(f"{email} was asked by mail; digests begin when it confirms", soft_wrap=True)
+
+
+def unsubscribe(email: str, /) -> None:
+    """End the digests to an address.
+
+    Parameters
+    ----------
+    email
+        The address.
+    """
+    from trued.papers.feed.mail import email_address
+    from trued.papers.feed.store import default_store
+    from trued.papers.feed.subscribers import leave
+
+    address = email_address(email)
+    with closing(default_store()) as store:
+        left = leave(store, address)
+    console().print(f"{address} gets no more digests" if left else f"{address} got none", soft_wrap=True)
+
+
+def subscribers(*, as_json: JsonSwitch = False) -> None:
+    """List who gets digests, who was asked, who left, and whose mail was refused."""
+    from trued.papers.feed.store import default_store
+
+    with closing(default_store()) as store:
+        known = store.subscribers(state=None)
+    if as_json:
+        print_json([
+            {"email": one.email, "period": one.period, "q": one.q, "state": one.state, "reason": one.reason,
+             "since": one.since.isoformat() if one.since else None}
+            for one in known
+        ])  # fmt: skip
+        return
+    if not known:
+        console().print("No subscribers yet. `trued papers subscribe ADDRESS` asks one.")
+        return
+    table = plain_table("address", "period", "papers", "state", "since", fixed=("period", "state", "since"))
+    for one in known:
+        since = f"{one.since:%Y-%m-%d}" if one.since else ""
+        state = Text(one.state, STATES[one.state])
+        table.add_row(Text(one.email), one.period, Text(one.q or "trending"), state, since)
+    console().print(table)
+
+
+def _round(
+    store: PaperStore, period: Literal["daily", "weekly"] | None, most: int, always: bool
+) -> Delivery:  # fmt: skip
+    """Send everyone the digest that is due."""
+    from trued.papers.feed.digest import send_digests
+    from trued.papers.feed.mail import MailServer, public_url
+    from trued.papers.feed.outbox import Outbox
+    from trued.papers.feed.secret import secret
+
+    base_url = public_url()
+    if base_url is None:
+        raise InputError("TRUED_PUBLIC_URL is not set; it is the page's address, and each mail has a link that ends it")
+    with Outbox(MailServer.from_environment()) as outbox, progress() as display:
+        task = display.add_task("digests", total=None)
+        return send_digests(
+            store, outbox, secret=secret(), base_url=base_url, period=period, most=most, always=always,
+            progress=lambda done, total: display.update(task, completed=done, total=total),
+        )  # fmt: skip
+
+
+def _one(
+    store: PaperStore, to: str, days: int, selection: Selection, most: int, always: bool, dry_run: Path | None,
+    delivery: Delivery,
+) -> None:  # fmt: skip
+    """Send one digest to one address, or write it to a file."""
+    from trued.papers.feed.digest import SEEN, compose_digest, hand_in, key_of
+    from trued.papers.feed.mail import MailServer, email_address, public_url
+    from trued.papers.feed.outbox import Outbox
+    from trued.papers.feed.secret import secret
+    from trued.papers.feed.subscribers import unsubscribe_link
+
+    email, now, base_url = email_address(to), store.now(), public_url()
+    server = MailServer.from_environment() if dry_run is None else None
+    filters = replace(selection.filters, arrived_since=now - timedelta(days=days))
+    found = replace(selection, filters=filters, limit=SEEN).papers(store)
+    key = key_of(days, selection, now.date())
+    known = store.subscriber(email)
+    link = ""
+    if base_url and known is not None and known.state == "active":
+        link = unsubscribe_link(email, secret=secret(), base_url=base_url, now=now)
+    message = compose_digest(
+        found, selection.q, to=email, sender=server.sender if server else SENDER_OF_DRAFTS,
+        when=f"the last {days} days" if days > 1 else "the last day", key=key, now=now, most=most, base_url=base_url,
+        unsubscribe=link,
+    )  # fmt: skip
+    if dry_run is not None:
+        write_bytes(dry_run, message.as_bytes())
+        messages().print(f"{dry_run}: {message['Subject']}; nothing was sent", soft_wrap=True)
+    elif not found and not always:
+        delivery.nothing.append(email)
+    elif server is not None and store.claim_digest(email, key):
+        with Outbox(server) as outbox:
+            hand_in(store, outbox, message, email, key, delivery)
+    else:
+        delivery.had.append(email)
+
+
+def _selection(query: str, tag: str | None) -> Selection:
+    from trued.papers.feed.records import Filters
+    from trued.papers.feed.selection import Selection
+
+    return Selection(query, order="relevance" if query.strip() else "trending", filters=Filters(tag=tag))
+
+
+def _days(text: str) -> int:
+    match = re.fullmatch(r"([1-9]\d{0,2})([dw])", text.strip().lower())
+    if match is None:
+        raise InputError(f"--since {text!r} is no stretch of time; write days or weeks, such as 1d or 2w")
+    return int(match[1]) * (7 if match[2] == "w" else 1)
+
+
+def _print(delivery: Delivery) -> None:
+    out = console()
+    counts = (
+        (len(delivery.sent), "sent"), (len(delivery.nothing), "with nothing new"), (len(delivery.had), "had theirs"),
+        (len(delivery.failed), "failed"),
+    )  # fmt: skip
+    out.print(", ".join(f"{count} {word}" for count, word in counts if count) or "nobody to write to")
+    for email, reason in delivery.failed:
+        out.print(f"  {email}: {reason}", soft_wrap=True)

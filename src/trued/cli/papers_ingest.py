@@ -1,0 +1,268 @@
+"""`trued papers ingest` and `trued papers sync`: papers from a file, an address or the daily feed into the store.
+
+Knows options, what a source is called, and how to tell what came in. Knows nothing of formats, merging or databases.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from trued.cli.options import JsonSwitch, Switch
+from trued.cli.terminal import console, messages, print_json, progress
+from trued.errors import InputError
+
+if TYPE_CHECKING:
+    from trued.papers.feed.client import Client
+    from trued.papers.feed.paper import FeedPaper
+    from trued.papers.feed.reading import Reading
+    from trued.papers.feed.records import IngestReport
+    from trued.papers.feed.store import PaperStore
+
+_MOST_DAYS = 62
+_SHOWN = 10  # refused entries that are printed; --json gives all
+_QUIET_DAYS = 4  # days without a listing after which a source is said to be stale: a weekend and a holiday are fewer
+_Offline = Annotated[Switch, Parameter(help="Answer from what was fetched before; TRUED_OFFLINE=1 does the same.")]
+
+
+def ingest(
+    source: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    day: Annotated[str | None, Parameter(name="--date")] = None,
+    week: str | None = None,
+    month: str | None = None,
+    query: str | None = None,
+    limit: int | None = None,
+    resolve: Switch = False,
+    page_year: int | None = None,
+    count_means: Literal["comments", "upvotes"] = "comments",
+    strict: Switch = False,
+    offline: _Offline = False,
+    as_json: JsonSwitch = False,
+) -> None:
+    """Bring papers into the store; the same papers again change nothing.
+
+    Parameters
+    ----------
+    source
+        A file (the page's text, Hugging Face's JSON, JSON Lines, Atom, BibTeX; - for standard input), an arXiv id,
+        a DOI, an address, `daily` for Hugging Face's feed, `arxiv` with --query, or `page` for the shipped one.
+    day
+        With daily: the listing of this day, such as 2025-12-10.
+    week
+        With daily: of this week, such as 2025-W49.
+    month
+        With daily: of this month, such as 2025-12.
+    query
+        With arxiv: in its own language, such as "cat:cs.CL AND all:alignment".
+    limit
+        With daily and arxiv: at most so many papers.
+    resolve
+        Look up the arXiv ids of papers that have none by their titles; takes three seconds or more a paper.
+    page_year
+        For the page's text: the year in which it was shown; worked out otherwise.
+    count_means
+        For the page's text: what the number behind a date counts, which the page does not say.
+    strict
+        For the page's text: stop at the first line that is not understood.
+    """
+    _check(source, {"date": day, "week": week, "month": month}, query, limit)
+    listing = None if day is None else _day(day)
+    from trued.papers.feed.client import default_client
+    from trued.papers.feed.resolve import identify
+
+    client = default_client(offline=True if offline else None)
+    text = {"page_year": page_year, "count_means": count_means, "strict": strict}
+    read = _read(source, day=listing, week=week, month=month, query=query, limit=limit, client=client, text=text)
+    read = replace(read, papers=identify(read.papers))
+    if resolve:
+        read = _resolved(read, client)
+    with _store() as store, progress() as display:
+        task = display.add_task("storing", total=len(read.papers))
+        report = _take(store, read, lambda done: display.advance(task, done))
+    _tell(read.source or source, report, as_json)
+
+
+def sync(*, days: int = 7, offline: _Offline = False, as_json: JsonSwitch = False) -> None:
+    """Bring the store up to date with the daily feed, day by day; what came in before a Ctrl-C is kept.
+
+    The last days are fetched again each time, since their upvotes and comments go on changing.
+
+    Parameters
+    ----------
+    days
+        So many days back; or back to the newest listing in the store, if that is longer ago, for two months at most.
+    """
+    if not 1 <= days <= _MOST_DAYS:
+        raise InputError(
+            f"--days {days}: give from 1 to {_MOST_DAYS}; `trued papers ingest daily --month` fetches others"
+        )
+    from trued.papers.feed.client import default_client
+    from trued.papers.feed.fetch import fetch_daily
+    from trued.papers.feed.records import IngestReport
+    from trued.papers.feed.resolve import identify
+
+    client = default_client(offline=True if offline else None)
+    today = datetime.now(UTC).date()
+    with _store() as store, progress() as display:
+        known = _newest_listing(store)
+        start = min(today - timedelta(days=days - 1), known or today)
+        start = max(start, today - timedelta(days=_MOST_DAYS - 1))
+        wanted = [start + timedelta(days=n) for n in range((today - start).days + 1)]
+        task = display.add_task("fetching", total=len(wanted))
+        total, newest = IngestReport(), None
+        for day in wanted:
+            read = fetch_daily(day, client=client)
+            if read.papers:
+                newest = day
+            total = _sum(total, _take(store, replace(read, papers=identify(read.papers))))
+            display.advance(task)
+        store.snapshot(today)
+    newest = newest or known
+    _tell(f"Hugging Face, {wanted[0]} to {wanted[-1]}", total, as_json)
+    if newest is None or (today - newest).days > _QUIET_DAYS:
+        since = f"since {newest}" if newest else f"in {days} days"
+        messages().print(f"trued: no papers were listed {since}; the source may have stopped", soft_wrap=True)
+
+
+def _newest_listing(store: PaperStore) -> date | None:
+    """Return the newest day whose listing is in the store; days of publication do not count."""
+    return max((paper.day for paper in store.listing("new", limit=500)[0] if paper.day is not None), default=None)
+
+
+def _check(source: str, spans: dict[str, str | None], query: str | None, limit: int | None) -> None:
+    """Refuse options that another source takes, before anything is fetched."""
+    given = [f"--{name}" for name, value in spans.items() if value is not None]
+    if given and source != "daily":
+        raise InputError(f"{given[0]} goes with daily; write `trued papers ingest daily {given[0]} …`")
+    if len(given) > 1:
+        raise InputError(f"{given[0]} and {given[1]} together; give one of them")
+    if (query is not None) != (source == "arxiv"):
+        raise InputError(
+            "arxiv and --query go together: trued papers ingest arxiv --query 'cat:cs.CL AND all:alignment'"
+        )
+    if limit is not None and source not in ("daily", "arxiv"):
+        raise InputError("--limit goes with daily and arxiv; a file is read whole")
+
+
+def _read(
+    source: str,
+    *,
+    day: date | None,
+    week: str | None,
+    month: str | None,
+    query: str | None,
+    limit: int | None,
+    client: Client,
+    text: dict[str, Any],
+) -> Reading:
+    """Read a source, whatever it is; a name goes before a file."""
+    from trued.papers.feed.fetch import fetch_arxiv, fetch_daily, fetch_one, fetch_url, is_reference
+    from trued.papers.feed.identifiers import arxiv_id
+    from trued.papers.feed.reading import Reading
+    from trued.papers.feed.shipped import shipped_page
+    from trued.papers.feed.sources import LARGEST, read_bytes, read_file
+
+    if source == "-":
+        return read_bytes(sys.stdin.buffer.read(LARGEST + 1), "standard input", **text)
+    if source == "daily":
+        return fetch_daily(day, week=week, month=month, limit=limit, client=client)
+    if source == "arxiv":
+        return fetch_arxiv(query, limit=limit or 100, client=client)
+    if source == "page":
+        return shipped_page()
+    if Path(source).exists():
+        return read_file(source, **text)
+    if arxiv_id(source):
+        return Reading((fetch_one(source, client=client),), source=source)
+    if is_reference(source):
+        return fetch_url(source, client=client)
+    raise InputError(
+        f"{source[:100]!r} is no file, arXiv id, DOI or address; the other sources are daily, arxiv and page"
+    )
+
+
+def _resolved(read: Reading, client: Client) -> Reading:
+    """Return a reading with the arXiv papers of those titles that had no id; a title without a certain answer stays."""
+    from trued.papers.feed.resolve import resolve_title
+
+    open_titles = [paper for paper in read.papers if paper.arxiv is None]
+    papers: list[FeedPaper] = []
+    found = 0
+    with progress() as display:
+        task = display.add_task("looking up titles", total=len(open_titles))
+        for paper in read.papers:
+            papers.append(paper)
+            if paper.arxiv is None:
+                match = resolve_title(paper.title, client=client, published=paper.published)
+                display.advance(task)
+                if match is not None:
+                    found += 1
+                    papers[-1] = replace(paper, arxiv=match.arxiv)
+                    papers.append(match)
+    messages().print(f"{found} of {len(open_titles)} titles without an id were found on arXiv")
+    return replace(read, papers=tuple(papers))
+
+
+def _take(store: PaperStore, read: Reading, advance: Any = None) -> IngestReport:
+    """Bring a reading into the store, each paper under the day whose listing held it."""
+    from trued.papers.feed.records import IngestReport
+
+    total = IngestReport(refused=read.refused)
+    for day, papers in read.by_day():
+        total = _sum(total, store.ingest(papers, day=day))
+        if advance is not None:
+            advance(len(papers))
+    return total
+
+
+def _sum(one: IngestReport, other: IngestReport) -> IngestReport:
+    return replace(
+        one,
+        added=one.added + other.added,
+        changed=one.changed + other.changed,
+        unchanged=one.unchanged + other.unchanged,
+        refused=one.refused + other.refused,
+    )
+
+
+def _tell(source: str, report: IngestReport, as_json: bool) -> None:
+    if as_json:
+        print_json({"source": source} | asdict(report))
+        return
+    out = console()
+    refused = f", {len(report.refused)} refused" if report.refused else ""
+    out.print(
+        f"{source}: {report.added} added, {report.changed} changed, {report.unchanged} unchanged{refused}",
+        soft_wrap=True,
+    )
+    for one in report.refused[:_SHOWN]:
+        out.print(f"  refused: {one.where}: {one.why}", soft_wrap=True)
+    if len(report.refused) > _SHOWN:
+        out.print(f"  and {len(report.refused) - _SHOWN} more; --json gives all")
+
+
+def _day(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        raise InputError(f"--date {text!r} is no day; expected one such as 2025-12-10") from None
+
+
+@contextmanager
+def _store() -> Iterator[PaperStore]:
+    from trued.papers.feed.store import default_store
+
+    store = default_store()
+    try:
+        yield store
+    finally:
+        store.close()

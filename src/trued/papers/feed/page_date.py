@@ -1,0 +1,94 @@
+"""Dates as the page shows them: an English month, a day, the year only if it is not the page's own, perhaps a count.
+
+Knows how to read them and how to work out a year that is not shown. Knows nothing of entries.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+_MONTH = {name: month for month, full in enumerate(_MONTHS, start=1) for name in (full, full[:3])} | {"sept": 9}
+# "Apr 4 2" is 4 April with the count 2: a year stands behind a comma only, and a day has at most two digits.
+_DATE = re.compile(
+    r"(?P<month>[A-Za-z]{3,9})\.? (?P<day>\d{1,2})(?:, ?(?P<year>\d{4}))?(?: (?P<count>[\d.,]+ ?[kKmM]?))?"
+)
+_COUNT = re.compile(r"(?P<number>\d{1,9}|\d{1,3}(?:,\d{3}){1,2}|\d{1,6}\.\d)(?: ?(?P<unit>[kKmM]))?")
+_UNIT = {None: 1, "k": 1_000, "m": 1_000_000}
+_LEAP = 2000  # a year that has a 29 February
+
+
+@dataclass(frozen=True)
+class YearlessDate:
+    """A date on the page; `year` and `count` are None where it shows none."""
+
+    month: int
+    day: int
+    year: int | None
+    count: int | None
+    line: int
+    text: str
+
+    def in_year(self, year: int) -> date | None:
+        """Return the day in its own year, or else in `year`; None if there is no such day."""
+        try:
+            return date(self.year or year, self.month, self.day)
+        except ValueError:
+            return None
+
+    def on_page(self, year: int, page_date: date | None) -> date | None:
+        """Return the day on a page of `year`: a day more than one later than the page is of the year before."""
+        found = self.in_year(year)
+        if self.year is None and found and page_date and found > page_date + timedelta(days=1):
+            return self.in_year(year - 1)
+        return found
+
+
+def parse_date(text: str, line: int = 0) -> YearlessDate | None:
+    """Return the date that a line shows, with its count, or None if it is no date."""
+    found = _DATE.fullmatch(text)
+    month = _MONTH.get(found["month"].lower()) if found else None
+    if found is None or month is None:
+        return None
+    count = parse_count(found["count"]) if found["count"] else None
+    if found["count"] and count is None:
+        return None
+    day, year = int(found["day"]), int(found["year"]) if found["year"] else None
+    shown = YearlessDate(month, day, year, count, line, text)
+    return shown if shown.in_year(_LEAP) else None
+
+
+def parse_count(text: str) -> int | None:
+    """Return the number that "12", "1,234", "1.2k" or "3M" stands for, or None."""
+    found = _COUNT.fullmatch(text.strip())
+    if found is None or ("." in found["number"] and not found["unit"]):
+        return None
+    return round(float(found["number"].replace(",", "")) * _UNIT[found["unit"].lower() if found["unit"] else None])
+
+
+def page_year_of(dates: Iterable[YearlessDate], shown: YearlessDate | None, today: date | None = None) -> int:
+    """Return the year of a page from what it shows: its own year is the one that it leaves out.
+
+    Args:
+        dates: all dates of the page.
+        shown: the page's own date, if it has one.
+        today: the present day; by the clock if None.
+    """
+    dates = list(dates)
+    if shown is not None and shown.year is not None:
+        return shown.year
+    explicit = [one.year for one in dates if one.year is not None]
+    if explicit:
+        # A 29 February without a year tells that the page's year has one.
+        first = max(explicit) + 1
+        years = range(first, first + 8)
+        return next((y for y in years if all(one.in_year(y) for one in dates if one.year is None)), first)
+    today = today or datetime.now(UTC).date()
+    own = shown.in_year(today.year) if shown else None
+    return today.year - 1 if own and own > today + timedelta(days=1) else today.year
