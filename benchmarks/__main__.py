@@ -12,7 +12,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ALONE = ("shared_prompt_logprobs", "embedding_attack", "generation", "kth_threshold")
+ALONE = (
+    "shared_prompt_logprobs",
+    "embedding_attack",
+    "generation",
+    "kth_threshold",
+    "mutual_knn",
+    "first_hitting",
+    "categorical",
+    "gallery_search",
+    "paper_search",
+)
 WITH_PEER = {"dpo_training": "peer_python", "gcg_step": "nanogcg_python"}
 
 

@@ -5,16 +5,20 @@ Writes docs/papers/ and docs/cli.md, which are not committed, and the marked tab
 
     python docs/build_pages.py            write everything
     python docs/build_pages.py --readme   refresh the README's tables only
+
+docs/suite/results.json is what `trued attack suite --json` printed for several models; docs/attacks.md says how.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from trued.files import whole_folder, write_text
 from trued.lab.evidence import Evidence, is_stale, load
@@ -26,13 +30,14 @@ from trued.papers.card import Card, Claim
 
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
+SUITE = DOCS / "suite" / "results.json"
 AT_LEAST = {"higher": "higher by at least", "lower": "lower by at least", "equal": "equal within"}
 
 
 def main() -> None:
     """Write the README's tables and, unless only these are asked for, the pages."""
     evidence = committed_evidence()
-    write_text(README, with_tables(README.read_text(encoding="utf-8"), evidence))
+    write_text(README, with_tables(README.read_text(encoding="utf-8"), evidence, committed_suite()))
     if "--readme" not in sys.argv[1:]:
         write_pages(DOCS / "papers", evidence)
         write_text(DOCS / "cli.md", command_reference())
@@ -43,18 +48,53 @@ def committed_evidence() -> dict[str, Evidence]:
     return {path.stem: load(path) for path in sorted((DOCS / "evidence").glob("*.json"))}
 
 
-def with_tables(readme: str, evidence: Mapping[str, Evidence]) -> str:
-    """Return the README with its papers' table made anew between the markers.
+def committed_suite() -> dict[str, Any] | None:
+    """Return the results of the suite over several models, or None before they were first measured."""
+    return json.loads(SUITE.read_text(encoding="utf-8")) if SUITE.is_file() else None
+
+
+def with_tables(readme: str, evidence: Mapping[str, Evidence], suite: Mapping[str, Any] | None) -> str:
+    """Return the README with its tables of attacks and of papers made anew between their markers.
 
     Raises:
-        ValueError: the markers are missing.
+        ValueError: markers are missing.
     """
-    begin, end = "<!-- papers:begin -->", "<!-- papers:end -->"
-    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    if not pattern.search(readme):
-        raise ValueError(f"README.md has no {begin} … {end}; put both where the table belongs")
-    table = papers_table(catalogue.cards().values(), evidence)
-    return pattern.sub(lambda _: f"{begin}\n{table}\n{end}", readme)
+    tables = {"suite": suite_table(suite), "papers": papers_table(catalogue.cards().values(), evidence)}
+    for name, table in tables.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        if not pattern.search(readme):
+            raise ValueError(f"README.md has no {begin} … {end}; put both where the table belongs")
+        readme = pattern.sub(lambda _, block=f"{begin}\n{table}\n{end}": block, readme)
+    return readme
+
+
+def suite_table(suite: Mapping[str, Any] | None) -> str:
+    """Return attack by model, each cell the share of behaviours broken with its interval, and how it was measured."""
+    if suite is None:
+        return "Not measured yet: [`docs/suite/run.sh`](docs/suite/run.sh) makes this table."
+    models = suite["models"]
+    attacks = dict.fromkeys(found["attack"] for model in models for found in model["attacks"])
+    lines = [f"| attack | {' | '.join(model['model'] for model in models)} |", "|---|" + "---|" * len(models)]
+    for attack in attacks:
+        cells = []
+        for model in models:
+            found = next((one for one in model["attacks"] if one["attack"] == attack), None)
+            cells.append("–" if found is None else _share(found))
+        lines.append(f"| {attack} | {' | '.join(cells)} |")
+    told, agreed = suite["protocol"], suite["calibration"]
+    lines += [
+        "",
+        f"Share of {told['behaviors']['count']} behaviours broken, 95 % Wilson intervals, unknown replies counted "
+        f"either way; {told['decoding']}; judge {told['judge']}, which agrees with people on "
+        f"{agreed['accuracy']:.0%} of {agreed['replies']} labelled replies; seed {told['seed']}.",
+    ]
+    return "\n".join(lines)
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    bound = "≥ " if found["lower_bound"] and found["asr"] < 1 else ""
+    return f"{bound}{100 * found['asr']:.0f} % [{100 * found['low']:.0f}, {100 * found['high']:.0f}]"
 
 
 def papers_table(cards: Iterable[Card], evidence: Mapping[str, Evidence]) -> str:

@@ -59,6 +59,15 @@ def test_cache_dir_follows_the_environment(monkeypatch, tmp_path):
     assert files.sha256(files.write_bytes(tmp_path / "x", b"abc")).startswith("ba7816bf")
 
 
+def test_data_dir_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRUED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TRUED_DATA", raising=False)
+    assert files.data_dir() == tmp_path / "cache"
+    monkeypatch.setenv("TRUED_DATA", str(tmp_path / "data"))
+    assert files.data_dir() == tmp_path / "data"
+    assert files.cache_dir() == tmp_path / "cache"
+
+
 def _interrupted(target):
     with files.whole_folder(target) as work:
         (work / "a").write_text("2")

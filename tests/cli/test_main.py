@@ -49,7 +49,7 @@ def test_version(capsys):
     ("words", "said"),
     [
         (["chekc"], "trued: unknown command 'chekc'; did you mean check?"),
-        (["papers", "lits"], "trued: unknown command 'lits'; did you mean list?"),
+        (["papers", "lits"], "trued: unknown command 'lits'; did you mean list"),
         (["papers", "show", "c-advull"], "did you mean c-advul"),
         (["papers", "list", "--feild", "vision"], "--field"),
         (["papers", "show"], "slug"),

@@ -43,9 +43,16 @@ COMMANDS = {
     "repair": ("trued.cli.repair:repair", "Bring back refusals that fine-tuning lost, by restoring a few weights."),
     "attack": ("trued.cli.attack:app", "Attack a model you are responsible for, and count how often it complies."),
     "align": ("trued.cli.align:app", "Train an adapter that refuses what it should, under attack too."),
+    "represent": ("trued.cli.represent:app", "Bring two frozen encoders into one space, from few pairs."),
+    "geolocate": (
+        "trued.cli.geolocate:geolocate",
+        "Say where on Earth pictures were taken, and where phrases point.",
+    ),
+    "sample": ("trued.cli.sample:sample", "Draw text from a masked language model, exactly, and say what it cost."),
     "papers": ("trued.cli.papers:app", "List the papers and show what each one claims."),
     "run": ("trued.cli.run:run", "Run the experiments on papers' claims and print the verdicts."),
     "report": ("trued.cli.report:report", "List the runs, or write the report of one again."),
+    "serve": ("trued.cli.serve:serve", "Serve the page of the daily papers, with search, verdicts and runs."),
 }
 for _name, (_path, _help) in COMMANDS.items():
     app.command(_path, name=_name, help=_help)

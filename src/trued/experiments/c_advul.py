@@ -177,7 +177,8 @@ def evaluate(
 
     Returns:
         Per item: "direct", "templates", "lookalikes" (1 where the reply is a refusal; a reply that the judge cannot
-        place is never counted as one), "perplexity" of each held-out conversation, "curve" (target cross-entropy by radius).
+        place is never counted as one), "perplexity" of each held-out conversation, "curve" (target cross-entropy by
+        radius).
         "unknown": replies that the judge could not place (the phrase judge: empty ones), by kind. Some replies' texts.
     """
     asks = {"direct": asked.harmful, "templates": asked.jailbreaks, "lookalikes": asked.lookalikes}

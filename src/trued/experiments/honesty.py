@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from trued.experiments.model import load
+from trued.experiments._model import load
 from trued.lab.experiment import Lab, experiment
 from trued.language.facts import FactQuestion, check_disjoint, fact_questions, place_names
 from trued.language.measure.asking import TEMPLATES

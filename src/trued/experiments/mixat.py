@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trued.experiments.model import load
+from trued.experiments._model import load
 from trued.lab.experiment import Lab, experiment
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
 from trued.language.attack.embedding import EmbeddingAttack

@@ -5,7 +5,7 @@ Knows modules and their hooks. Knows nothing of what the modules compute.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -44,3 +44,34 @@ def output_of(module: nn.Module, call: Callable[[], Any]) -> Tensor:
     finally:
         handle.remove()
     raise InputError(f"the {type(module).__name__} whose output is wanted took no part in the call")
+
+
+def outputs_of(modules: Mapping[str, nn.Module], call: Callable[[], Any]) -> dict[str, Tensor]:
+    """Return what each of several modules puts out during `call`, which runs to its end.
+
+    Of a module that runs more than once, the last output is returned; of a tuple or a model's output, the first part.
+
+    Args:
+        modules: name → part of the model that `call` runs.
+        call: runs the model.
+
+    Raises:
+        InputError: the call ends without one of the modules having run.
+    """
+    found: dict[str, Tensor] = {}
+
+    def note(name: str) -> Callable[..., None]:
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            found[name] = output if isinstance(output, Tensor) else output[0]
+
+        return keep
+
+    handles = [module.register_forward_hook(note(name)) for name, module in modules.items()]
+    try:
+        call()
+    finally:
+        for handle in handles:
+            handle.remove()
+    if missing := [name for name in modules if name not in found]:
+        raise InputError(f"'{missing[0]}', whose output is wanted, took no part in the call")
+    return {name: found[name] for name in modules}

@@ -239,3 +239,8 @@ def test_where_all_words_are_common_the_newest_are_scored(crowded):
     both = found(crowded, "images models", k=100)
     assert set(both[:10]) == {42, 44, 46, 48, 50, 52, 54, 56, 58, 60}
     assert len(found(crowded, "models", filters=Filters(min_upvotes=0), k=100)) == 60  # a filter must not lose any
+
+
+def test_a_paper_without_the_common_words_is_not_lost(crowded):
+    crowded.ingest([FeedPaper("Zebra, quagga and zebra", "Of zebras.", source="page")])
+    assert found(crowded, "zebra quagga images models", k=100)[0] == 61

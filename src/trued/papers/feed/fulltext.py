@@ -3,8 +3,8 @@
 Titles weigh 5, authors 2, abstracts 1 on both, and words count by their stems (Porter's). PostgreSQL has no BM25: each
 word's `ts_rank`, normalised by the logarithm of the length, is multiplied with the word's idf, which comes near.
 
-However large the store, a search scores about `BUDGET` papers: the rare words decide which, and the common ones only
-help to rank them. Where all words are common, the newest papers that hold them are scored.
+However large the store, a search scores about `BUDGET` papers, twice at most: the rare words decide which, and the
+common ones only help to rank them. Where all words are common, the newest papers that hold them are scored.
 
 Knows terms and the two kinds of index. Knows nothing of meaning, filters or pages.
 """
@@ -73,16 +73,15 @@ def ranked(
     find = _by_bm25 if sqlite else _by_ts_rank
     found: dict[int, float] = {}
     for plan in _plans(sizes):
-        highest = min(found.values(), default=math.inf)  # what only a later plan finds fits less
         for uid, score in find(session, plan, sizes, conditions, limit):
-            found.setdefault(uid, min(score, highest))
-        if len(found) >= limit:
+            found[uid] = max(score, found.get(uid, 0.0))  # a word that a paper does not hold adds nothing to its score
+        if plan.together == "all" and len(found) >= limit:
             break
-    return list(found.items())[:limit]
+    return sorted(found.items(), key=lambda one: (-one[1], -one[0]))[:limit]
 
 
 def _plans(sizes: dict[Term, int]) -> list[_Plan]:
-    """Return how to look, in turn, until there is enough."""
+    """Return how to look, in turn: whoever holds a rare word is found by one or the other, with its whole score."""
     rising = sorted(sizes, key=lambda term: sizes[term])
     rare: list[Term] = []
     while rising and sum(sizes[term] for term in rare) + sizes[rising[0]] <= BUDGET:

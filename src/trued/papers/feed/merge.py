@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from trued.papers.feed.paper import FeedPaper, Link
 
 # Who is believed first. arXiv holds what its authors wrote; Hugging Face copies that and adds what people did with it.
-FACTS = ("arxiv", "huggingface", "bibtex", "page", "submitted")
-CROWD = ("huggingface", "page", "arxiv", "bibtex", "submitted")
+FACTS = ("arxiv", "huggingface", "bibtex", "page", "submitted", "web", "card")
+CROWD = ("huggingface", "page", "arxiv", "bibtex", "submitted", "web", "card")
 CROWD_FIELDS = {"upvotes", "comments", "organization", "rank", "submitted_by"}
 UNIONS = {"links", "categories", "extra"}
 APART = {"source", "date_inferred", "version"}  # they follow another field, or have a rule of their own

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# What the README's table of attacks was made by: a refusal-tuned base, C-AdvIPO and MixAT on top of it with the same
+# sizes, and one suite over all three. Half an hour to an hour on two cores; the same command goes on where it stopped.
+#
+#   docs/suite/run.sh FOLDER     leaves results.json (the table's source), results.jsonl (every case) and report.html
+set -euo pipefail
+
+mkdir -p "${1:?say which folder is to hold the models and the results}"
+cd "$1"
+
+[ -e base ] || ln -s "$(trued align base --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["folder"])')" base
+sizes=(--model base --fit.steps 20 --fit.batch-size 8 --fit.lr 6e-4 --lora-r 16 --lora-alpha 32)
+attack=(--adversarial-share 0.5 --attack.steps 4 --attack.relative-lr)
+[ -d c-advipo ] || trued align c-advipo --output c-advipo "${sizes[@]}" "${attack[@]}" --loss.utility-weight 1
+[ -d mixat ] || trued align mixat --output mixat "${sizes[@]}" "${attack[@]}"
+
+trued attack suite --model base --model c-advipo --model mixat --limit 16 --max-new-tokens 32 \
+  --attacks direct,templates,prefill,pap,pair-lite,gcg --templates.count 10 --gcg.steps 12 \
+  --output results.jsonl --report report.html --json > results.json

@@ -1,0 +1,114 @@
+"""`trued serve`: the page of the daily papers, on this machine or for others.
+
+Knows how to start a server. Knows nothing of what it shows. Without the extra `web` it says so.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trued.cli.terminal import console, messages
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from trued.papers.feed.store import PaperStore
+
+
+def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    public: bool = False,
+    database_url: str | None = None,
+    evidence: Path | None = None,
+) -> None:
+    """Serve the page of the daily papers, with search, verdicts and runs.
+
+    On this machine whoever opens it is the owner. With --public others may read it; they write once they have signed
+    in with the token in TRUED_TOKEN, and without that variable nobody does. Sessions and links in mails are signed with
+    TRUED_SECRET, or with a secret that is made once and kept in the data folder.
+
+    Parameters
+    ----------
+    host
+        The address to listen on; one that others can reach needs --public.
+    port
+        The port; 0 takes any that is free.
+    public
+        Let others read, and let those who sign in write. Put a server that speaks HTTPS in front of it.
+    database_url
+        An SQLAlchemy URL of papers and runs, such as postgresql+psycopg://host/name; TRUED_DATABASE_URL by default.
+    evidence
+        A folder of SLUG.json with evidence to show instead of what is committed.
+    """
+    from trued.errors import InputError, MissingExtra
+
+    try:
+        import uvicorn
+
+        from trued.web.app import create_app
+        from trued.web.settings import Settings
+    except ModuleNotFoundError as error:
+        if error.name in ("fastapi", "itsdangerous", "multipart", "python_multipart", "uvicorn"):
+            raise MissingExtra(error.name, "web") from None
+        raise
+    settings = Settings.from_environment(host, port, public=public, database_url=database_url)
+    if evidence is not None and not evidence.is_dir():
+        raise InputError(f"{evidence} is no folder; give one of SLUG.json files, as `trued run --evidence` writes it")
+    sock = _listen(settings.host, settings.port)
+    app = create_app(settings=settings, evidence=evidence)
+    store: PaperStore = app.state.store
+    if not store.days() and not store.listing(limit=1)[1]:
+        from trued.papers.feed.shipped import shipped_page
+
+        page = shipped_page()
+        store.ingest(page.papers, day=page.day)
+    threading.Thread(target=learn_meaning, args=(store,), daemon=True).start()
+    url = replace(settings, port=sock.getsockname()[1]).url
+    console().print(f"trued serves the papers at {url}  (Ctrl-C ends it)")
+    if public and settings.token is None:
+        messages().print("trued: TRUED_TOKEN is not set, so nobody can sign in, and the page is for reading only")
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3))
+    server.run(sockets=[sock])
+
+
+def learn_meaning(store: PaperStore) -> None:
+    """Give the store its embedder once that is loaded, which takes seconds; until then meaning is judged by TF-IDF."""
+    from trued.errors import InputError
+
+    try:
+        from transformers.utils.logging import disable_progress_bar
+
+        from trued.language.embedder import SentenceEmbedder
+
+        disable_progress_bar()  # it would be drawn into the server's log
+        embed = SentenceEmbedder.load()
+        embed(["A first sentence, so that the first search waits for nothing."])
+    except (InputError, ImportError, OSError) as error:
+        messages().print(f"trued: meaning is judged by TF-IDF, since the embedder cannot be had: {error}")
+        return
+    store.embed = embed
+    store.index()
+
+
+def _listen(host: str, port: int) -> socket:
+    """Return a listening socket, or say why there is none: uvicorn would end the process instead."""
+    import socket as sockets
+
+    from trued.errors import InputError
+
+    try:
+        family = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)[0][0]
+        sock = sockets.socket(family, sockets.SOCK_STREAM)
+        sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(2048)  # from here on nobody is turned away, even if the server needs another moment
+    except OSError as error:
+        raise InputError(
+            f"{host}:{port} cannot be listened on ({error.strerror}); give another --port or --host"
+        ) from None
+    return sock

@@ -1,0 +1,223 @@
+"""Masked models: what samplers and losses ask of one, a small transformer, and adapters for others.
+
+A masked model takes token ids, some of them MASK, and gives logits for the masked positions that are asked for. The
+output head is most of a small model's work, so it runs on these positions alone.
+
+Knows token ids and logits. Knows nothing of text, schedules or how anything is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from trued.errors import InputError
+
+
+class MaskedModel(Protocol):
+    """Logits of masked tokens given the others: mu of arXiv 2409.02908.
+
+    Attributes:
+        mask_id: the id of MASK.
+        vocab: how many ids there are, MASK among them.
+        timed: whether the logits depend on the time; if not, nothing is asked twice about the same ids.
+    """
+
+    @property
+    def mask_id(self) -> int: ...
+
+    @property
+    def vocab(self) -> int: ...
+
+    @property
+    def timed(self) -> bool: ...
+
+    def __call__(
+        self,
+        ids: Int[Tensor, "batch length"],
+        where: Bool[Tensor, "batch length"],
+        time: Float[Tensor, " batch"] | None = None,
+    ) -> Float[Tensor, "chosen vocab"]:
+        """Logits at the positions `where`, row by row."""
+        ...
+
+
+@dataclass(frozen=True)
+class MaskedConfig:
+    """The shape of a `TinyMaskedLM`.
+
+    Args:
+        vocab: token ids, MASK included, which is the last of them.
+        length: the longest sequence.
+        width: of the residual stream.
+        layers: transformer blocks.
+        heads: attention heads; they divide the width.
+        timed: tell the network the time, by an embedding that is added to every token.
+    """
+
+    vocab: int
+    length: int = 128
+    width: int = 192
+    layers: int = 4
+    heads: int = 6
+    timed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.vocab < 2 or min(self.length, self.layers, self.heads) < 1:
+            raise InputError(f"{self}: at least 2 token ids, and one position, layer and head")
+        if self.width % self.heads:
+            raise InputError(f"width is {self.width}: it must be a multiple of heads, {self.heads}")
+
+
+class TinyMaskedLM(nn.Module):
+    """A small bidirectional transformer: pre-norm blocks, learned positions, input and output embeddings tied.
+
+    Args:
+        config: its shape.
+        seed: of the initial weights.
+    """
+
+    def __init__(self, config: MaskedConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.tokens = nn.Embedding(config.vocab, config.width)
+            self.positions = nn.Embedding(config.length, config.width)
+            self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
+            self.norm = nn.LayerNorm(config.width)
+            self.bias = nn.Parameter(torch.zeros(config.vocab))
+            for embedding in (self.tokens, self.positions):
+                nn.init.normal_(embedding.weight, std=0.02)
+            # Drawn last, so that a network with a clock starts from the same weights as one without.
+            self.clock = _Clock(config.width) if config.timed else None
+
+    @property
+    def mask_id(self) -> int:
+        return self.config.vocab - 1
+
+    @property
+    def vocab(self) -> int:
+        return self.config.vocab
+
+    @property
+    def timed(self) -> bool:
+        return self.config.timed
+
+    def forward(
+        self,
+        ids: Int[Tensor, "batch length"],
+        where: Bool[Tensor, "batch length"],
+        time: Float[Tensor, " batch"] | None = None,
+    ) -> Float[Tensor, "chosen vocab"]:
+        """Logits at the positions `where`, row by row.
+
+        Raises:
+            InputError: sequences longer than the model's, or a timed model without a time.
+        """
+        if ids.shape[1] > self.config.length:
+            raise InputError(f"sequences of {ids.shape[1]} tokens: this model takes {self.config.length} at most")
+        hidden = self.tokens(ids) + self.positions.weight[: ids.shape[1]]
+        if self.clock is not None:
+            if time is None:
+                raise InputError("this model is told the time: pass the time of each row")
+            hidden = hidden + self.clock(time.to(hidden.dtype))[:, None]
+        for block in self.blocks:
+            hidden = block(hidden)
+        return nn.functional.linear(self.norm(hidden[where]), self.tokens.weight, self.bias)
+
+
+class _Block(nn.Module):
+    def __init__(self, config: MaskedConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.before_attention, self.before_mlp = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
+        self.qkv, self.out = nn.Linear(config.width, 3 * config.width), nn.Linear(config.width, config.width)
+        self.mlp = nn.Sequential(
+            nn.Linear(config.width, 4 * config.width), nn.GELU(), nn.Linear(4 * config.width, config.width)
+        )
+        for layer in (self.out, cast(nn.Linear, self.mlp[2])):
+            nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * config.layers))
+
+    def forward(self, hidden: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
+        parts = self.qkv(self.before_attention(hidden)).chunk(3, -1)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        seen = nn.functional.scaled_dot_product_attention(q, k, v)
+        hidden = hidden + self.out(seen.transpose(1, 2).flatten(2))
+        return hidden + self.mlp(self.before_mlp(hidden))
+
+
+class _Clock(nn.Module):
+    """Sinusoids of the time through a small network whose last layer starts at 0."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.rates = width // 2
+        self.net = nn.Sequential(nn.Linear(2 * self.rates, width), nn.SiLU(), nn.Linear(width, width))
+        nn.init.zeros_(cast(nn.Linear, self.net[2]).weight)
+        nn.init.zeros_(cast(nn.Linear, self.net[2]).bias)
+
+    def forward(self, time: Float[Tensor, " batch"]) -> Float[Tensor, "batch width"]:
+        rates = torch.linspace(0, math.log(1000.0), self.rates, device=time.device, dtype=time.dtype).exp()
+        angles = time[:, None] * rates
+        return self.net(torch.cat([angles.sin(), angles.cos()], -1))
+
+
+@dataclass(frozen=True)
+class FromLogits:
+    """Any function from ids to logits at every position, as a masked model.
+
+    Args:
+        logits: ids [batch, length] to logits [batch, length, vocab]; with `timed`, it takes the time of each row too.
+    """
+
+    logits: Callable[..., Tensor]
+    mask_id: int
+    vocab: int
+    timed: bool = False
+
+    def __call__(self, ids: Tensor, where: Tensor, time: Tensor | None = None) -> Tensor:
+        return (self.logits(ids, time) if self.timed else self.logits(ids))[where]
+
+
+class HuggingFaceMaskedLM:
+    """Any Hugging Face masked language model, its head cut down to the positions that are asked for.
+
+    The hidden states are gathered just before the output embedding, where the model names one, so the product with the
+    vocabulary runs on masked positions only; a model that names none gives all logits, of which some are taken.
+
+    Args:
+        model: returns an object with `.logits`; a model whose code is not in transformers is loaded by the caller.
+        mask_id: the id of MASK.
+
+    Raises:
+        InputError: `mask_id` is not an id of the model's vocabulary.
+    """
+
+    timed = False
+
+    def __init__(self, model: Any, mask_id: int) -> None:
+        self.model = model.eval()
+        self.mask_id = mask_id
+        self.vocab = int(model.config.vocab_size)
+        if not 0 <= mask_id < self.vocab:
+            raise InputError(f"mask_id is {mask_id}: this model's ids run from 0 to {self.vocab - 1}")
+        head = getattr(model, "get_output_embeddings", lambda: None)()
+        self.head = head if isinstance(head, nn.Module) else None
+
+    def __call__(self, ids: Tensor, where: Tensor, time: Tensor | None = None) -> Tensor:
+        device = next(self.model.parameters()).device
+        ids, where = ids.to(device), where.to(device)
+        if self.head is None:
+            return self.model(input_ids=ids).logits[where]
+        cut = self.head.register_forward_pre_hook(lambda _, inputs: (inputs[0][where], *inputs[1:]))
+        try:
+            return self.model(input_ids=ids).logits
+        finally:
+            cut.remove()

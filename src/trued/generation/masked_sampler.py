@@ -1,0 +1,83 @@
+"""One dataclass for all samplers of masked models, so that a command or a file of settings can choose among them.
+
+Knows the samplers' names and settings. Knows nothing of text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from trued.errors import InputError, nearest
+from trued.generation.ancestral import ancestral
+from trued.generation.confidence import confidence
+from trued.generation.first_hitting import first_hitting
+from trued.generation.mask_schedule import schedule_of
+from trued.generation.masked_model import MaskedModel
+from trued.generation.masked_state import SampleResult
+from trued.generation.parallel_hitting import Cut, Variant, parallel_first_hitting
+from trued.learn.categorical import DRAWS, Draw
+
+Sampler = Literal["first-hitting", "ancestral", "confidence"]
+
+
+@dataclass(frozen=True)
+class MaskedSampler:
+    """How sequences are drawn from a masked model.
+
+    Args:
+        sampler: first-hitting is exact, one token a call unless `steps` says fewer; ancestral takes `steps` small steps
+            in time; confidence unmasks what the network is surest of.
+        steps: network calls of first-hitting (none: as many as tokens) and confidence (none: 16); steps of ancestral
+            (none: 1,024).
+        order: 2 gives hits that share a call logits of their own; first-hitting with `steps` only.
+        variant: of order 2: extrapolate from the last two calls, or correct with one more.
+        cut: parts of equally many hits, or of equal time.
+        schedule: linear, cosine, geometric or polynomial.
+        draw: how a token is drawn; gumbel32 is the inexact way, kept to be measured.
+        temperature: of the tokens; other than 1 changes the law.
+        top_p: nucleus; below 1 changes the law.
+    """
+
+    sampler: Sampler = "first-hitting"
+    steps: int | None = None
+    order: Literal[1, 2] = 1
+    variant: Variant = "extrapolate"
+    cut: Cut = "count"
+    schedule: str = "linear"
+    draw: Draw = "inverse_cdf64"
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, known in (("sampler", get_args(Sampler)), ("draw", DRAWS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise InputError(f"{name} is {value!r}: choose one of {', '.join(known)}{nearest(value, known)}")
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"steps is {self.steps}: give at least 1, or none")
+        if not self.temperature > 0:
+            raise InputError(f"temperature is {self.temperature}: it must be above 0")
+        if self.order == 2 and (self.sampler != "first-hitting" or self.steps is None):
+            raise InputError("order 2 is for several tokens a call: use first-hitting, and give steps")
+        schedule_of(self.schedule)
+
+    def sample(
+        self, model: MaskedModel, start: Int[Tensor, "batch length"], *, generator: torch.Generator
+    ) -> SampleResult:
+        """Fill the masked positions of `start`; see the samplers for what is raised."""
+        drawing = {"draw": self.draw, "temperature": self.temperature, "top_p": self.top_p, "generator": generator}
+        schedule = schedule_of(self.schedule)
+        if self.sampler == "ancestral":
+            return ancestral(model, start, self.steps or 1024, schedule=schedule, **drawing)
+        if self.sampler == "confidence":
+            return confidence(model, start, self.steps or 16, **drawing)
+        if self.steps is None:
+            return first_hitting(model, start, schedule=schedule, **drawing)
+        return parallel_first_hitting(
+            model, start, self.steps, cut=self.cut, order=self.order, variant=self.variant, schedule=schedule, **drawing
+        )

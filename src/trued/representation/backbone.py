@@ -1,0 +1,182 @@
+"""What stands before GeoCLIP's head: frozen towers that turn pictures, and sometimes texts, into features.
+
+Knows pictures, texts and the towers' own preparation of them. Knows nothing of places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trued.errors import InputError
+from trued.language.embedder import SentenceEmbedder
+from trued.vision.encoder import DEFAULT, ImageEncoder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SENTENCES = "all-MiniLM-L6-v2"
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A frozen tower, or two into one space; what it cannot see or read, it refuses by name."""
+
+    name: str
+
+    def pictures(self, pictures: Sequence[Image]) -> Float[Tensor, "pictures features"]: ...
+
+    def texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]: ...
+
+
+def open_backbone(name: str, *, device: str = "cpu") -> Backbone:
+    """Open the backbone that a model was trained on.
+
+    Args:
+        name: "efficientnet-lite0", "all-MiniLM-L6-v2", or a folder or hub id of a CLIP model or a vision model.
+        device: such as "cuda:1".
+
+    Raises:
+        InputError: no such model; what is not in a package needs the hub.
+    """
+    if name == SENTENCES:
+        return SentenceBackbone(SentenceEmbedder.load(device=device))
+    if name == DEFAULT or not _is_clip(name):
+        return PictureBackbone(ImageEncoder.load(name, device=device))
+    return ClipBackbone.load(name, device=device)
+
+
+class ClipBackbone:
+    """Both towers of a CLIP model, with their projections into the space that they share.
+
+    Args:
+        model: a `CLIPModel`.
+        processor: its image processor.
+        tokenizer: its tokenizer.
+        name: for reports.
+    """
+
+    def __init__(self, model: Any, processor: Any, tokenizer: Any, *, name: str) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.processor, self.tokenizer, self.name = processor, tokenizer, name
+
+    @classmethod
+    def load(cls, source: str | Path, *, device: str = "cpu") -> ClipBackbone:
+        """Load a CLIP model from a folder or the hub.
+
+        Raises:
+            InputError: there is none, or the hub does not answer.
+        """
+        from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
+
+        try:
+            model: Any = CLIPModel.from_pretrained(source, use_safetensors=True)
+            processor = CLIPImageProcessor.from_pretrained(source)
+            tokenizer = AutoTokenizer.from_pretrained(source)
+        except (OSError, ValueError) as error:
+            raise _unreachable(str(source), error) from error
+        return cls(model.to(device), processor, tokenizer, name=str(source))
+
+    @torch.inference_mode()
+    def pictures(self, pictures: Sequence[Image]) -> Float[Tensor, "pictures features"]:
+        """Return the projected features of pictures, as GeoCLIP's head was trained on them: not of unit length."""
+        pixels = self.processor(images=[picture.convert("RGB") for picture in pictures], return_tensors="pt")
+        return projected(self.model.get_image_features(pixel_values=pixels["pixel_values"].to(self.model.device)))
+
+    @torch.inference_mode()
+    def texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
+        """Return the projected features of texts; what is longer than the tower reads is cut off."""
+        tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
+        ids, mask = (tokens[key].to(self.model.device) for key in ("input_ids", "attention_mask"))
+        return projected(self.model.get_text_features(input_ids=ids, attention_mask=mask))
+
+
+class PictureBackbone:
+    """An image encoder's last layer. It reads no text."""
+
+    def __init__(self, encoder: ImageEncoder) -> None:
+        self.encoder, self.name = encoder, encoder.name
+
+    def pictures(self, pictures: Sequence[Image]) -> Float[Tensor, "pictures features"]:
+        """Return the features of pictures, each scaled to what the encoder expects."""
+        return torch.cat([self.encoder.features(_floats(picture)[None]) for picture in pictures])
+
+    def texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
+        """Refuse."""
+        raise InputError(f"{self.name} sees pictures and reads no text: ask a model that was trained on CLIP or MiniLM")
+
+
+class SentenceBackbone:
+    """Sentence embeddings. It sees no pictures."""
+
+    name = SENTENCES
+
+    def __init__(self, embed: Callable[[Sequence[str]], np.ndarray]) -> None:
+        self.embed = embed
+
+    def pictures(self, pictures: Sequence[Image]) -> Float[Tensor, "pictures features"]:
+        """Refuse."""
+        raise InputError(f"{self.name} reads texts and sees no pictures: give --text, or another model")
+
+    def texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
+        """Return unit vectors."""
+        return torch.from_numpy(self.embed(texts))
+
+
+def open_pictures(paths: Sequence[str | Path]) -> list[Image]:
+    """Open pictures upright, as their camera noted.
+
+    Raises:
+        InputError: a file is missing or no picture; it is named.
+    """
+    from PIL import Image, ImageOps
+
+    found = []
+    for path in paths:
+        try:
+            with Image.open(path) as picture:
+                found.append(ImageOps.exif_transpose(picture).convert("RGB"))
+        except (OSError, Image.DecompressionBombError) as error:
+            reason = "there is no such file" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
+            raise InputError(
+                f"{path} is no picture that can be read ({reason}): give a JPEG, PNG or WebP file"
+            ) from error
+    return found
+
+
+def projected(output: Any) -> Tensor:
+    """Return the features that `get_image_features` gave: a tensor, or from transformers 5 on an object around it.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    found = output if isinstance(output, Tensor) else getattr(output, "pooler_output", None)
+    if not isinstance(found, Tensor):
+        raise TypeError(f"features came as {type(output).__name__}, which has no tensor 'pooler_output'")
+    return found.float().cpu()
+
+
+def _floats(picture: Image) -> Float[Tensor, "3 height width"]:
+    return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).float() / 255
+
+
+def _is_clip(name: str) -> bool:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(name).model_type == "clip"
+    except (OSError, ValueError) as error:
+        raise _unreachable(name, error) from error
+
+
+def _unreachable(name: str, error: Exception) -> InputError:
+    reason = str(error).strip().splitlines()[0]
+    return InputError(
+        f"the backbone '{name}' is not to be had ({reason}): download it where the hub is, and give its folder"
+    )

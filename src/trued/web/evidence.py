@@ -1,0 +1,129 @@
+"""The evidence that the page shows: what is committed, ready to print, and read again when it changes.
+
+Knows evidence, its figures and claim rows. Knows nothing of requests or of the feed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+import trued
+from trued.errors import InputError
+from trued.lab.evidence import Evidence, is_stale, load
+from trued.lab.results import figure_name
+from trued.lab.rows import ClaimRow, claim_rows
+from trued.papers import catalogue
+
+VERDICTS = ("supported", "contradicted", "inconclusive")
+_LARGEST_FIGURE = 4 * 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of an experiment: its name, what it shows, and the SVG."""
+
+    name: str
+    alt: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Evidence, ready to print.
+
+    Attributes:
+        evidence: what was measured.
+        rows: a line a claim.
+        drawings: the figures that lie beside it.
+    """
+
+    evidence: Evidence
+    rows: tuple[ClaimRow, ...]
+    drawings: tuple[Drawing, ...]
+
+    @cached_property
+    def stale(self) -> bool:
+        """Whether the code under test has changed since."""
+        return is_stale(self.evidence)
+
+    @property
+    def day(self) -> date:
+        """The day of the run."""
+        return date.fromisoformat(self.evidence.date[:10])
+
+    @property
+    def tally(self) -> dict[str, int]:
+        """How many claims got which verdict, those that none got left out."""
+        counts = {word: sum(row.verdict == word for row in self.rows) for word in VERDICTS}
+        return {word: count for word, count in counts.items() if count}
+
+
+class EvidenceShelf:
+    """The evidence of all papers.
+
+    Args:
+        folder: of `SLUG.json` and `SLUG/*.svg`; see `evidence_folder` if None. A folder that is not there is empty.
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = Path(folder) if folder is not None else evidence_folder()
+        self._kept: dict[str, tuple[float, Measured | None]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, slug: str | None) -> Measured | None:
+        """Return what was measured of a paper, or None; a file that cannot be read counts as none, and is logged."""
+        if slug is None or slug not in catalogue.slugs():
+            return None
+        path = self.folder / f"{slug}.json"
+        try:
+            changed = path.stat().st_mtime
+        except OSError:
+            return None
+        with self._lock:
+            known = self._kept.get(slug)
+            if known is None or known[0] != changed:
+                known = self._kept[slug] = (changed, self._read(path))
+        return known[1]
+
+    def all(self) -> dict[str, Measured]:
+        """Return everything that was measured, by slug."""
+        return {slug: found for slug in catalogue.slugs() if (found := self.get(slug)) is not None}
+
+    def verdicts(self) -> Mapping[str, set[str]]:
+        """Return the verdicts that each paper's claims got: what the store filters by."""
+        return {slug: set(found.tally) for slug, found in self.all().items()}
+
+    def _read(self, path: Path) -> Measured | None:
+        try:
+            evidence = load(path)
+        except InputError as error:
+            logging.getLogger(__name__).warning("%s", error)
+            return None
+        return Measured(evidence, tuple(claim_rows(evidence)), tuple(self._drawings(evidence, path.with_suffix(""))))
+
+    def _drawings(self, evidence: Evidence, folder: Path) -> list[Drawing]:
+        found = []
+        for figure in evidence.figures:
+            file = folder / f"{figure_name(figure.name)}.svg"
+            if file.is_file() and file.stat().st_size <= _LARGEST_FIGURE:
+                found.append(Drawing(figure.name, figure.alt, file.read_text(encoding="utf-8")))
+        return found
+
+
+def evidence_folder() -> Path:
+    """Return the folder of committed evidence: `TRUED_EVIDENCE`, the package's own, or the sources'."""
+    named = os.environ.get("TRUED_EVIDENCE")
+    if named:
+        return Path(named)
+    package = Path(trued.__file__).parent
+    return next(
+        (one for one in (package / "evidence", package.parents[1] / "docs" / "evidence") if one.is_dir()),
+        package / "evidence",
+    )

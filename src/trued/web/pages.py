@@ -1,0 +1,159 @@
+"""The feed, day by day or in another order, and the search over all of it.
+
+Knows requests, views and the store. Knows nothing of how papers are ranked or found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from trued.papers.feed.query import parse
+from trued.papers.feed.records import Hit, Mode, Order, StoredPaper
+from trued.papers.feed.store import PaperStore
+from trued.web.accounts import Person, visitor
+from trued.web.security import search_limited
+from trued.web.views import FIELDS, PAGE_SIZE, STATES, VERDICTS, Kind, Period, View, read_view
+
+MOST_HITS = 30
+NOBODY = ""  # has no tags and has read nothing: the store's default person is the owner
+TRENDING_SAYS = (
+    "Trending is the sum over days of (new upvotes + ½ new comments) · exp(−age / 36 h), upvotes given here included."
+)
+_KINDS: tuple[Kind, ...] = ("day", "week", "month")
+_ORDERS: dict[Order, tuple[str, str]] = {
+    "rank": ("All", "All papers"),
+    "trending": ("Trending", "Trending papers"),
+    "new": ("New", "Newest papers"),
+    "upvotes": ("Upvotes", "Most upvoted papers"),
+}
+router = APIRouter(include_in_schema=False)
+Flag = Annotated[bool, Query()]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A paper as a list shows it: its number, the paper, and the passage that answers a search."""
+
+    number: int | None
+    item: StoredPaper
+    hit: Hit | None = None
+
+
+@router.get("/")
+def feed(request: Request) -> Response:
+    """Show the latest day's listing, or whichever papers the address asks for."""
+    store: PaperStore = request.app.state.store
+    person = visitor(request).person
+    view, days = read_view(request.query_params), [day for day, _ in store.days()]
+    if view.period is None and "order" not in request.query_params:
+        latest, _ = store.listing("rank", limit=1)  # papers of no day's listing come last in this order
+        if latest and latest[0].day is not None:
+            view = replace(view, period=Period.around("day", latest[0].day))
+    items, total = store.listing(
+        view.order, view.wanted(person), offset=view.offset, limit=PAGE_SIZE, person=person or NOBODY
+    )
+    lines = [Line(view.offset + i, item) for i, item in enumerate(items, 1)]
+    earlier, later = _beside(view.period, days)
+    values = {
+        "view": view, "total": total, "pages": -(-total // PAGE_SIZE), "tabs": _tabs(view, days), "earlier": earlier,
+        "later": later, "heading": _heading(view), "trending_says": TRENDING_SAYS if view.order == "trending" else "",
+    }  # fmt: skip
+    return _list_page(request, "feed.html", lines, **values)
+
+
+@router.get("/search", dependencies=[Depends(search_limited)])
+def search(request: Request, q: str = "", mode: Mode = "hybrid", explain: Flag = False, part: Flag = False) -> Response:
+    """Show what a search finds. `part` asks for the list alone, and reads the last word as the beginning of one."""
+    store: PaperStore = request.app.state.store
+    view, q = read_view(request.query_params), " ".join(q[:400].split())
+    person = visitor(request).person
+    hits = []
+    if q:
+        asked = as_typed(q) if part and mode == "keyword" else q
+        hits = store.search(
+            asked, mode=mode, filters=view.wanted(person), k=MOST_HITS, explain=explain, person=person or NOBODY,
+        )  # fmt: skip
+    values = {
+        "view": view, "q": q, "mode": mode, "explain": explain, "most": MOST_HITS, "heading": q or "Search",
+        "ignored": parse(q).ignored if q else (), "semantics": store.semantics,
+    }  # fmt: skip
+    return _list_page(request, "_results.html" if part else "search.html", _lines(hits), **values)
+
+
+@router.get("/papers/{uid:int}/similar", dependencies=[Depends(search_limited)])
+def similar(request: Request, uid: int, order: str = "similarity") -> Response:
+    """Show the papers nearest to one in meaning, by nearness, date or trend."""
+    store: PaperStore = request.app.state.store
+    if order not in ("similarity", "new", "trending"):
+        return RedirectResponse(f"/papers/{uid}/similar", 303)
+    hits = store.similar(uid, k=MOST_HITS, order=order)
+    return _list_page(request, "similar.html", _lines(hits), to=store.get(uid), order=order, semantics=store.semantics)
+
+
+@router.get("/recommended", dependencies=[Depends(search_limited)])
+def recommended(request: Request, person: Person, tag: str = "") -> Response:
+    """Show recent papers that are like those under a tag."""
+    store: PaperStore = request.app.state.store
+    known = store.tags(person)
+    hits = store.recommend(person, tag, k=MOST_HITS) if tag in known else []
+    return _list_page(request, "recommended.html", _lines(hits), tag=tag, known=known)
+
+
+def as_typed(q: str) -> str:
+    """Return a search whose last word may go on: `adversarial trai` also finds training."""
+    last = q.rpartition(" ")[2]
+    open_end = last[-1:].isalnum() and ":" not in last and q.count('"') % 2 == 0
+    return f"{q}*" if open_end and len(last) > 1 else q
+
+
+def _list_page(request: Request, template: str, lines: list[Line], **values: Any) -> Response:
+    state = request.app.state
+    marks = _marks(request, [line.item.uid for line in lines])
+    shown = {
+        "lines": lines, "marks": marks, "shelf": state.shelf, "fields": FIELDS, "states": STATES, "verdicts": VERDICTS,
+        **values,
+    }  # fmt: skip
+    return state.templates.TemplateResponse(request, template, shown, headers={"Vary": "Cookie"})
+
+
+def _marks(request: Request, uids: list[int]) -> Any:
+    person = visitor(request).person
+    return request.app.state.store.marks(person, uids) if person and uids else {}
+
+
+def _lines(hits: Iterable[Hit]) -> list[Line]:
+    return [Line(None, hit.paper, hit) for hit in hits]
+
+
+def _heading(view: View) -> str:
+    return view.period.words if view.period is not None else _ORDERS[view.order][1]
+
+
+def _tabs(view: View, days: list[date]) -> list[tuple[str, str, bool]]:
+    """Return name, address and whether it is the one that is shown, for each way through the feed."""
+    at = view.period.first if view.period is not None else max(days, default=None)
+    found = []
+    for kind in _KINDS:
+        if at is None:  # no paper has a day
+            break
+        query = replace(view, order="rank", period=Period.around(kind, at)).query()
+        found.append((kind.capitalize(), f"/?{query}", view.period is not None and view.period.kind == kind))
+    for order, (name, _) in _ORDERS.items():
+        query = replace(view, order=order, period=None).query()
+        found.append((name, f"/?{query}", view.period is None and view.order == order))
+    return found
+
+
+def _beside(period: Period | None, days: list[date]) -> tuple[Period | None, Period | None]:
+    """Return the nearest earlier and later period of the same kind that has papers."""
+    if period is None:
+        return None, None
+    before = max((day for day in days if day < period.first), default=None)
+    after = min((day for day in days if day > period.last), default=None)
+    return before and Period.around(period.kind, before), after and Period.around(period.kind, after)

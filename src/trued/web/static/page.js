@@ -1,0 +1,105 @@
+// A little more than the page does without it: keys, search as you type, votes in place, copying. Nothing depends on it.
+"use strict";
+
+const field = document.getElementById("find");
+const entries = () => [...document.querySelectorAll("[data-entry]")];
+const writing = (target) => target.closest("input, select, textarea, [contenteditable]") !== null;
+let current = -1;
+
+function go(to) {
+  const all = entries();
+  if (!all.length) return;
+  all[current]?.removeAttribute("data-current");
+  current = Math.max(0, Math.min(all.length - 1, to));
+  all[current].setAttribute("data-current", "");
+  all[current].querySelector("h2 a").focus({ preventScroll: true });
+  all[current].scrollIntoView({ block: "nearest" });
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (writing(event.target)) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  if (event.key === "/") {
+    event.preventDefault();
+    field.focus();
+    field.select();
+  } else if (event.key === "j") go(current + 1);
+  else if (event.key === "k") go(current - 1);
+  else if (event.key === "o") entries()[current]?.querySelector("h2 a").click();
+});
+
+// Search as you type: words at once, and meaning too after a pause. On other pages the field is a plain form.
+const results = document.getElementById("results");
+if (results) {
+  let timer, pause, asked;
+  const ask = async (mode) => {
+    asked?.abort();
+    asked = new AbortController();
+    const query = new URLSearchParams(location.search);
+    query.set("q", field.value);
+    const shown = `/search?${query}`;
+    if (mode) query.set("mode", mode);
+    query.set("part", "1");
+    try {
+      const answer = await fetch(`/search?${query}`, { signal: asked.signal, headers: { Accept: "text/html" } });
+      if (!answer.ok) return;
+      results.innerHTML = await answer.text(); // escaped by the server's template
+      current = -1;
+      document.getElementById("keep")?.remove(); // its links are those of the search that the page was loaded with
+      document.querySelector(".heading h1").textContent = field.value || "Search";
+      history.replaceState(null, "", shown);
+    } catch (error) {
+      if (error.name !== "AbortError") throw error;
+    }
+  };
+  field.addEventListener("input", () => {
+    clearTimeout(timer);
+    clearTimeout(pause);
+    timer = setTimeout(() => ask("keyword"), 120);
+    pause = setTimeout(() => ask(null), 900);
+  });
+}
+
+// Filters take effect when they are changed.
+for (const form of document.querySelectorAll("form.filters")) {
+  form.addEventListener("change", () => form.requestSubmit());
+  form.querySelector("button").hidden = true;
+}
+
+// A vote changes its own number, and the page stays where it is.
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form.vote");
+  if (!form) return;
+  event.preventDefault();
+  const button = form.querySelector("button");
+  const body = new URLSearchParams(new FormData(form));
+  button.disabled = true;
+  try {
+    const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+    if (!answer.ok) throw new Error(String(answer.status));
+    const { voted } = await answer.json();
+    const before = Number(/\d+/.exec(button.textContent)[0]);
+    const after = before + (voted ? 1 : -1);
+    button.textContent = `▲ ${after}`;
+    button.setAttribute("aria-pressed", String(voted));
+    const title = button.getAttribute("aria-label").replace(/^(Upvote|Take back the upvote of) /, "").replace(/, \d+ now$/, "");
+    button.setAttribute("aria-label", `${voted ? "Take back the upvote of" : "Upvote"} ${title}, ${after} now`);
+    form.elements.on.value = voted ? "0" : "1";
+  } catch {
+    form.submit(); // the plain way, which also says what went wrong
+  } finally {
+    button.disabled = false;
+  }
+});
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  if (!navigator.clipboard) continue;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = "Copied";
+  });
+}

@@ -1,0 +1,91 @@
+"""The templates' environment: everything is escaped, unknown names are errors, and a few filters are shared.
+
+Knows Jinja. Knows nothing of what is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from trued.lab.report import written_out
+from trued.papers.feed.records import StoredPaper
+from trued.web.accounts import visitor
+from trued.web.security import csrf_field
+from trued.web.static_files import static
+from trued.web.svg import for_page
+
+TEMPLATES = Path(__file__).parent / "templates"
+_LINK = Markup('<a href="{0}" rel="noreferrer nofollow">{0}</a>')
+_WEB = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
+
+
+def make_templates() -> Jinja2Templates:
+    """Return the templates; `visitor` and `request` are known in all of them."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "for_page": for_page, "written_out": written_out, "day": day, "breakable": breakable, "linked": linked,
+        "web_address": web_address,
+    }  # fmt: skip
+    environment.tests["web_address"] = lambda text: bool(web_address(text))
+    environment.globals |= {"csrf_field": csrf_field, "static": static, "here": here, "coins": coins}
+    return Jinja2Templates(env=environment, context_processors=[_context])
+
+
+def _context(request: Request) -> dict[str, Any]:
+    return {"visitor": visitor(request)}
+
+
+def here(request: Request, path: str) -> bool:
+    """Tell whether a page belongs to the part of the site that a link of the navigation leads to."""
+    now = request.url.path
+    return now == path or (path != "/" and now.startswith(f"{path}/"))
+
+
+def day(value: date | datetime | None) -> str:
+    """Return a day as people write it: 24 May 2024."""
+    return f"{value.day} {value:%b %Y}" if value is not None else ""
+
+
+def breakable(text: str) -> Markup:
+    """Return text that may break after the marks within long names."""
+    return Markup(re.sub(r"([/_=.])", r"\1<wbr>", str(escape(text))))
+
+
+def web_address(text: str | None) -> str:
+    """Return an address if it is one of the web, and nothing for `javascript:` and its like."""
+    return text if text and _WEB.fullmatch(text) else ""
+
+
+def linked(text: str) -> Markup:
+    """Return text in which addresses of the web are links; all the rest is escaped."""
+    parts, end = [], 0
+    for match in _WEB.finditer(text):
+        address = match[0].rstrip(".,;:!?)]}")
+        parts += [escape(text[end : match.start()]), _LINK.format(address)]
+        end = match.start() + len(address)
+    return Markup("").join([*parts, escape(text[end:])])
+
+
+def coins(item: StoredPaper) -> str:
+    """Return a paper as a COinS title, by which reference managers take a whole list of papers at once."""
+    paper = item.paper
+    fields: list[tuple[str, Any]] = [
+        ("ctx_ver", "Z39.88-2004"), ("rft_val_fmt", "info:ofi/fmt:kev:mtx:dc"), ("rft.type", "preprint"),
+        ("rft.title", paper.title), ("rft.date", paper.published.isoformat() if paper.published else None),
+        ("rft.identifier", f"https://arxiv.org/abs/{paper.arxiv}" if paper.arxiv else None),
+        ("rft_id", f"info:doi/{paper.doi}" if paper.doi else None),
+        *(("rft.creator", author.name) for author in paper.authors if not author.hidden),
+    ]  # fmt: skip
+    return urlencode([(name, value) for name, value in fields if value])

@@ -1,0 +1,72 @@
+"""`trued sample`: texts, what they cost, JSON, settings from a file, and refusals before long work."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from trued.cli.main import main
+from trued.generation.masked_model import MaskedConfig, TinyMaskedLM
+from trued.generation.masked_text import save_tiny
+from trued.generation.plays import train_bpe
+from trued.language.model import LanguageModel
+from trued.language.tiny import tiny_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    bpe = train_bpe(["to be or not to be that is the question " * 4], 280)
+    return str(save_tiny(TinyMaskedLM(MaskedConfig(280, 12, 8, 1, 2)), bpe, tmp_path_factory.mktemp("m") / "small"))
+
+
+def test_json_has_texts_and_costs(folder, capsys, monkeypatch):
+    monkeypatch.setattr(LanguageModel, "load", classmethod(lambda *_, **__: tiny_model()))
+    assert main(["sample", folder, "--length", "6", "-n", "2", "--reference", "tiny", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["calls"], found["draws"], found["law"]) == (6, 12, "exact")
+    assert found["evaluations"] == [6, 6]
+    assert len(found["texts"]) == len(found["entropy"]) == len(found["nll"]) == 2
+    main(["sample", folder, "--length", "6", "-n", "2", "--json"])
+    again = json.loads(capsys.readouterr().out)
+    assert again["texts"] == found["texts"]
+    assert again["nll"] is None
+
+
+def test_the_prompt_is_kept_and_the_account_is_printed(folder, capsys):
+    assert main(["sample", folder, "--prompt", "to be[MASK][MASK] question", "-n", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "to be" in out
+    assert " question" in out
+    assert "2 network calls for 1 texts, 2 draws a text" in out
+    assert "entropy" in out
+
+
+def test_options_go_before_a_file_of_settings(folder, capsys, tmp_path):
+    (tmp_path / "s.toml").write_text('sampler = "ancestral"\nsteps = 5\ntemperature = 0.5\n')
+    words = ["sample", folder, "--length", "6", "--config", str(tmp_path / "s.toml"), "--steps", "3", "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["sampler"]["sampler"], found["sampler"]["steps"]) == ("ancestral", 3)
+    assert found["law"] == "temperature 0.5"
+
+
+def test_a_changed_law_is_said(folder, capsys):
+    assert main(["sample", folder, "--length", "4", "-n", "1", "--top-p", "0.5", "--draw", "gumbel32"]) == 0
+    assert "not the model's own law: top-p 0.5, 32-bit Gumbel noise" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-n", "0"], "-n 0: draw at least 1 text"),
+        (["--temperature", "0"], "temperature is 0"),
+        (["--steps", "0"], "steps is 0"),
+        (["--order", "2"], "order 2 is for several tokens a call"),
+        (["--length", "40"], "takes 12 at most"),
+        (["--schedule", "sine"], "no schedule is called 'sine'"),
+    ],
+)
+def test_bad_use_is_code_2_and_one_sentence(folder, capsys, words, said):
+    assert main(["sample", folder, *words]) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,91 @@
+"""Embeddings in files and encoders over a table: in what order layers come, which rows, what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from trued.errors import InputError
+from trued.representation import embeddings
+from trued.representation.embeddings import features_of, read_embeddings, read_picture
+from trued.representation.layers import LayerFeatures
+
+
+def test_a_folder_of_arrays_is_one_layer_a_file_in_natural_order(tmp_path):
+    for number in (10, 9, 1):
+        np.save(tmp_path / f"layer {number}.npy", np.full((3, 2), number, dtype=np.float64))
+    (tmp_path / "keys.txt").write_text("a\nb\nc\n")
+    found = read_embeddings(tmp_path)
+    assert found.names == ("layer 1", "layer 9", "layer 10")
+    assert found.keys == ("a", "b", "c")
+    assert found["layer 9"].tolist() == [[9, 9]] * 3
+
+
+def test_single_files_and_a_folder_with_one(tmp_path):
+    kept = LayerFeatures({"only": torch.ones(2, 3)}).save(tmp_path / "one.safetensors")
+    (tmp_path / "one.keys.txt").write_text("p\nq")
+    assert read_embeddings(tmp_path)["only"].shape == (2, 3)
+    assert read_embeddings(kept).keys == ("p", "q")
+    np.save(tmp_path / "flat.npy", np.ones((4, 2), dtype=np.float16))
+    assert read_embeddings(tmp_path / "flat.npy").names == ("flat",)
+
+
+def test_encoders_run_over_the_columns_of_the_table(tmp_path, monkeypatch):
+    from PIL import Image
+
+    from trued.representation import features
+    from trued.vision import encoder
+
+    class Pictures:
+        size = 8
+
+    class Images:
+        pictures = Pictures()
+
+        def features(self, images, layers):
+            assert layers == "all"
+            return {"mean": images.mean((2, 3))}
+
+    class Texts:
+        def features(self, texts):
+            return LayerFeatures({"length": torch.tensor([[float(len(text))] for text in texts])})
+
+    monkeypatch.setattr(encoder.ImageEncoder, "load", classmethod(lambda cls, *args, **kwargs: Images()))
+    monkeypatch.setattr(features.TextEncoder, "load", classmethod(lambda cls, *args, **kwargs: Texts()))
+    (tmp_path / "pictures").mkdir()
+    table = []
+    for i, text in enumerate(("red", "green!")):
+        Image.new("RGB", (5, 9), ((255, 0, 0), (0, 255, 0))[i]).save(tmp_path / f"pictures/{i}.png")
+        table.append({"image": f"pictures/{i}.png", "text": text})
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, table)))
+    assert features_of("image:any", tmp_path / "pairs.jsonl")["mean"].tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert features_of("text:any", tmp_path / "pairs.jsonl")["length"].tolist() == [[3], [6]]
+    with pytest.raises(InputError, match="give a table"):
+        features_of("text:any")
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "sentence"),
+    [
+        ("none", lambda path: None, "no such file or folder, and no encoder"),
+        ("empty", lambda path: path.mkdir(), "holds no .npy file"),
+        ("x.pt", lambda path: path.write_bytes(b"pickle"), "pickles stay shut"),
+        ("x.npy", lambda path: np.save(path, np.array([{"a": 1}]), allow_pickle=True), "does not read as an array"),
+        ("x.npy", lambda path: np.save(path, np.ones(3)), r"shape \(3,\)"),
+        ("x.npy", lambda path: np.save(path, np.array([["a", "b"]])), "expected numbers"),
+        ("x.npy", lambda path: np.save(path, np.array([[1.0, np.nan]])), "not finite"),
+    ],
+)
+def test_what_is_no_embedding_is_refused(tmp_path, name, write, sentence):
+    write(tmp_path / name)
+    with pytest.raises(InputError, match=sentence):
+        embeddings.features_of(str(tmp_path / name))
+
+
+def test_what_is_no_picture_is_refused(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="does not read as a picture"):
+        read_picture(tmp_path / "x.png", 8)

@@ -1,0 +1,90 @@
+"""Features of every layer: pooled over a text's own tokens, and read from modules by hooks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from trued.errors import InputError
+from trued.language.tiny import tiny_model
+from trued.representation.features import TextEncoder, module_features, pooled_tokens
+
+TEXTS = ["a cat", "the quick brown fox jumps over it", "dog", "two words more"]
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    lm = tiny_model()
+    return TextEncoder(lm.base.model, lm.tokenizer)
+
+
+@pytest.mark.parametrize("pool", ["mean", "cls", "last"])
+def test_each_text_is_pooled_over_its_own_tokens(encoder, pool):
+    found = encoder.features(TEXTS, pool=pool, batch_tokens=40)
+    assert found.names == ("layer 0", "layer 1", "layer 2")
+    for i, text in enumerate(TEXTS):
+        ids = torch.tensor([encoder.tokenizer(text)["input_ids"]])
+        with torch.no_grad():
+            states = encoder.model(input_ids=ids, output_hidden_states=True).hidden_states
+        for layer, state in zip(found.names, states, strict=True):
+            expected = {"mean": state[0].mean(0), "cls": state[0, 0], "last": state[0, -1]}[pool]
+            torch.testing.assert_close(found[layer][i], expected.float(), atol=1e-4, rtol=1e-3)
+
+
+def test_padding_on_either_side_is_left_out():
+    states = torch.arange(12.0).reshape(1, 4, 3)
+    left, right = torch.tensor([[0, 1, 1, 1]]), torch.tensor([[1, 1, 1, 0]])
+    assert pooled_tokens(states, left, "cls").tolist() == [[3, 4, 5]]
+    assert pooled_tokens(states, left, "last").tolist() == [[9, 10, 11]]
+    assert pooled_tokens(states, right, "last").tolist() == [[6, 7, 8]]
+    assert pooled_tokens(states, right, "mean").tolist() == [[3, 4, 5]]
+
+
+def test_bad_texts_are_refused(encoder, tmp_path):
+    with pytest.raises(InputError, match="one string or empty"):
+        encoder.features("a cat")
+    with pytest.raises(InputError, match="one string or empty"):
+        encoder.features([])
+    with pytest.raises(InputError, match="text 1 is empty"):
+        encoder.features(["a", ""])
+    with pytest.raises(InputError, match="unknown pooling 'max'"):
+        encoder.features(["a"], pool="max")
+    with pytest.raises(InputError, match="no text encoder"):
+        TextEncoder.load(tmp_path / "nothing")
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x, scale=1.0):
+        return self.head(self.drop(self.conv(x)).mean((2, 3)) * scale)
+
+
+def test_named_modules_of_any_network_are_read_by_hooks():
+    net, batches = Net().train(), [torch.randn(3, 3, 4, 5), torch.randn(2, 3, 4, 5)]
+    found = module_features(net, batches, ["conv", "head"])
+    whole = torch.cat(batches)
+    with torch.no_grad():
+        maps = net.conv(whole)
+        torch.testing.assert_close(found["conv"], maps.mean((2, 3)))
+        torch.testing.assert_close(found["head"], net.head(maps.mean((2, 3))))
+    assert net.training
+    assert not net.conv._forward_hooks
+    named = module_features(net, [{"x": whole, "scale": 2.0}], ["head"])["head"]
+    assert torch.equal(named, module_features(net, [(whole, 2.0)], ["head"])["head"])
+    assert not torch.equal(named, found["head"])
+
+
+def test_modules_that_cannot_be_read_are_refused():
+    net = Net()
+    with pytest.raises(InputError, match="no module 'cnv'; did you mean conv"):
+        module_features(net, [torch.zeros(1, 3, 2, 2)], ["cnv"])
+    with pytest.raises(InputError, match="nothing to read"):
+        module_features(net, [], ["conv"])
+    with pytest.raises(InputError, match="two to four dimensions"):
+        module_features(nn.Sequential(nn.Flatten(0)), [torch.zeros(1, 3)], ["0"])

@@ -1,0 +1,64 @@
+"""Cities, and places as features of a linear classifier."""
+
+import pytest
+import torch
+
+from trued.errors import InputError
+from trued.representation.cities import cities, draw, places_of
+from trued.representation.location_encoder import LocationEncoder, LocationEncoderConfig
+from trued.representation.place_features import featurizers, linear_accuracy, nearest_accuracy, random_fourier
+
+SMALL = LocationEncoderConfig(features=8, hidden=16, depth=1, dim=12)
+
+
+def test_cities_have_a_country_and_a_place_on_the_globe():
+    found = cities()
+    assert len(found) > 30_000
+    paris = next(city for city in found if city.name == "Paris" and city.country == "France")
+    assert (paris.continent, round(paris.latitude), round(paris.longitude)) == ("Europe", 49, 2)
+    places = places_of(found)
+    assert places.shape == (len(found), 2)
+    assert (places.abs().max(0).values <= torch.tensor([90.0, 180.0])).all()
+
+
+def test_a_draw_is_its_seeds_and_repeats_no_city():
+    found = cities()[:500]
+    assert draw(found, 100, 1) == draw(found, 100, 1)
+    assert draw(found, 100, 1) != draw(found, 100, 2)
+    assert len(set(draw(found, 500, 3))) == 500
+    with pytest.raises(InputError, match="give 1 to 500"):
+        draw(found, 501, 0)
+
+
+def test_every_way_gives_a_row_a_place():
+    places = places_of(cities()[:9])
+    ways = featurizers(LocationEncoder(SMALL), LocationEncoder(SMALL, seed=1), seed=0)
+    assert {name: tuple(way(places).shape) for name, way in ways.items()} == {
+        "latitude and longitude": (9, 2), "unit sphere": (9, 3), "Fourier features": (9, 48),
+        "untrained encoder": (9, 12), "GeoCLIP": (9, 12),
+    }  # fmt: skip
+    assert torch.equal(random_fourier(SMALL, seed=4)(places), random_fourier(SMALL, seed=4)(places))
+    assert not torch.equal(random_fourier(SMALL, seed=4)(places), random_fourier(SMALL, seed=5)(places))
+
+
+def test_a_linear_classifier_and_the_nearest_place_find_a_border():
+    generator = torch.Generator().manual_seed(0)
+    train, test = (torch.rand(n, 2, generator=generator) * 40 - 20 for n in (200, 100))
+    labels, truth = ([["south", "north"][int(row[0] > 0)] for row in rows] for rows in (train, test))
+    assert sum(linear_accuracy(train, labels, test, truth)) > 90
+    assert sum(nearest_accuracy(train, labels, test, truth)) > 90
+    turned = [{"south": "north", "north": "south"}[label] for label in labels]
+    assert sum(linear_accuracy(train, turned, test, truth)) < 10
+
+
+def test_the_nearest_place_is_taken_across_the_antimeridian():
+    train = torch.tensor([[0.0, -179.0], [0.0, 150.0]])
+    assert nearest_accuracy(train, ["here", "there"], torch.tensor([[0.0, 179.0]]), ["here"]) == [True]
+
+
+def test_a_classifier_needs_labels():
+    rows = torch.zeros(2, 2)
+    with pytest.raises(InputError, match="one for each"):
+        linear_accuracy(rows, ["a"], rows, ["a", "b"])
+    with pytest.raises(InputError, match="two different ones"):
+        linear_accuracy(rows, ["a", "a"], rows, ["a", "b"])

@@ -1,0 +1,210 @@
+import re
+from datetime import date
+from html import unescape
+
+import pytest
+
+from trued.papers.feed.paper import FeedPaper, Link
+from trued.web.pages import as_typed
+
+
+def titles(page):
+    """Return the titles of the papers that a page lists, in order."""
+    return [unescape(found) for found in re.findall(r'<h2 id="t\d+"><a [^>]*>(.*?)</a></h2>', page)]
+
+
+def ingest_days(papers, count=3):
+    """Put papers into the listings of three days: 1 and 2 December 2025 and 5 January 2026."""
+    for day in (date(2025, 12, 1), date(2025, 12, 2), date(2026, 1, 5)):
+        listed = [
+            FeedPaper(f"Paper {i} of {day:%d %b}", rank=i, upvotes=i, source="huggingface") for i in range(1, count)
+        ]
+        papers.ingest(listed, day=day)
+
+
+class TestFeed:
+    def test_it_shows_papers_as_text(self, owner):
+        page = owner.get("/").text
+        assert "A <b>Bold</b> Claim" in titles(page)
+        assert "<b>Bold</b>" not in page
+        assert "<script>alert" not in page
+
+    def test_it_begins_with_the_latest_listing(self, owner, papers):
+        ingest_days(papers)
+        page = owner.get("/").text
+        assert titles(page) == ["Paper 1 of 05 Jan", "Paper 2 of 05 Jan"]
+        assert "<h1>5 January 2026</h1>" in page
+        assert 'rel="prev"' in page
+        assert "Earlier: 2 December 2025" in page
+        assert 'rel="next"' not in page
+
+    def test_without_listings_it_shows_all(self, owner):
+        page = owner.get("/").text
+        assert "<h1>All papers</h1>" in page
+        assert len(titles(page)) == 3
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("day=2025-12-01", ["Paper 1 of 01 Dec", "Paper 2 of 01 Dec"]),
+            ("week=2025-W49", ["Paper 1 of 02 Dec", "Paper 2 of 02 Dec", "Paper 1 of 01 Dec", "Paper 2 of 01 Dec"]),
+            ("month=2026-01", ["Paper 1 of 05 Jan", "Paper 2 of 05 Jan"]),
+            ("day=2025-12-03", []),
+            ("order=upvotes&min_upvotes=3", ["Efficient Adversarial Training in LLMs with Continuous Attacks"]),
+            ("order=new&state=runs", ["Efficient Adversarial Training in LLMs with Continuous Attacks"]),
+            ("order=rank&field=vision", []),
+        ],
+    )
+    def test_views(self, owner, papers, query, expected):
+        ingest_days(papers)
+        assert titles(owner.get(f"/?{query}").text) == expected
+
+    def test_every_view_keeps_its_filters(self, owner, papers):
+        ingest_days(papers)
+        page = owner.get("/?day=2025-12-01&min_upvotes=2").text
+        tabs = re.search(r'<nav class="tabs".*?</nav>', page, re.DOTALL)[0]
+        addresses = [unescape(address) for address in re.findall(r'href="([^"]+)"', tabs)]
+        assert len(addresses) == 7
+        assert all("min_upvotes=2" in address for address in addresses)
+        assert titles(owner.get(addresses[1]).text) == ["Paper 2 of 02 Dec", "Paper 2 of 01 Dec"]
+        assert tabs.count("aria-current") == 1
+        earlier = unescape(re.search(r'href="([^"]+)" rel="next"', page)[1])
+        assert titles(owner.get(earlier).text) == ["Paper 2 of 02 Dec"]
+
+    def test_pages_hold_every_paper_once(self, owner, papers):
+        papers.ingest([FeedPaper(f"Number {i:03d}", published=date(2024, 1, 1), source="page") for i in range(120)])
+        seen, address = [], "/?order=new"
+        while address:
+            page = owner.get(address).text
+            seen += titles(page)
+            found = re.search(r'href="([^"]+)" rel="next">Page', page)
+            address = unescape(found[1]) if found else None
+        assert len(seen) == len(set(seen)) == 123
+
+    def test_its_feeds_are_those_of_the_view(self, owner, papers):
+        ingest_days(papers)
+        page = owner.get("/?day=2025-12-01").text
+        for address in {unescape(one) for one in re.findall(r'href="(/(?:feed|export)\.[^"]+)"', page) if "?" in one}:
+            answer = owner.get(address)
+            assert answer.status_code == 200, address
+            assert "Paper 1 of 01 Dec" in answer.text.replace("{", "").replace("}", ""), address
+            assert "05 Jan" not in answer.text, address
+
+    def test_a_list_can_be_empty(self, owner, papers):
+        assert "No paper fits" in owner.get("/?order=rank&field=robot").text
+        assert "No paper fits" in owner.get("/?order=rank&page=9").text
+        assert "No papers here" in owner.get("/?day=1999-01-01").text
+
+    def test_a_link_of_a_feed_is_one_of_the_web_or_none(self, owner, papers):
+        papers.ingest([FeedPaper("Linked", links=(Link("javascript:alert(1)", "code"),), source="page")])
+        papers.ingest([FeedPaper("Sound", links=(Link("https://github.com/a/b", "code"),), source="page")])
+        for path in ("/?order=rank", "/papers/4", "/papers/5"):
+            page = owner.get(path).text
+            assert "javascript:" not in page
+        assert 'href="https://github.com/a/b"' in owner.get("/?order=rank").text
+
+    def test_what_was_read_can_be_left_out(self, owner):
+        owner.fill("/papers/1/read", {"on": "1"})
+        assert len(titles(owner.get("/?order=rank").text)) == 3
+        assert len(titles(owner.get("/?order=rank&unread=1").text)) == 2
+
+    def test_tags_are_their_owners_alone(self, papers, owner, stranger):
+        papers.tag("owner", 1, "secret-plan")
+        assert len(titles(owner.get("/?order=rank&tag=secret-plan").text)) == 1
+        assert "secret-plan" in owner.get("/?order=rank").text
+        for path in ("/?order=rank&tag=secret-plan", "/search?q=tag:secret-plan", "/feed.atom?q=tag:secret-plan"):
+            assert "Efficient Adversarial" not in stranger.get(path).text, path
+        assert "secret-plan" not in stranger.get("/?order=rank").text
+        assert "secret-plan" not in stranger.get("/papers/1").text
+
+    def test_a_stranger_reads_and_is_offered_nothing_to_write(self, stranger):
+        page = stranger.get("/?order=rank").text
+        assert len(titles(page)) == 3
+        assert 'method="post"' not in page
+        assert 'href="/sign-in"' in page
+
+
+class TestSearch:
+    def test_it_finds_and_marks(self, owner):
+        page = owner.get("/search?q=embedding").text
+        assert titles(page)[0].startswith("Efficient Adversarial")
+        assert "<mark>embedding</mark>" in page
+        assert '<input id="find" name="q" type="search" value="embedding"' in page
+
+    def test_the_list_alone(self, owner):
+        part = owner.get("/search?q=embedd&mode=keyword&part=1").text
+        assert titles(part)[0].startswith("Efficient Adversarial"), "the last word may go on"
+        assert "<html" not in part
+        assert "<main" not in part
+
+    @pytest.mark.parametrize(
+        "q", ['"', "'", '"unbalanced', "*", "a*b NEAR(c)", "AND OR NOT", "-", "--", "author:", "year:x..y", "(((",
+              "\x00", "<script>alert(1)</script>", "مرحبا", "论文", "🙂", "%", "_", "col:val", "^a", "{}", "a" * 5000],
+    )  # fmt: skip
+    def test_no_search_is_an_error(self, owner, q):
+        for more in ({}, {"part": "1", "mode": "keyword"}, {"mode": "semantic"}, {"explain": "1"}):
+            answer = owner.get("/search", params={"q": q, **more})
+            assert answer.status_code == 200
+            assert "<script>alert" not in answer.text
+
+    def test_what_it_did_not_understand_is_said(self, owner):
+        assert "year:then" in owner.get("/search?q=paper year:then").text
+
+    def test_ranks_are_explained(self, owner):
+        page = owner.get("/search?q=embedding&explain=1").text
+        assert re.search(r"words 1, meaning \d", page)
+        assert "words 1" not in owner.get("/search?q=embedding").text
+
+    def test_a_search_can_be_kept_and_subscribed_to(self, owner):
+        page = owner.get("/search?q=embedding").text
+        assert 'href="/subscribe?q=embedding"' in page
+        assert 'href="/feed.atom?q=embedding"' in page
+        owner.fill("/queries", {"q": "embedding", "name": "mine"})
+        assert 'href="/search?q=embedding">mine' in owner.get("/account").text
+
+    def test_filters_hold_in_a_search(self, owner):
+        assert titles(owner.get("/search?q=paper&state=runs&mode=keyword").text) == []
+        assert len(titles(owner.get("/search?q=attacks&state=runs").text)) == 1
+
+
+def test_papers_like_one(owner, papers):
+    for title, day in (("Attacks in space", date(2024, 1, 1)), ("Training against attacks", date(2025, 5, 5))):
+        papers.ingest([FeedPaper(title, published=day, source="page")])
+    for order in ("similarity", "new", "trending"):
+        found = titles(owner.get(f"/papers/1/similar?order={order}").text)
+        assert len(found) == 2
+        assert not any(title.startswith("Efficient") for title in found)
+    assert titles(owner.get("/papers/1/similar?order=new").text) == ["Training against attacks", "Attacks in space"]
+    assert owner.get("/papers/1/similar?order=best").status_code == 303
+
+
+def test_recommendations_follow_a_tag(owner, papers):
+    assert "you have none yet" in owner.get("/recommended").text
+    papers.ingest(
+        [
+            FeedPaper(
+                "Adversarial embeddings again",
+                "Attacks in embedding space.",
+                published=papers.now().date(),
+                source="page",
+            )
+        ]
+    )
+    owner.fill("/papers/1/tag", {"tag": "attacks"})
+    assert titles(owner.get("/recommended?tag=attacks").text) == ["Adversarial embeddings again"]
+    assert owner.get("/recommended?tag=unheard-of").status_code == 200
+
+
+def test_recommendations_need_somebody(stranger):
+    answer = stranger.get("/recommended?tag=x")
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/sign-in")
+
+
+@pytest.mark.parametrize(
+    ("q", "asked"),
+    [("adversarial trai", "adversarial trai*"), ("a", "a"), ('"open phr', '"open phr'),
+     ("author:zha", "author:zha"), ("what?", "what?"), ("ready*", "ready*"), ("对齐", "对齐*")],
+)  # fmt: skip
+def test_the_last_word_may_go_on(q, asked):
+    assert as_typed(q) == asked
