@@ -8,8 +8,8 @@ Four measurements a seed, the first two in `_first_hitting_laws`:
   plays over times, over numbers of masked tokens, and after half of the training;
 - *texts*: what the samplers write with the model without a clock, what it costs in calls, draws and seconds, and how
   likely and how varied it is, under a language model that had no part in it.
-Every arm has the same model, length, batch and kind of start. Sizes come from the time that a desktop has; learning rate
-and steps are usual ones, tuned for no arm. The test plays are read here for the first time.
+Every arm has the same model, length, batch and kind of start. Sizes come from the time that a desktop has, learning
+rate and steps are usual ones, tuned for no arm. The test plays are read here for the first time.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from trued.language.prefix import GrowingCache, keep_rows, new_cache
+from trued.learn.categorical import nucleus, sample_categorical
 
 SHARED_PREFIX = 8  # a common prefix shorter than this is not worth a forward pass of its own
 
@@ -31,13 +32,10 @@ class Sampling:
     def choose(self, logits: Float[Tensor, "rows vocab"]) -> Int[Tensor, " rows"]:
         if self.temperature == 0.0:
             return logits.argmax(-1)
-        probabilities = torch.softmax(logits.float() / self.temperature, -1)
-        if self.top_p < 1.0:
-            ranked, order = probabilities.sort(-1, descending=True)
-            outside = ranked.cumsum(-1) - ranked >= self.top_p
-            probabilities = torch.zeros_like(probabilities).scatter_(-1, order, ranked.masked_fill(outside, 0.0))
+        cool = nucleus(logits.float() / self.temperature, self.top_p)
         drawn_on = logits.device if self.generator is None else self.generator.device  # a CPU generator serves a GPU
-        return torch.multinomial(probabilities.to(drawn_on), 1, generator=self.generator)[:, 0].to(logits.device)
+        uniforms = torch.rand(len(logits), dtype=torch.float64, generator=self.generator, device=drawn_on)
+        return sample_categorical(cool, uniforms=uniforms.to(logits.device))
 
 
 def plan_batches(lengths: Sequence[int], *, new_tokens: int, copies: int, budget: int) -> list[list[int]]:
