@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import uuid4
 
-from sqlalchemy import JSON, DateTime, ForeignKey, create_engine, delete, event, make_url, select
+from sqlalchemy import JSON, DateTime, ForeignKey, delete, event, select
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import StaticPool
 
-from trued.errors import InputError, MissingExtra
+from trued.database import open_engine
+from trued.errors import InputError
 from trued.files import cache_dir
 from trued.lab.measurement import SeedData
 
@@ -239,23 +239,7 @@ class RunStore:
 
 
 def _engine(url: str) -> Engine:
-    try:
-        parsed = make_url(url)
-        options: dict[str, Any] = {}
-        if parsed.get_backend_name() == "sqlite":
-            options["connect_args"] = {"timeout": 60}  # experiments in several processes share the file
-            if parsed.database in (None, "", ":memory:"):
-                options["poolclass"] = StaticPool  # one connection, or each would see an empty database of its own
-        engine = create_engine(parsed, **options)
-    except (ArgumentError, NoSuchModuleError):
-        # The URL is not repeated: it may hold a password.
-        raise InputError(
-            "TRUED_DATABASE_URL is not an SQLAlchemy URL; expected one such as postgresql+psycopg://host/name"
-        ) from None
-    except ModuleNotFoundError as error:
-        if "psycopg" in str(error):
-            raise MissingExtra("the PostgreSQL driver", "postgres") from None
-        raise InputError(f"TRUED_DATABASE_URL needs a driver that is not installed: {error}") from None
+    engine = open_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys = ON"))
     return engine

@@ -14,21 +14,20 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import StaticPool
 
-from trued.errors import InputError, MissingExtra
+from trued.database import open_engine
+from trued.errors import InputError
 from trued.files import data_dir
 from trued.papers.feed.records import utc_now
 from trued.papers.feed.tables import REVISION, FactRow
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 VERSION_TABLE = "feed_version"
-PATIENCE = 60  # seconds to wait for another writer
 LOCK = 0x7472756564  # the number under which PostgreSQL keeps our writers in line
 PRAGMAS = {
     "journal_mode": "WAL",
@@ -57,7 +56,7 @@ class Database:
             data_dir().mkdir(parents=True, exist_ok=True)
             url = f"sqlite:///{data_dir() / 'papers.db'}"
         self._clock = clock
-        self.engine = open_engine(url)
+        self.engine = _engine(url)
         self._writer = self.engine.execution_options(writes=True)
         try:
             self._migrate()
@@ -129,35 +128,9 @@ class Database:
             return session.get_one(FactRow, "id").value
 
 
-def open_engine(url: str) -> Engine:
-    """Return an engine for an SQLAlchemy URL of SQLite or PostgreSQL.
-
-    Raises:
-        InputError: the URL is not one, or names another kind of database.
-        MissingExtra: PostgreSQL's driver is not installed.
-    """
-    try:
-        parsed = make_url(url)
-        backend = parsed.get_backend_name()
-        options: dict[str, Any] = {"pool_pre_ping": backend == "postgresql"}
-        if backend == "sqlite":
-            options["connect_args"] = {"timeout": PATIENCE}
-            if parsed.database in (None, "", ":memory:"):
-                options["poolclass"] = StaticPool  # one connection, or each would see an empty database of its own
-                options["connect_args"]["check_same_thread"] = False
-        engine = create_engine(parsed, **options)
-    except (ArgumentError, NoSuchModuleError):
-        # The URL is not repeated: it may hold a password.
-        raise InputError(
-            "TRUED_DATABASE_URL is not an SQLAlchemy URL; expected one such as postgresql+psycopg://host/name"
-        ) from None
-    except ModuleNotFoundError as error:
-        if "psycopg" in str(error):
-            raise MissingExtra("the PostgreSQL driver", "postgres") from None
-        raise InputError(f"TRUED_DATABASE_URL needs a driver that is not installed: {error}") from None
-    if backend not in ("sqlite", "postgresql"):
-        raise InputError(f"TRUED_DATABASE_URL names {backend}; the daily papers are kept in sqlite or postgresql")
-    if backend == "sqlite":
+def _engine(url: str) -> Engine:
+    engine = open_engine(url)
+    if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
     return engine
