@@ -82,11 +82,9 @@ def learn_meaning(store: PaperStore) -> None:
 
     try:
         import torch
-        from transformers.utils.logging import disable_progress_bar
 
         from trued.language.embedder import SentenceEmbedder
 
-        disable_progress_bar()  # it would be drawn into the server's log
         torch.set_num_threads(1)  # a query is a dozen tokens: on a busy machine a second thread is only waited for
         embed = SentenceEmbedder.load()
         embed(["A first sentence, so that the first search waits for nothing."])

@@ -40,7 +40,9 @@ class SentenceEmbedder:
             InputError: the embedded model is not to be had.
         """
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # a bar for a second's work, which would stand in whatever the caller prints
         if source is None:
             from trued.language.embedded import default_model
 
