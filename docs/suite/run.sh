@@ -11,8 +11,13 @@ cd "$1"
 [ -e base ] || ln -s "$(trued align base --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["folder"])')" base
 sizes=(--model base --fit.steps 20 --fit.batch-size 8 --fit.lr 6e-4 --lora-r 16 --lora-alpha 32)
 attack=(--adversarial-share 0.5 --attack.steps 4 --attack.relative-lr)
-[ -d c-advipo ] || trued align c-advipo --output c-advipo "${sizes[@]}" "${attack[@]}" --loss.utility-weight 1
-[ -d mixat ] || trued align mixat --output mixat "${sizes[@]}" "${attack[@]}"
+
+train() { # METHOD [OPTION...]: unless its adapter is there; what was cut off goes on
+  [ -f "$1/adapter_config.json" ] || trued align "$1" --output "$1" "${sizes[@]}" "${attack[@]}" "${@:2}" \
+    $([ -d "$1" ] && echo --resume)
+}
+train c-advipo --loss.utility-weight 1
+train mixat
 
 trued attack suite --model base --model c-advipo --model mixat --limit 16 --max-new-tokens 32 \
   --attacks direct,templates,prefill,pap,pair-lite,gcg --templates.count 10 --gcg.steps 12 \
