@@ -89,8 +89,11 @@ def test_what_is_asked_for_is_found_in_order(filled, q, uids):
           "%_\\", "\x00", "&|!<->"],
 )  # fmt: skip
 def test_syntax_of_the_index_is_plain_text(filled, q):
-    filled.search(q, mode="keyword")
-    filled.search(f'author:"{q}" org:{q} cat:{q} -{q}', mode="keyword")
+    everything = {item.uid for item in filled.listing()[0]}
+    for said in (q, f'author:"{q}" org:{q} cat:{q} -{q}'):
+        assert {hit.paper.uid for hit in filled.search(said, mode="keyword")} <= everything
+    assert {item.uid for item in filled.listing()[0]} == everything
+    assert filled.doctor() == []
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)

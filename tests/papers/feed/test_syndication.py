@@ -108,9 +108,9 @@ def test_an_empty_period_is_an_empty_feed(syntax) -> None:
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_no_text_breaks_a_feed(title: str, abstract: str) -> None:
     paper = stored(title or "x", title or "y", abstract=abstract, categories=(abstract,), organization=title)
-    for syntax in ("atom", "rss"):
-        ElementTree.fromstring(render([paper], CHANNEL, syntax).body)
-    json.loads(render([paper], CHANNEL, "json").body)
+    for syntax, entry in (("atom", "{http://www.w3.org/2005/Atom}entry"), ("rss", "item")):
+        assert len(list(ElementTree.fromstring(render([paper], CHANNEL, syntax).body).iter(entry))) == 1
+    assert len(json.loads(render([paper], CHANNEL, "json").body)["items"]) == 1
 
 
 def test_markup_in_a_paper_stays_text() -> None:
