@@ -80,7 +80,7 @@ def measure(of: Mapping[str, str], *, embedder: bool) -> dict[str, Any]:
     if embedder:
         from trued.language.embedder import SentenceEmbedder
 
-        embed = SentenceEmbedder.load()
+        embed = SentenceEmbedder.load(dtype="auto")
     store = PaperStore("sqlite://", embed=embed)
     cards = catalogue.cards()
     store.ingest(

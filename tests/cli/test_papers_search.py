@@ -29,7 +29,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("TRUED_CACHE", str(tmp_path))
     monkeypatch.delenv("TRUED_DATABASE_URL", raising=False)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(papers_search, "_embedder", lambda: None)
+    monkeypatch.setattr(papers_search, "_embedder", lambda tokens: None)
     with_papers = default_store()
     with_papers.ingest(PAPERS)
     with_papers.close()
@@ -115,6 +115,8 @@ def test_similar_recommend_and_index_run_without_an_embedder(capsys):
     assert printed(capsys, "index").endswith("indexed, TF-IDF\n")
     with pytest.raises(InputError, match="no paper bears the tag"):
         call("recommend", "nothing")
+    with pytest.raises(InputError, match="--tokens 2: give 3 to 256"):
+        call("index", "--tokens", "2")
 
 
 def test_doctor_tells_and_its_exit_code_is_1_where_something_is_wrong(capsys, tmp_path):

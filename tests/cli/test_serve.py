@@ -110,7 +110,7 @@ class TestMeaning:
             asked.extend(texts)
             return np.full((len(texts), 4), 0.5, np.float32)
 
-        monkeypatch.setattr(embedder.SentenceEmbedder, "load", classmethod(lambda cls: embed))
+        monkeypatch.setattr(embedder.SentenceEmbedder, "load", classmethod(lambda cls, **options: embed))
         assert store.semantics == "TF-IDF"
         learn_meaning(store)
         assert store.semantics == "embeddings"
@@ -120,7 +120,7 @@ class TestMeaning:
     def test_without_it_the_page_says_so_and_goes_on(self, store, monkeypatch, capsys):
         embedder = pytest.importorskip("trued.language.embedder")
 
-        def load(cls):
+        def load(cls, **options):
             raise InputError("no network")
 
         monkeypatch.setattr(embedder.SentenceEmbedder, "load", classmethod(load))

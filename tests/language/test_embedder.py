@@ -1,5 +1,7 @@
 """Sentence embeddings: pooled as defined, whatever the batch."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -59,6 +61,23 @@ def test_long_texts_are_cut_where_the_model_was_trained_to():
     long, cut = " ".join("abcdefgh" * 100), " ".join(("abcdefgh" * 100)[: LONGEST - 2])
     a, b = EMBED([long, cut])
     np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_a_shorter_limit_reads_only_the_beginning():
+    short = SentenceEmbedder(EMBED.model, EMBED.tokenizer, longest=5)
+    np.testing.assert_allclose(short(["a b c d e f"]), EMBED(["a b c"]), atol=1e-6)
+    for longest in (2, LONGEST + 1):
+        with pytest.raises(InputError, match="give 3 to 256"):
+            SentenceEmbedder(EMBED.model, EMBED.tokenizer, longest=longest)
+
+
+def test_vectors_of_bfloat16_are_unit_and_near_those_of_float32():
+    rough = SentenceEmbedder(copy.deepcopy(EMBED.model).bfloat16(), EMBED.tokenizer)
+    texts = ["a b c d", "h", "g f e d c b a"]
+    vectors = rough(texts)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert (vectors * EMBED(texts)).sum(1).min() > 0.999
 
 
 def test_one_string_is_not_a_list_of_letters():

@@ -86,7 +86,7 @@ def learn_meaning(store: PaperStore) -> None:
         from trued.language.embedder import SentenceEmbedder
 
         torch.set_num_threads(1)  # a query is a dozen tokens: on a busy machine a second thread is only waited for
-        embed = SentenceEmbedder.load()
+        embed = SentenceEmbedder.load(dtype="auto")
         embed(["A first sentence, so that the first search waits for nothing."])
     except (InputError, ImportError, OSError) as error:
         messages().print(f"trued: meaning is judged by TF-IDF, since the embedder cannot be had: {error}")

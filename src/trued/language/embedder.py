@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,19 +25,40 @@ class SentenceEmbedder:
         model: a BERT-like encoder that returns `last_hidden_state`.
         tokenizer: its tokenizer.
         batch_tokens: rows times longest row of a batch.
+        longest: tokens of a text that are read, its two marks included.
+
+    Raises:
+        InputError: fewer than 3 tokens, or more than the model was trained on.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, batch_tokens: int = 16_384) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, batch_tokens: int = 16_384, longest: int = LONGEST) -> None:
+        if not 3 <= longest <= LONGEST:
+            raise InputError(f"{longest} tokens of a text: give 3 to {LONGEST}")
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.batch_tokens = batch_tokens
+        self.longest = longest
 
     @classmethod
-    def load(cls, source: str | Path | None = None, *, device: str = "cpu") -> SentenceEmbedder:
+    def load(
+        cls,
+        source: str | Path | None = None,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype | Literal["auto"] = torch.float32,
+        longest: int = LONGEST,
+    ) -> SentenceEmbedder:
         """Load all-MiniLM-L6-v2, or another encoder with mean pooling from a folder.
 
+        Args:
+            source: a folder; None for the embedded model.
+            device: where it computes.
+            dtype: that it computes in; "auto" is bfloat16 where the processor has it, at twice the speed and a cosine
+                of 0.9999 to the vectors of float32.
+            longest: tokens of a text that are read.
+
         Raises:
-            InputError: the embedded model is not to be had.
+            InputError: the embedded model is not to be had, or `longest` is out of range.
         """
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
@@ -47,8 +68,12 @@ class SentenceEmbedder:
             from trued.language.embedded import default_model
 
             source = default_model("minilm")
-        model = AutoModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
-        return cls(model.to(device), AutoTokenizer.from_pretrained(source))
+        if dtype == "auto":
+            from trued.language.loading import default_dtype
+
+            dtype = default_dtype(device)
+        model = AutoModel.from_pretrained(source, dtype=dtype, use_safetensors=True)
+        return cls(model.to(device), AutoTokenizer.from_pretrained(source), longest=longest)
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
@@ -63,7 +88,7 @@ class SentenceEmbedder:
         vectors = np.zeros((len(texts), width), dtype=np.float32)
         if not len(texts):
             return vectors
-        ids = self.tokenizer(list(texts), truncation=True, max_length=LONGEST)["input_ids"]
+        ids = self.tokenizer(list(texts), truncation=True, max_length=self.longest)["input_ids"]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         for batch in self._batches(order, ids):
             vectors[batch] = self._embed([ids[i] for i in batch])
@@ -83,6 +108,6 @@ class SentenceEmbedder:
         longest = max(map(len, rows))
         ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-        states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
         mean = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        return torch.nn.functional.normalize(mean, dim=-1).float().cpu().numpy()
+        return torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
