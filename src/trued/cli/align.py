@@ -51,15 +51,12 @@ else:
 
 
 @dataclass(frozen=True)
-class Job:
-    """What every method is given.
+class Work:
+    """What every method and every variant of honesty is given.
 
     Args:
         output: the folder that receives the adapter, in PEFT's layout.
         model: a local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
-        data: rows of prompt, targets and safe_reply (JSONL, Parquet, a data set); the shipped requests otherwise.
-        utility: conversations to keep (messages, or prompt and completion); where a method uses them, the model's own
-            replies otherwise.
         device: such as cpu or cuda:1.
         template: "none" for a model without a chat template, or a Jinja template.
         config: a TOML or YAML file of the settings below; options on the command line go before it.
@@ -68,8 +65,6 @@ class Job:
 
     output: Annotated[Path, Parameter(name=["--output", "-o"])]
     model: str | None = None
-    data: str | None = None
-    utility: str | None = None
     device: str | None = None
     template: str | None = None
     config: Path | None = None
@@ -79,16 +74,30 @@ class Job:
         """Return `method` with the configuration file and then the options laid over it."""
         return laid_over(laid_over(method, read_settings(self.config)), options)
 
+    def open(self) -> LanguageModel:
+        """Load the model, once the output is known to be free."""
+        check_output(self.output, resume=self.resume)
+        return open_model(self.model, device=self.device, template=self.template)
+
+
+@dataclass(frozen=True)
+class Job(Work):
+    """What every method is given.
+
+    Args:
+        data: rows of prompt, targets and safe_reply (JSONL, Parquet, a data set); the shipped requests otherwise.
+        utility: conversations to keep (messages, or prompt and completion); where a method uses them, the model's own
+            replies otherwise.
+    """
+
+    data: str | None = None
+    utility: str | None = None
+
     def rows(self) -> list[AdversarialRow] | None:
         return None if self.data is None else adversarial(self.data)
 
     def kept(self) -> list[UtilityRow] | None:
         return None if self.utility is None else [UtilityRow(row.prompt, row.reply) for row in chats(self.utility)]
-
-    def open(self) -> LanguageModel:
-        """Load the model, once the output is known to be free."""
-        check_output(self.output, resume=self.resume)
-        return open_model(self.model, device=self.device, template=self.template)
 
 
 Given = Annotated[Job, Settings]

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from trued.cli.align import check_output, finish
-from trued.cli.checked import check_bar, open_model
-from trued.cli.options import JsonSwitch, Switch
-from trued.cli.settings import laid_over, options_of, read_settings
+from trued.cli.align import Work, finish
+from trued.cli.checked import check_bar
+from trued.cli.options import JsonSwitch
+from trued.cli.settings import options_of
 from trued.cli.terminal import console
 from trued.files import cache_dir
 from trued.language.facts import FactQuestion, fact_questions, read_questions
@@ -33,26 +32,14 @@ else:
 
 
 @dataclass(frozen=True)
-class HonestyJob:
+class HonestyJob(Work):
     """What every variant is given.
 
     Args:
-        output: the folder that receives the adapter, in PEFT's layout.
-        model: a local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
         data: rows of question and answers (JSONL, Parquet, a data set); the packaged facts otherwise.
-        device: such as cpu or cuda:1.
-        template: "none" for a model without a chat template, or a Jinja template.
-        config: a TOML or YAML file of the settings below; options on the command line go before it.
-        resume: continue a run that was interrupted.
     """
 
-    output: Annotated[Path, Parameter(name=["--output", "-o"])]
-    model: str | None = None
     data: str | None = None
-    device: str | None = None
-    template: str | None = None
-    config: Path | None = None
-    resume: Switch = False
 
     def questions(self) -> list[FactQuestion]:
         return fact_questions("train") if self.data is None else read_questions(self.data)
@@ -87,10 +74,9 @@ def fine_tuned(*, job: Given, method: Options = None, as_json: JsonSwitch = Fals
 
 
 def _train(job: HonestyJob, start: HonestyTraining, options: Any, *, as_json: bool) -> None:
-    training = replace(laid_over(laid_over(start, read_settings(job.config)), options), method=start.method)
-    check_output(job.output, resume=job.resume)
+    training = replace(job.settings(start, options), method=start.method)
     questions = job.questions()
-    lm = open_model(job.model, device=job.device, template=job.template)
+    lm = job.open()
     kept = cache_dir() / "knowledge" / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', lm.name)}.jsonl"
     with check_bar(not as_json) as bar:
         table = training.learn_table(
