@@ -4,8 +4,6 @@ Knows options, files and how to print. Knows nothing of how a method trains. Eve
 option, named as in its dataclass.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -43,7 +41,9 @@ T = TypeVar("T")
 
 Settings = Parameter(name="*")
 if TYPE_CHECKING:
-    RecipeOptions = CAdvULOptions = CAdvIPOOptions = Any
+    RecipeOptions = Any
+    CAdvULOptions = Any
+    CAdvIPOOptions = Any
 else:
     RecipeOptions = Annotated[options_of(Recipe()) | None, Settings]
     CAdvULOptions = Annotated[options_of(CAdvUL()) | None, Settings]
@@ -51,7 +51,7 @@ else:
 
 
 @dataclass(frozen=True)
-class Work:
+class Work:  # what inherits from it elsewhere needs its annotations as objects: no `annotations` from the future here
     """What every method and every variant of honesty is given.
 
     Args:
