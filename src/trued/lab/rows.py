@@ -6,7 +6,7 @@ Knows evidence and wording. Knows nothing of terminals or HTML: both print the s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,9 +68,14 @@ class ClaimRow:
 
 def claim_rows(evidence: Evidence) -> list[ClaimRow]:
     """Return one row per claim of the card, in the card's order."""
-    return [
-        _row(claim, evidence.measurements.get(claim.id), evidence.assessments[claim.id]) for claim in evidence.claims
-    ]
+    return rows_of(evidence.claims, evidence.measurements, evidence.assessments)
+
+
+def rows_of(
+    claims: Sequence[Claim], measurements: Mapping[str, Measurement], assessments: Mapping[str, Assessment]
+) -> list[ClaimRow]:
+    """Return one row per claim; one that was not measured yet has none of its numbers."""
+    return [_row(claim, measurements.get(claim.id), assessments[claim.id]) for claim in claims]
 
 
 def _row(claim: Claim, measurement: Measurement | None, assessment: Assessment) -> ClaimRow:

@@ -17,8 +17,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import defer, load_only
 
 from trued.errors import InputError
-from trued.lab.evidence import Evidence, assess_all, collect, from_json
-from trued.lab.rows import ClaimRow, claim_rows
+from trued.lab.evidence import assess_all, collect, from_json
+from trued.lab.rows import ClaimRow, claim_rows, rows_of
 from trued.lab.runs import Run, RunRow, RunStore, SeedRow
 from trued.lab.wording import duration
 from trued.papers import catalogue
@@ -214,21 +214,16 @@ def _rows(store: RunStore, run_id: str, slug: str, finished: tuple[int, ...], wh
     try:
         if whole and row.evidence is not None:
             return tuple(claim_rows(from_json(row.evidence, f"run {run_id[:8]}")))
-        return tuple(claim_rows(_so_far(store, row, finished))) if finished else ()
+        return tuple(_so_far(store, row, finished)) if finished else ()
     except InputError:  # of another version: its card or its evidence is not what this one reads
         return ()
 
 
-def _so_far(store: RunStore, row: RunRow, finished: tuple[int, ...]) -> Evidence:
-    """Return evidence of the seeds that are finished: their measurements and verdicts, nothing of the circumstances."""
-    card = catalogue.card(row.slug)
-    measurements = collect(card.claims, Run(store, row.id).finished(), finished)
-    return Evidence(
-        slug=row.slug, title=card.title, arxiv=card.arxiv, date="", scale=row.scale, settings={}, model=row.model,
-        seeds=finished, protocol={}, claims=card.claims, measurements=measurements,
-        assessments=assess_all(card.claims, measurements), figures=(), tables=(), notes=(), versions={}, platform={},
-        seconds=0.0, peak_memory=0, modules=(), method_digest="",
-    )  # fmt: skip
+def _so_far(store: RunStore, row: RunRow, finished: tuple[int, ...]) -> list[ClaimRow]:
+    """Return the claims with what the seeds that are finished gave."""
+    claims = catalogue.card(row.slug).claims
+    measurements = collect(claims, Run(store, row.id).finished(), finished)
+    return rows_of(claims, measurements, assess_all(claims, measurements))
 
 
 def _again(row: RunRow, job: Job | None) -> Order | None:
