@@ -16,6 +16,7 @@ ALONE = (
     "shared_prompt_logprobs",
     "embedding_attack",
     "generation",
+    "suite_evaluation",
     "kth_threshold",
     "mutual_knn",
     "first_hitting",

@@ -18,7 +18,10 @@ from trued.files import write_text
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
-ORDER = ("dpo_training", "shared_prompt_logprobs", "embedding_attack", "gcg_step", "generation")
+ORDER = (
+    "dpo_training", "shared_prompt_logprobs", "embedding_attack", "gcg_step", "generation", "suite_evaluation",
+    "kth_threshold", "first_hitting", "categorical", "gallery_search", "mutual_knn", "paper_search",
+)  # fmt: skip
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
