@@ -41,7 +41,8 @@ def protocol(lab: Lab, tiles: Pictures, texts: Words) -> None:
         location_encoder=f"σ {scale.location.sigmas}, {scale.location.features} Fourier features, "
         f"{scale.location.depth} layers of {scale.location.hidden}, {scale.location.dim} numbers out",
         training=f"{scale.steps} steps of {scale.batch}, lr {scale.lr:g}, the best of validations every "
-        f"{scale.validate_every} steps; queue {scale.queue}; noise {scale.noise_km:g} km, half a tile",
+        f"{scale.validate_every} steps; queue {scale.queue}; noise {scale.noise_km:g} km, half a tile; "
+        f"no negatives within {scale.same_place_km:g} km",
         cities=f"{scale.tests} asked, {', '.join(map(str, scale.labels))} labelled",
         words=", ".join(f"{len(found)} {name}" for name, found in texts.cities.items()) + f"; as “{_example(texts)}”",
     )
