@@ -30,7 +30,18 @@ def test_logits_of_chosen_positions_are_those_of_all():
     changed[0, 5] = (ids[0, 5] + 1) % 19
     moved = (model(changed, where) - model(ids, where)).abs().amax(-1)
     assert bool((moved[:2] > 1e-6).all())  # both directions are seen
-    assert float(moved[2]) == 0  # and no other row
+    assert moved[2].item() == 0  # and no other row
+
+
+def test_without_attention_a_block_sees_one_token_to_each_side():
+    model = TinyMaskedLM(MaskedConfig(20, 8, 16, 1, 2)).eval()
+    nn.init.zeros_(model.blocks[0].out.weight)  # pyright: ignore
+    ids, everywhere = torch.arange(8)[None], torch.ones(1, 8, dtype=torch.bool)
+    changed = ids.clone()
+    changed[0, 4] = 19
+    with torch.no_grad():
+        moved = (model(changed, everywhere) - model(ids, everywhere)).abs().amax(-1)
+    assert (moved > 1e-6).tolist() == [False, False, False, True, True, True, False, False]
 
 
 def test_a_clock_starts_idle_and_tells_times_apart_once_it_has_weights():

@@ -166,7 +166,7 @@ def _bounds(lab: Lab, bounds: list[dict[str, Any]]) -> None:
     names = {
         "counted": "over numbers of masked tokens", "cosine": "over times, cosine schedule",
         "cosine, linear weight": "over times, wrong weight", "told": "told the time, over numbers",
-        "half": "half of the training, over numbers",
+        "half": "half of the training, over numbers", "frequencies": "how frequent each token is, no network",
     }  # fmt: skip
     lab.table(
         "Bounds on unseen plays, nats a token",

@@ -126,7 +126,7 @@ def save_tiny(model: TinyMaskedLM, tokenizer: str, folder: str | Path) -> Path:
 
 def plays_model(*, steps: int = PLAYS_STEPS, vocab: int = 8192, length: int = 128, progress: bool = False) -> Path:
     """Return the folder of a small model of Shakespeare's plays, trained on the first call, which takes minutes."""
-    folder = cache_dir() / "models" / f"plays-masked-{vocab}-{length}-{steps}"
+    folder = cache_dir() / "models" / f"plays-masked-local-{vocab}-{length}-{steps}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         if not folder.exists():
