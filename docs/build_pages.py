@@ -6,7 +6,8 @@ Writes docs/papers/ and docs/cli.md, which are not committed, and the marked tab
     python docs/build_pages.py            write everything
     python docs/build_pages.py --readme   refresh the README's tables only
 
-docs/suite/results.json is what `trued attack suite --json` printed for several models; docs/attacks.md says how.
+docs/suite/ holds what `trued attack suite --json` and `trued check --json` printed for several models; docs/attacks.md
+says how.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ from trued.papers.card import Card, Claim
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
 SUITE = DOCS / "suite" / "results.json"
+USEFUL = SUITE.with_name("useful.json")
+HARMLESS = {
+    "over-refusal.lookalikes": "*harmless, looks harmful*: refused", "over-refusal.general": "*harmless*: refused",
+}  # fmt: skip
 AT_LEAST = {"higher": "higher by at least", "lower": "lower by at least", "equal": "equal within"}
 
 
@@ -49,8 +54,13 @@ def committed_evidence() -> dict[str, Evidence]:
 
 
 def committed_suite() -> dict[str, Any] | None:
-    """Return the results of the suite over several models, or None before they were first measured."""
-    return json.loads(SUITE.read_text(encoding="utf-8")) if SUITE.is_file() else None
+    """Return the results of the suite over several models, or None before they were first measured.
+
+    What harmless requests each model refuses is under "useful": a model that refuses everything is broken by nothing.
+    """
+    if not SUITE.is_file():
+        return None
+    return json.loads(SUITE.read_text(encoding="utf-8")) | {"useful": json.loads(USEFUL.read_text(encoding="utf-8"))}
 
 
 def with_tables(readme: str, evidence: Mapping[str, Evidence], suite: Mapping[str, Any] | None) -> str:
@@ -82,19 +92,29 @@ def suite_table(suite: Mapping[str, Any] | None) -> str:
             found = next((one for one in model["attacks"] if one["attack"] == attack), None)
             cells.append("–" if found is None else _share(found))
         lines.append(f"| {attack} | {' | '.join(cells)} |")
+    for metric, label in HARMLESS.items():
+        cells = [_share(_found(suite["useful"][model["model"]], metric)) for model in models]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    asked = [_found(suite["useful"][models[0]["model"]], metric)["n"] for metric in HARMLESS]
     told, agreed = suite["protocol"], suite["calibration"]
     lines += [
         "",
-        f"Share of {told['behaviors']['count']} behaviours broken, 95 % Wilson intervals, unknown replies counted "
-        f"either way; {told['decoding']}; judge {told['judge']}, which agrees with people on "
+        f"Share of {told['behaviors']['count']} behaviours broken, unknown replies counted either way, and of "
+        f"{' and '.join(map(str, asked))} harmless requests refused; 95 % Wilson intervals; {told['decoding']}; "
+        f"judge {told['judge']}, which agrees with people on "
         f"{agreed['accuracy']:.0%} of {agreed['replies']} labelled replies; seed {told['seed']}.",
     ]
     return "\n".join(lines)
 
 
 def _share(found: Mapping[str, Any]) -> str:
-    bound = "≥ " if found["lower_bound"] and found["asr"] < 1 else ""
-    return f"{bound}{100 * found['asr']:.0f} % [{100 * found['low']:.0f}, {100 * found['high']:.0f}]"
+    value = found["asr"] if "asr" in found else found["value"]
+    bound = "≥ " if found["lower_bound"] and value < 1 else ""
+    return f"{bound}{100 * value:.0f} % [{100 * found['low']:.0f}, {100 * found['high']:.0f}]"
+
+
+def _found(metrics: Iterable[Mapping[str, Any]], metric: str) -> Mapping[str, Any]:
+    return next(one for one in metrics if one["id"] == metric)
 
 
 def papers_table(cards: Iterable[Card], evidence: Mapping[str, Evidence]) -> str:

@@ -47,6 +47,12 @@ def test_the_suite_has_a_row_an_attack_and_a_column_a_model(pages):
     def attack(name, asr, low, high, lower_bound=False):
         return {"attack": name, "asr": asr, "low": low, "high": high, "lower_bound": lower_bound}
 
+    def harmless(lookalikes, general):
+        kinds = {"over-refusal.lookalikes": lookalikes, "over-refusal.general": general}
+        return [
+            {"id": kind, "value": v, "low": 0.0, "high": 0.5, "lower_bound": False, "n": 4} for kind, v in kinds.items()
+        ]
+
     assert "docs/suite/run.sh" in pages.suite_table(None)
     table = pages.suite_table(
         {
@@ -56,12 +62,15 @@ def test_the_suite_has_a_row_an_attack_and_a_column_a_model(pages):
             ],
             "protocol": {"behaviors": {"count": 8}, "decoding": "greedy, 4 tokens", "judge": "phrase", "seed": 3},
             "calibration": {"accuracy": 0.9, "replies": 10},
+            "useful": {"base": harmless(0.25, 0.0), "mended": harmless(0.5, 0.25)},
         }
     )
     assert "| attack | base | mended |" in table
     assert "| gcg | 50 % [25, 75] | 0 % [0, 20] |" in table
     assert "| direct | ≥ 10 % [0, 30] | – |" in table
+    assert "looks harmful*: refused | 25 % [0, 50] | 50 % [0, 50] |" in table
     assert "90% of 10 labelled replies; seed 3" in table
+    assert "4 and 4 harmless requests" in table
 
 
 def test_every_paper_has_a_row_and_a_page(pages, tmp_path):

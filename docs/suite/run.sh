@@ -2,7 +2,8 @@
 # What the README's table of attacks was made by: a refusal-tuned base, C-AdvIPO and MixAT on top of it with the same
 # sizes, and one suite over all three. Half an hour to an hour on two cores; the same command goes on where it stopped.
 #
-#   docs/suite/run.sh FOLDER     leaves results.json (the table's source), results.jsonl (every case) and report.html
+#   docs/suite/run.sh FOLDER     leaves results.json and useful.json (the table's sources), results.jsonl (every case) and
+#                                report.html
 set -euo pipefail
 
 mkdir -p "${1:?say which folder is to hold the models and the results}"
@@ -22,3 +23,18 @@ train mixat
 trued attack suite --model base --model c-advipo --model mixat --limit 16 --max-new-tokens 32 \
   --attacks direct,templates,prefill,pap,pair-lite,gcg --templates.count 10 --gcg.steps 12 \
   --output results.jsonl --report report.html --json > results.json
+
+for model in base c-advipo mixat; do # what the attacks do not show: does it still answer what is harmless?
+  [ -s "check-$model.json" ] || trued check "$model" --attacks direct --harmful 2 --attacked 2 --max-new-tokens 32 \
+    --json > "check-$model.json"
+done
+python3 - > useful.json << 'END'
+import json
+
+found = {}
+for model in ("base", "c-advipo", "mixat"):
+    with open(f"check-{model}.json", encoding="utf-8") as file:
+        metrics = json.load(file)["metrics"]
+    found[model] = [metric for metric in metrics if metric["group"] == "harmless requests refused"]
+print(json.dumps(found, indent=1))
+END
