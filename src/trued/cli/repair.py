@@ -384,7 +384,7 @@ def _gap_curve(result: RecoveryResult) -> str:
                 axes.plot([s.step - 1 for s in steps], [s.harmful_gap for s in steps], marker="o", label=label)
         axes.set_yscale("log")
         axes.set_xlabel("steps taken")
-        axes.set_ylabel("1 - cos to the aligned view of harmful questions")
+        axes.set_ylabel("1 - cos to the aligned view")
         axes.legend(frameon=False)
 
     return draw_svg(draw)
