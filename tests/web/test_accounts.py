@@ -89,7 +89,7 @@ def test_a_session_is_worthless_when_it_is_old_altered_or_of_another_server(monk
         Settings(public=True, secret=PUBLIC.secret),
     ]
     assert [visitor(request(other, cookie=cookie)).person for other in others] == [None, None, None]
-    altered = cookie[:-5] + ("A" if cookie[-5] != "A" else "B") + cookie[-4:]  # the last letter has bits that no one reads
+    altered = cookie[:-5] + ("A" if cookie[-5] != "A" else "B") + cookie[-4:]  # the last one has bits that no one reads
     assert visitor(request(PUBLIC, cookie=altered)).person is None
     assert visitor(request(PUBLIC, cookie="x" * 5000)).person is None
     now = time.time()
