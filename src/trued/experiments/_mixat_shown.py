@@ -195,6 +195,7 @@ def _draw_temperature(axes: Any, cells: Runs) -> None:
 
 def _draw_geometry(axes: Any, placed: Runs) -> None:
     forms, table = placed[0]["forms"], np.mean([one["cosines"] for one in placed], 0)
+    axes.grid(False)
     axes.imshow(table, cmap="viridis", vmax=1)
     for (row, column), value in np.ndenumerate(table):
         dark = value < table.min() + 0.6 * (1 - table.min())
