@@ -84,7 +84,7 @@ def table(results: list[Mapping[str, Any]]) -> list[str]:
                 ratio["peer"] if len(result["ratios"]) > 1 else result["peer"],
                 result["target"] if first else "",
                 f"**{spread(ratio['speed'], '{:.2f}')}×**",
-                spread({key: 100 * ratio["memory"][key] for key in ("median", "min", "max")}, "{:.0f}") + " %",
+                memory(result, ratio),
                 floor(result) if first else "",
                 f"`{result['command']}`" if first else "",
             ]
@@ -98,9 +98,19 @@ def spread(values: Mapping[str, float], form: str) -> str:
     return f"{middle} ({low}–{high})"
 
 
+def memory(result: Mapping[str, Any], ratio: Mapping[str, Any]) -> str:
+    """Ours as a share of the peer's; a peer that needs none beside its data has no share."""
+    ours, peer = (statistics.median(result["sides"][ratio[side]]["memory_bytes"]) for side in ("ours", "peer"))
+    if peer < 1e6:
+        return f"{ours / 1e6:.0f} MB, the peer's none"
+    return spread({key: 100 * ratio["memory"][key] for key in ("median", "min", "max")}, "{:.0f}") + " %"
+
+
 def floor(result: Mapping[str, Any]) -> str:
-    """The least work of the task, and how many times its least time ours took."""
+    """The least work of the task, and how many times its least time ours took; empty where none was worked out."""
     least = result["floor"]
+    if least is None:
+        return ""
     seconds = statistics.median(result["sides"]["trued"]["seconds"])
     work = f"{least['flops'] / 1e9:,.0f} GFLOP, {least['bytes'] / 1e9:.1f} GB"
     return f"{work}; ours takes {seconds / least['seconds']:.1f}× its time"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-from sqlalchemy import and_, or_, select
+from sqlalchemy import String, and_, cast, func, or_, select
 
 from trued.errors import InputError, nearest
 from trued.files import cache_dir
@@ -165,8 +165,10 @@ class Search(Shelf):
     def _by_meaning(self, query: Query, asked: list[Condition], limit: int) -> Near:
         allowed = None
         if asked:
+            # As one text: a hundred thousand rows of one number each take ten times as long.
+            numbers = select(func.aggregate_strings(cast(PaperRow.uid, String), ",")).where(*asked)
             with self.reading() as session:
-                allowed = np.fromiter(session.scalars(select(PaperRow.uid).where(*asked)), np.int64)
+                allowed = np.fromstring(session.scalar(numbers) or "", np.int64, sep=",")
         return self._caught_up().top(query.text, limit, allowed)
 
     def _newest(self, asked: list[Condition], limit: int) -> list[int]:
