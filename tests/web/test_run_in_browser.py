@@ -100,4 +100,4 @@ def test_without_scripts_the_page_reloads_itself_until_the_end(chromium, address
     (tmp_path / "go-0").touch()
     page.get_by_role("link", name="The whole report").wait_for(timeout=SECONDS)
     page.get_by_role("link", name="The whole report").click()
-    page.get_by_text("<script>alert(1)</script>").wait_for(timeout=SECONDS)  # shown as text, once: two would be an error
+    page.get_by_text("<script>alert(1)</script>").wait_for(timeout=SECONDS)  # as text; two would be an error
