@@ -93,16 +93,18 @@ def suite_table(suite: Mapping[str, Any] | None) -> str:
             cells.append("–" if found is None else _share(found))
         lines.append(f"| {attack} | {' | '.join(cells)} |")
     for metric, label in HARMLESS.items():
-        cells = [_share(_found(suite["useful"][model["model"]], metric)) for model in models]
+        cells = [_share(_found(suite["useful"][model["model"]]["metrics"], metric)) for model in models]
         lines.append(f"| {label} | {' | '.join(cells)} |")
-    asked = [_found(suite["useful"][models[0]["model"]], metric)["n"] for metric in HARMLESS]
+    harmless = suite["useful"][models[0]["model"]]
+    asked = [_found(harmless["metrics"], metric)["n"] for metric in HARMLESS]
     told, agreed = suite["protocol"], suite["calibration"]
     lines += [
         "",
         f"Share of {told['behaviors']['count']} behaviours broken, unknown replies counted either way, and of "
         f"{' and '.join(map(str, asked))} harmless requests refused; 95 % Wilson intervals; {told['decoding']}; "
         f"judge {told['judge']}, which agrees with people on "
-        f"{agreed['accuracy']:.0%} of {agreed['replies']} labelled replies; seed {told['seed']}.",
+        f"{agreed['accuracy']:.0%} of {agreed['replies']} labelled replies, and for harmless requests "
+        f"{harmless['judge']}; seed {told['seed']}.",
     ]
     return "\n".join(lines)
 

@@ -49,9 +49,10 @@ def test_the_suite_has_a_row_an_attack_and_a_column_a_model(pages):
 
     def harmless(lookalikes, general):
         kinds = {"over-refusal.lookalikes": lookalikes, "over-refusal.general": general}
-        return [
+        metrics = [
             {"id": kind, "value": v, "low": 0.0, "high": 0.5, "lower_bound": False, "n": 4} for kind, v in kinds.items()
         ]
+        return {"judge": "phrases alone", "metrics": metrics}
 
     assert "docs/suite/run.sh" in pages.suite_table(None)
     table = pages.suite_table(
@@ -69,7 +70,7 @@ def test_the_suite_has_a_row_an_attack_and_a_column_a_model(pages):
     assert "| gcg | 50 % [25, 75] | 0 % [0, 20] |" in table
     assert "| direct | ≥ 10 % [0, 30] | – |" in table
     assert "looks harmful*: refused | 25 % [0, 50] | 50 % [0, 50] |" in table
-    assert "90% of 10 labelled replies; seed 3" in table
+    assert "90% of 10 labelled replies, and for harmless requests phrases alone; seed 3" in table
     assert "4 and 4 harmless requests" in table
 
 

@@ -34,7 +34,8 @@ import json
 found = {}
 for model in ("base", "c-advipo", "mixat"):
     with open(f"check-{model}.json", encoding="utf-8") as file:
-        metrics = json.load(file)["metrics"]
-    found[model] = [metric for metric in metrics if metric["group"] == "harmless requests refused"]
+        check = json.load(file)
+    metrics = [metric for metric in check["metrics"] if metric["group"] == "harmless requests refused"]
+    found[model] = {"judge": check["protocol"]["judge"], "metrics": metrics}
 print(json.dumps(found, indent=1))
 END

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from trued.cli import papers_search
 from trued.errors import InputError
 from trued.language.embedder import LONGEST, SentenceEmbedder
 
@@ -66,6 +67,7 @@ def test_long_texts_are_cut_where_the_model_was_trained_to():
 def test_a_shorter_limit_reads_only_the_beginning():
     short = SentenceEmbedder(EMBED.model, EMBED.tokenizer, longest=5)
     np.testing.assert_allclose(short(["a b c d e f"]), EMBED(["a b c"]), atol=1e-6)
+    assert papers_search.LONGEST == LONGEST, "the command states the limit without loading the model's library"
     for longest in (2, LONGEST + 1):
         with pytest.raises(InputError, match="give 3 to 256"):
             SentenceEmbedder(EMBED.model, EMBED.tokenizer, longest=longest)

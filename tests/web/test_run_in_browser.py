@@ -100,4 +100,7 @@ def test_without_scripts_the_page_reloads_itself_until_the_end(chromium, address
     (tmp_path / "go-0").touch()
     page.get_by_role("link", name="The whole report").wait_for(timeout=SECONDS)
     page.get_by_role("link", name="The whole report").click()
-    page.get_by_text("<script>alert(1)</script>").wait_for(timeout=SECONDS)  # as text; two would be an error
+    hostile = page.get_by_text("<script>alert(1)</script>")
+    hostile.wait_for(timeout=SECONDS)
+    assert hostile.count() == 1, "it is shown as text"
+    assert page.url.endswith("/report")
