@@ -265,11 +265,14 @@ def test_one_failure_stops_the_rest_and_leaves_what_was_answered_in_the_cache(se
     prompts = [str(i) for i in range(40)]
     with pytest.raises(InputError, match="400"):
         chat(concurrency=1, cache=tmp_path).generate(prompts)
+    for thread in threading.enumerate():
+        if thread.name.startswith("endpoint"):
+            thread.join(10)  # a request that was under way when the call gave up still belongs to the first server
     assert len(server.requests) < 10
     server.answer, asked = echo, len(server.requests)
     assert chat(cache=tmp_path).generate(prompts) == [[f"reply to {i}"] for i in range(40)]
     again = {request["messages"][-1]["content"] for request in server.requests[asked:]}
-    assert again == set(prompts[3:])  # a slow machine may repeat a request, but none that was answered
+    assert again == set(prompts[3:])
 
 
 @pytest.mark.parametrize(
