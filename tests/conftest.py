@@ -13,8 +13,11 @@ from jaxtyping import install_import_hook
 # A background job of a script ignores Ctrl-C, and its children do; the tests send one and expect to see it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
-settings.load_profile("unhurried")
+# A tree is green or red for everybody alike, and a busy machine is no failure. New examples are looked for by
+# `pytest --hypothesis-profile searching`.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("searching", deadline=None)
+settings.load_profile("repeatable")
 
 SHAPED = (
     "attack.embedding",

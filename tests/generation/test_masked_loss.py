@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy import stats
 
 from trued.errors import InputError
 from trued.generation.exact_source import MarkovSource
+from trued.generation.first_hitting import Hits, first_hitting
 from trued.generation.mask_schedule import LINEAR, SCHEDULES, Cosine
-from trued.generation.masked_loss import masked_nelbo, mdm_nelbo
+from trued.generation.masked_loss import causal_nll, masked_nelbo, mdm_nelbo
 from trued.generation.masked_model import FromLogits, MaskedConfig, TinyMaskedLM
 from trued.generation.train_masked import bound_per_token, train_masked_lm
 from trued.learn.fit import FitConfig
@@ -79,6 +81,23 @@ def test_mask_is_never_predicted_wherever_its_id_stands():
     n = torch.tensor([2])
     assert float(masked_nelbo(last, WHOLE, n=n)) == pytest.approx(4 * math.log(3), rel=1e-5)
     assert float(masked_nelbo(first, WHOLE + 1, n=n)) == pytest.approx(4 * math.log(3), rel=1e-5)
+
+
+@torch.no_grad()
+def test_a_causal_models_likelihoods_are_a_law_and_reading_in_order_draws_from_it():
+    model = TinyMaskedLM(MaskedConfig(4, 4, 8, 1, 2, causal=True), seed=1).double()
+    for parameter in model.parameters():
+        parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)).double())
+    every = torch.tensor(list(itertools.product(range(3), repeat=4)))
+    law = (-causal_nll(model, every).double()).exp()
+    assert float(law.sum()) == pytest.approx(1.0, abs=1e-5)
+    start = torch.full((8000, 4), 3)
+    hits = Hits.in_order(start == 3)
+    ids = first_hitting(model, start, hits=hits, generator=torch.Generator().manual_seed(0)).ids
+    counts = torch.bincount((ids * torch.tensor([27, 9, 3, 1])).sum(1), minlength=81)
+    assert stats.chisquare(counts.numpy(), law.numpy() / float(law.sum()) * 8000).pvalue > 0.001
+    with pytest.raises(InputError, match="hold MASK"):
+        causal_nll(model, start)
 
 
 def test_a_timed_model_is_told_times_that_fit_the_masks():

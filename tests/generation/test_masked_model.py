@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -44,16 +45,41 @@ def test_without_attention_a_block_sees_one_token_to_each_side():
     assert (moved > 1e-6).tolist() == [False, False, False, True, True, True, False, False]
 
 
+def with_clock(clock):
+    return TinyMaskedLM(replace(CONFIG, clock=clock), seed=3)
+
+
 def test_a_clock_starts_idle_and_tells_times_apart_once_it_has_weights():
-    free, told = TinyMaskedLM(CONFIG, seed=3), TinyMaskedLM(MaskedConfig(20, 8, 16, 2, 2, timed=True), seed=3)
+    free, told = TinyMaskedLM(CONFIG, seed=3), with_clock("running")
     ids, where = ids_and_where()
     times = torch.tensor([0.1, 0.5, 0.9])
     assert torch.allclose(free(ids, where), told(ids, where, times), atol=1e-6)
-    assert told.clock is not None
-    nn.init.normal_(told.clock.net[2].weight)  # pyright: ignore
+    nn.init.normal_(told.norm.moves)  # pyright: ignore
+    assert told.timed
     assert not torch.allclose(told(ids, where, times), told(ids, where, times.flip(0)), atol=1e-3)
     with pytest.raises(InputError, match="told the time"):
         told(ids, where)
+
+
+def test_a_stopped_clock_is_the_running_one_at_time_0():
+    stopped, told = with_clock("stopped"), with_clock("running")
+    for parameter in told.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    stopped.load_state_dict(told.state_dict())
+    ids, where = ids_and_where()
+    assert not stopped.timed
+    assert torch.equal(stopped(ids, where), told(ids, where, torch.zeros(3)))
+    assert torch.equal(stopped(ids, where, torch.rand(3)), stopped(ids, where))
+
+
+def test_a_causal_model_predicts_each_token_from_those_before_it():
+    model = TinyMaskedLM(replace(CONFIG, causal=True)).eval()
+    ids, everywhere = torch.arange(8)[None], torch.ones(1, 8, dtype=torch.bool)
+    changed = ids.clone()
+    changed[0, 4] = 15
+    with torch.no_grad():
+        moved = (model(changed, everywhere) - model(ids, everywhere)).abs().amax(-1)
+    assert (moved > 1e-6).tolist() == [False] * 5 + [True] * 3
 
 
 def test_the_seed_decides_the_weights_and_leaves_the_callers_random_numbers():
@@ -112,5 +138,7 @@ def test_shapes_that_do_not_fit():
         MaskedConfig(20, 8, 15, 2, 2)
     with pytest.raises(InputError, match="at least 2 token ids"):
         MaskedConfig(1)
+    with pytest.raises(InputError, match="choose none, running or stopped"):
+        MaskedConfig(20, 8, 16, 2, 2, clock="broken")  # pyright: ignore
     with pytest.raises(InputError, match="takes 8 at most"):
         TinyMaskedLM(CONFIG)(torch.zeros(1, 9, dtype=torch.long), torch.ones(1, 9, dtype=torch.bool))

@@ -145,6 +145,19 @@ def test_the_hits_of_ancestral_sampling_are_on_its_grid():
     assert stats.chisquare(torch.bincount(grid.round().long().flatten(), minlength=10).numpy()).pvalue > 1e-3
 
 
+def test_reading_in_order_fills_each_rows_gaps_from_left_to_right():
+    masked = torch.tensor([[True, False, True, True], [False, False, False, True], [False] * 4])
+    hits = Hits.in_order(masked)
+    assert hits.counts.tolist() == [3, 1, 0]
+    assert hits.order[0, :3].tolist() == [0, 2, 3]
+    assert hits.order[1, 0] == 3
+    assert hits.times[0].tolist() == pytest.approx([1, 2 / 3, 1 / 3, 0])
+    given = torch.tensor([[3, 1, 3, 3], [0, 1, 2, 3], [2, 1, 0, 0]])
+    ids = first_hitting(SOURCE, given, hits=hits, generator=seeded()).ids
+    assert torch.equal(ids[~masked], given[~masked])
+    assert int(ids.max()) < 3
+
+
 def test_a_timed_model_is_told_the_time_and_asked_in_every_step():
     told: list[float] = []
 

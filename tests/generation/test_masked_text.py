@@ -41,6 +41,12 @@ def test_a_folder_gives_the_same_model_back(small, tmp_path):
     ids, where = small.start("", 6, 1), torch.ones(1, 6, dtype=torch.bool)
     assert torch.equal(small.model(ids, where), again.model(ids, where))
     assert again.texts(torch.tensor([again.encode("to be")])) == ["to be"]
+    config = tmp_path / "m" / "config.json"
+    whole = config.read_text()
+    config.write_text(whole.replace('"width"', '"breadth"'))
+    with pytest.raises(InputError, match="does not hold a whole model"):
+        MaskedText.load(tmp_path / "m")
+    config.write_text(whole)
     weights = tmp_path / "m" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-50])
     with pytest.raises(InputError, match="does not hold a whole model"):

@@ -17,16 +17,12 @@ def rows(n, dim, seed=0):
     return torch.randn(n, dim, generator=torch.Generator().manual_seed(seed))
 
 
-def by_sorting(x, k, metric, center):
-    """Stable sort of the whole matrix: of equals, the first ones."""
-    z = (x - x.mean(0, dtype=torch.float64)).float() if center or metric == "euclidean" else x
-    if metric == "euclidean":
-        near = -((z[:, None] - z[None]) ** 2).sum(-1)
-    else:
-        z = F.normalize(z, dim=1)
-        near = z @ z.T
-    near.fill_diagonal_(-torch.inf)
-    return near.argsort(dim=1, descending=True, stable=True)[:, :k].sort(1).values
+def nearness(x, metric, center):
+    """The whole matrix in float64, a row's nearness to itself left out."""
+    x = x.double()
+    z = x - x.mean(0) if center else x
+    near = -((z[:, None] - z[None]) ** 2).sum(-1) if metric == "euclidean" else F.normalize(z, dim=1) @ F.normalize(z).T
+    return near.fill_diagonal_(-torch.inf)
 
 
 @settings(deadline=None, max_examples=15)
@@ -37,8 +33,10 @@ def by_sorting(x, k, metric, center):
 def test_blocks_find_what_sorting_everything_finds(n, dim, block, k, seed, metric, center):
     x, k = rows(n, dim, seed) + 1, min(k, n - 1)
     found = nearest_neighbours(x, k, metric=metric, center=center, block=block)
-    assert torch.equal(found, by_sorting(x, k, metric, center))
-    assert not (found == torch.arange(n)[:, None]).any()
+    near = nearness(x, metric, center)
+    # By nearness and not by number: two rows may be equally near but for rounding. Real ties have a test of their own.
+    assert torch.allclose(near.gather(1, found).sort(1).values, near.topk(k, 1).values.flip(1), atol=1e-5)
+    assert (found[:, 1:] > found[:, :-1]).all()  # no row twice
 
 
 def test_of_equally_near_rows_the_first_are_taken():

@@ -13,7 +13,7 @@ from trued.errors import InputError
 from trued.generation.quality import FrontierPoint, nll_at_entropy
 from trued.lab.experiment import Lab
 
-EXACT, FLOAT32, FIRST = "ancestral, exact", "ancestral, float32", "first-hitting"
+EXACT, FLOAT32, FIRST, CAUSAL = "ancestral, exact", "ancestral, float32", "first-hitting", "autoregressive"
 
 
 def present(lab: Lab, closed_form: list[dict[str, float]]) -> None:
@@ -69,12 +69,7 @@ def _texts(lab: Lab, texts: list[dict[str, Any]]) -> None:
 
 
 def _frontier(lab: Lab, texts: list[dict[str, Any]]) -> None:
-    points = [
-        FrontierPoint(_temperature(arm), _pooled(texts, arm, "nll"), _pooled(texts, arm, "entropy"))
-        for arm in texts[0]
-        if arm.startswith(FIRST)
-    ]
-    points.sort(key=lambda point: point.entropy)
+    points, causal = _points(texts, FIRST), _points(texts, CAUSAL)
     float32, exact = ((_pooled(texts, arm, "nll"), _pooled(texts, arm, "entropy")) for arm in (FLOAT32, EXACT))
     try:
         matched = nll_at_entropy(points, float32[1])
@@ -85,7 +80,8 @@ def _frontier(lab: Lab, texts: list[dict[str, Any]]) -> None:
 
     def draw(axes: Any) -> None:
         axes.plot([p.entropy for p in points], [p.nll for p in points], "o-", label="first-hitting, by temperature")
-        for point in points:
+        axes.plot([p.entropy for p in causal], [p.nll for p in causal], "D--", label=f"{CAUSAL}, by temperature")
+        for point in points + causal:
             axes.annotate(f"{point.temperature:g}", (point.entropy, point.nll), xytext=(4, -9),
                           textcoords="offset points", fontsize="x-small")  # fmt: skip
         for marker, arm in (("s", EXACT), ("X", FLOAT32), ("^", "parallel"), ("v", "confidence"), ("*", "the plays")):
@@ -96,8 +92,8 @@ def _frontier(lab: Lab, texts: list[dict[str, Any]]) -> None:
 
     lab.figure(
         "Likelihood against diversity", draw,
-        alt="Negative log-likelihood against entropy: the curve of first-hitting sampling over temperatures, and "
-        "points of the other samplers and of the plays themselves.",
+        alt="Negative log-likelihood against entropy: the curves of first-hitting sampling and of the "
+        "autoregressive model over temperatures, and points of the other samplers and of the plays themselves.",
         caption=f"Lower right is better. {said}",
     )  # fmt: skip
 
@@ -166,7 +162,8 @@ def _bounds(lab: Lab, bounds: list[dict[str, Any]]) -> None:
     names = {
         "counted": "over numbers of masked tokens", "cosine": "over times, cosine schedule",
         "cosine, linear weight": "over times, wrong weight", "told": "told the time, over numbers",
-        "half": "half of the training, over numbers", "frequencies": "how frequent each token is, no network",
+        "half": "half of the training, over numbers", "autoregressive": "autoregressive, its own likelihood",
+        "frequencies": "how frequent each token is, no network",
     }  # fmt: skip
     lab.table(
         "Bounds on unseen plays, nats a token",
@@ -189,9 +186,19 @@ def _bounds(lab: Lab, bounds: list[dict[str, Any]]) -> None:
 
     lab.figure(
         "With and without a clock", draw,
-        alt="Training loss against steps for each seed, of the network without a clock and of the one told the time.",
+        alt="Training loss against steps for each seed, of the network whose clock stands still and of the one that is "
+        "told the time.",
         caption="A colour a seed; moving means.",
     )  # fmt: skip
+
+
+def _points(texts: list[dict[str, Any]], model: str) -> list[FrontierPoint]:
+    points = [
+        FrontierPoint(_temperature(arm), _pooled(texts, arm, "nll"), _pooled(texts, arm, "entropy"))
+        for arm in texts[0]
+        if arm == model or arm.startswith(f"{model}, T")
+    ]
+    return sorted(points, key=lambda point: point.entropy)
 
 
 def _temperature(arm: str) -> float:

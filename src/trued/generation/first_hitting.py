@@ -50,6 +50,15 @@ class Hits:
         u = 1 - torch.rand(batch, length, generator=generator, dtype=torch.float64)
         return cls(places.argsort(-1), schedule.time((u.log() / left).cumsum(-1)), counts)
 
+    @classmethod
+    def in_order(cls, masked: Bool[Tensor, "batch length"]) -> Hits:
+        """From left to right, at equal distances in time: how an autoregressive model writes."""
+        counts = masked.sum(1)
+        left = (counts[:, None] - torch.arange(masked.shape[1])).clamp_min(0).double()
+        return cls(
+            masked.int().argsort(dim=-1, descending=True, stable=True), left / counts.clamp_min(1)[:, None], counts
+        )
+
 
 def first_hitting(
     model: MaskedModel,

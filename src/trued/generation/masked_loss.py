@@ -86,9 +86,22 @@ def mdm_nelbo(
     return surprisal * ((weight or schedule).rate(t) * (1 - earliest)).to(surprisal.dtype)
 
 
-def _surprisal(model: MaskedModel, ids: Tensor, masked: Tensor, time: Tensor | None) -> Tensor:
+def causal_nll(model: MaskedModel, ids: Int[Tensor, "batch length"]) -> Float[Tensor, " batch"]:
+    """The negative log-likelihood of each sequence under a model that reads from left to right, in nats: no bound.
+
+    Args:
+        model: one whose logits at a position depend on the tokens before it alone.
+
+    Raises:
+        InputError: MASK among the ids.
+    """
+    _whole(model, ids)
+    return _surprisal(model, ids, torch.ones_like(ids, dtype=torch.bool), None, hide=False)
+
+
+def _surprisal(model: MaskedModel, ids: Tensor, masked: Tensor, time: Tensor | None, *, hide: bool = True) -> Tensor:
     """The sum of -log mu[x_0] over the masked positions of each row; MASK itself is never predicted."""
-    logits = model(ids.masked_fill(masked, model.mask_id), masked, time).float()
+    logits = model(ids.masked_fill(masked, model.mask_id) if hide else ids, masked, time).float()
     targets, rows = ids[masked], masked.nonzero()[:, 0]
     if model.mask_id == logits.shape[-1] - 1:
         logits = logits[:, :-1]  # a view; ruling it out would copy what is the largest tensor of a training step

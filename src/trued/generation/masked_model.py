@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -58,7 +58,9 @@ class MaskedConfig:
         width: of the residual stream.
         layers: transformer blocks.
         heads: attention heads; they divide the width.
-        timed: tell the network the time, by an embedding that is added to every token.
+        clock: `running` tells the network the time, which scales and shifts what its norms give; `stopped` is the same
+            network told 0 always, so that nothing but the time differs.
+        causal: predict each token from those before it alone: an autoregressive model, in the same interface.
     """
 
     vocab: int
@@ -66,13 +68,16 @@ class MaskedConfig:
     width: int = 192
     layers: int = 4
     heads: int = 6
-    timed: bool = False
+    clock: Literal["none", "running", "stopped"] = "none"
+    causal: bool = False
 
     def __post_init__(self) -> None:
         if self.vocab < 2 or min(self.length, self.layers, self.heads) < 1:
             raise InputError(f"{self}: at least 2 token ids, and one position, layer and head")
         if self.width % self.heads:
             raise InputError(f"width is {self.width}: it must be a multiple of heads, {self.heads}")
+        if self.clock not in ("none", "running", "stopped"):
+            raise InputError(f"clock is {self.clock!r}: choose none, running or stopped")
 
 
 class TinyMaskedLM(nn.Module):
@@ -94,12 +99,12 @@ class TinyMaskedLM(nn.Module):
             self.tokens = nn.Embedding(config.vocab, config.width)
             self.positions = nn.Embedding(config.length, config.width)
             self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
-            self.norm = nn.LayerNorm(config.width)
+            self.norm = _Norm(config)
             self.bias = nn.Parameter(torch.zeros(config.vocab))
             for embedding in (self.tokens, self.positions):
                 nn.init.normal_(embedding.weight, std=0.02)
             # Drawn last, so that a network with a clock starts from the same weights as one without.
-            self.clock = _Clock(config.width) if config.timed else None
+            self.clock = _Clock(config.width) if config.clock != "none" else None
 
     @property
     def mask_id(self) -> int:
@@ -111,7 +116,7 @@ class TinyMaskedLM(nn.Module):
 
     @property
     def timed(self) -> bool:
-        return self.config.timed
+        return self.config.clock == "running"
 
     def forward(
         self,
@@ -126,22 +131,46 @@ class TinyMaskedLM(nn.Module):
         """
         if ids.shape[1] > self.config.length:
             raise InputError(f"sequences of {ids.shape[1]} tokens: this model takes {self.config.length} at most")
+        if self.config.causal:  # what is predicted at a position has seen the tokens before it, MASK before the first
+            ids = nn.functional.pad(ids[:, :-1], (1, 0), value=self.mask_id)
         hidden = self.tokens(ids) + self.positions.weight[: ids.shape[1]]
-        if self.clock is not None:
-            if time is None:
-                raise InputError("this model is told the time: pass the time of each row")
-            hidden = hidden + self.clock(time.to(hidden.dtype))[:, None]
+        clock = None if self.clock is None else self.clock(self._time(ids, time).to(hidden.dtype))
         for block in self.blocks:
-            hidden = block(hidden)
-        return nn.functional.linear(self.norm(hidden[where]), self.tokens.weight, self.bias)
+            hidden = block(hidden, clock)
+        return nn.functional.linear(self.norm(hidden, clock)[where], self.tokens.weight, self.bias)
+
+    def _time(self, ids: Tensor, time: Tensor | None) -> Tensor:
+        if not self.timed:
+            return torch.zeros(len(ids), device=ids.device)
+        if time is None:
+            raise InputError("this model is told the time: pass the time of each row")
+        return time
+
+
+class _Norm(nn.LayerNorm):
+    """A layer norm; with a clock, the time adds to its scale and shift (adaptive norm, arXiv 2212.09748), first 0."""
+
+    def __init__(self, config: MaskedConfig) -> None:
+        super().__init__(config.width)
+        timed = config.clock != "none"
+        self.moves = nn.Parameter(torch.zeros(2 * config.width, config.width)) if timed else None
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, hidden: Float[Tensor, "batch length width"], clock: Float[Tensor, "batch width"] | None
+    ) -> Float[Tensor, "batch length width"]:
+        normed = super().forward(hidden)
+        if clock is None or self.moves is None:
+            return normed
+        scale, shift = nn.functional.linear(clock, self.moves)[:, None].chunk(2, -1)
+        return normed * (1 + scale) + shift
 
 
 class _Block(nn.Module):
     def __init__(self, config: MaskedConfig) -> None:
         super().__init__()
-        self.heads = config.heads
-        self.before_local, self.local = nn.LayerNorm(config.width), nn.Conv1d(config.width, config.width, 3, padding=1)
-        self.before_attention, self.before_mlp = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
+        self.heads, self.causal = config.heads, config.causal
+        self.before_local, self.local = _Norm(config), nn.Conv1d(config.width, config.width, 3)
+        self.before_attention, self.before_mlp = _Norm(config), _Norm(config)
         self.qkv, self.out = nn.Linear(config.width, 3 * config.width), nn.Linear(config.width, config.width)
         self.mlp = nn.Sequential(
             nn.Linear(config.width, 4 * config.width), nn.GELU(), nn.Linear(4 * config.width, config.width)
@@ -149,24 +178,25 @@ class _Block(nn.Module):
         for layer in (self.out, cast(nn.Linear, self.mlp[2])):
             nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * config.layers))
 
-    def forward(self, hidden: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
-        hidden = hidden + self.local(self.before_local(hidden).transpose(1, 2)).transpose(1, 2)
-        parts = self.qkv(self.before_attention(hidden)).chunk(3, -1)
+    def forward(
+        self, hidden: Float[Tensor, "batch length width"], clock: Float[Tensor, "batch width"] | None
+    ) -> Float[Tensor, "batch length width"]:
+        near = self.before_local(hidden, clock).transpose(1, 2)
+        hidden = hidden + self.local(nn.functional.pad(near, (2, 0) if self.causal else (1, 1))).transpose(1, 2)
+        parts = self.qkv(self.before_attention(hidden, clock)).chunk(3, -1)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
-        seen = nn.functional.scaled_dot_product_attention(q, k, v)
+        seen = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         hidden = hidden + self.out(seen.transpose(1, 2).flatten(2))
-        return hidden + self.mlp(self.before_mlp(hidden))
+        return hidden + self.mlp(self.before_mlp(hidden, clock))
 
 
 class _Clock(nn.Module):
-    """Sinusoids of the time through a small network whose last layer starts at 0."""
+    """Sinusoids of the time through a small network: what the norms read."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.rates = width // 2
-        self.net = nn.Sequential(nn.Linear(2 * self.rates, width), nn.SiLU(), nn.Linear(width, width))
-        nn.init.zeros_(cast(nn.Linear, self.net[2]).weight)
-        nn.init.zeros_(cast(nn.Linear, self.net[2]).bias)
+        self.net = nn.Sequential(nn.Linear(2 * self.rates, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
 
     def forward(self, time: Float[Tensor, " batch"]) -> Float[Tensor, "batch width"]:
         rates = torch.linspace(0, math.log(1000.0), self.rates, device=time.device, dtype=time.dtype).exp()

@@ -144,8 +144,8 @@ def plays_model(*, steps: int = PLAYS_STEPS, vocab: int = 8192, length: int = 12
 def _read_tiny(folder: Path, settings: dict[str, Any]) -> MaskedText:
     from safetensors.torch import load_file
 
-    model = TinyMaskedLM(MaskedConfig(**settings))
     try:
+        model = TinyMaskedLM(MaskedConfig(**settings))
         model.load_state_dict(load_file(folder / "model.safetensors"))
         tokenizer = read_bpe((folder / "tokenizer.json").read_text(encoding="utf-8"))
     except Exception as error:  # files that are cut off or of another shape fail in ways of their own

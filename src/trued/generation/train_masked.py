@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.generation.masked_loss import masked_nelbo
+from trued.generation.masked_loss import causal_nll, masked_nelbo
 from trued.generation.masked_model import MaskedConfig, TinyMaskedLM
 from trued.learn.fit import FitConfig, FitResult, StepLog, fit
 
@@ -30,7 +30,8 @@ def train_masked_lm(
 
     Args:
         windows: whole sequences, without MASK.
-        config: the model's shape; with `timed` it is told the time at which that many tokens are masked on average.
+        config: the model's shape; with a running clock it is told the time at which that many tokens are masked on
+            average, and a causal one learns every token from those before it.
         fit_config: the training.
         validate: takes the model and the number of steps; higher is better.
         report: called after each step.
@@ -48,7 +49,8 @@ def train_masked_lm(
 
     def loss(module: torch.nn.Module, batch: Tensor) -> dict[str, Tensor | int]:
         assert isinstance(module, TinyMaskedLM)
-        return {"loss": masked_nelbo(module, batch).mean() / batch.shape[1], "tokens": batch.numel()}
+        nats = causal_nll(module, batch) if config.causal else masked_nelbo(module, batch)
+        return {"loss": nats.mean() / batch.shape[1], "tokens": batch.numel()}
 
     checked = None if validate is None else lambda step: validate(model, step)
     rows = list(windows)
