@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, date, datetime
 
 import pytest
@@ -117,6 +118,31 @@ def test_similar_recommend_and_index_run_without_an_embedder(capsys):
         call("recommend", "nothing")
     with pytest.raises(InputError, match="--tokens 2: give 3 to 256"):
         call("index", "--tokens", "2")
+
+
+def test_many_papers_at_once_are_read_by_their_beginnings(capsys, monkeypatch):
+    class Model:
+        def __init__(self, longest):
+            self.longest = longest
+
+        def __call__(self, texts):
+            read.update(dict.fromkeys(texts, self.longest))
+            return [[1.0, 0.0]] * len(texts)
+
+    monkeypatch.setattr(papers_search, "_embedder", Model)
+    read: dict[str, int] = {}
+    call("index")
+    assert [tokens for text, tokens in read.items() if "Simulator" in text] == [256]
+    for given, expected, said in (((), 64, "2 papers at once"), (("--tokens", "200"), 200, "")):
+        monkeypatch.setattr(papers_search, "MANY", 1)
+        store = default_store()
+        shutil.rmtree(store._folder("embeddings"))
+        store.close()
+        read.clear()
+        capsys.readouterr()
+        call("index", *given)
+        assert [tokens for text, tokens in read.items() if "Simulator" in text] == [expected]
+        assert said in capsys.readouterr().err
 
 
 def test_doctor_tells_and_its_exit_code_is_1_where_something_is_wrong(capsys, tmp_path):
