@@ -126,8 +126,25 @@ def test_training_is_its_seeds_and_a_frozen_encoder_stays():
     assert not torch.equal(net.head[0].weight, head)
 
 
+def test_every_step_takes_one_of_a_pictures_views():
+    features, places = world(64)
+    alike = features[:, None].expand(-1, 3, -1)
+    plain, same = _trained(places, features, steps=5), _trained(places, alike, steps=5)
+    far = torch.stack([features, features + 100], 1)
+    seen = []
+    net = GeoCLIP(SMALL, seed=1)
+    net.head[0].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    GeoCLIPTraining(0, 0.0, 0.0, None, FitConfig(steps=4, batch_size=64, lr=1e-9)).train(net, far, places)
+    shares = torch.stack([(one.mean(1) > 50).float().mean() for one in seen])
+    assert len(shares) == 4
+    assert ((shares > 0.2) & (shares < 0.8)).all()  # some rows are seen one way, some the other
+    assert torch.allclose(plain.embed(features), same.embed(features), atol=1e-4)
+
+
 def test_training_refuses_what_does_not_match():
     features, places = world(4)
+    with pytest.raises(InputError, match="views, features"):
+        GeoCLIPTraining().train(GeoCLIP(SMALL), features[:, None, None], places)
     training = GeoCLIPTraining(fit=FitConfig(steps=1, batch_size=2))
     with pytest.raises(InputError, match="4 pictures and 3 places"):
         training.train(GeoCLIP(SMALL), features, places[:3])

@@ -20,6 +20,7 @@ from trued.representation.earth import from_sphere, to_sphere
 from trued.representation.location_encoder import LocationEncoder, LocationEncoderConfig
 from trued.vision.blue_marble import SPLITS, Split, blue_marble, land_grid
 from trued.vision.encoder import DEFAULT, ImageEncoder
+from trued.vision.views import Views
 
 UNSEEN_SHARE = 0.3  # of the countries
 TINY = LocationEncoderConfig(sigmas=(1.0, 16.0, 256.0), features=8, hidden=16, depth=1, dim=16)
@@ -31,6 +32,7 @@ class Pictures:
 
     Attributes:
         features: of each split, standardised by the training split.
+        views: features of several views of each training picture, standardised alike.
         places: of each split, in degrees.
         gallery: what is searched in a test.
         coarse: what is searched while training is validated.
@@ -39,6 +41,7 @@ class Pictures:
     """
 
     features: dict[str, Float[Tensor, "pictures features"]]
+    views: Float[Tensor, "pictures views features"]
     places: dict[str, Float[Tensor, "pictures 2"]]
     gallery: Float[Tensor, "places 2"]
     coarse: Float[Tensor, "places 2"]
@@ -84,14 +87,23 @@ def pictures(lab: Lab) -> Pictures:
     found = {}
     for split in lab.progress(SPLITS, "features of tiles"):
         found[split] = lab.cached(f"geoclip-tiles-{split}", _tiles, split, scale.tile, scale.pixels, backbone)
+    seen = [
+        lab.cached("geoclip-views", _view, scale.tile, scale.pixels, backbone, number)
+        for number in lab.progress(range(scale.views), "features of views")
+    ]
     gallery, coarse = land_grid(scale.grid), land_grid(2 * scale.grid)
-    return _standardised({name: part["features"] for name, part in found.items()},
+    return _standardised({name: part["features"] for name, part in found.items()}, torch.stack(seen, 1),
                          {name: part["places"] for name, part in found.items()}, gallery, coarse, backbone)  # fmt: skip
 
 
 def _tiles(split: Split, tile: int, pixels: int, backbone: str) -> dict[str, Tensor]:
     tiles = blue_marble(split, size=tile)
     return {"features": ImageEncoder.load(backbone, size=pixels).features(tiles.floats()), "places": tiles.places}
+
+
+def _view(tile: int, pixels: int, backbone: str, seed: int) -> Tensor:
+    seen = Views(pixels)(blue_marble("train", size=tile).images, seed)
+    return ImageEncoder.load(backbone, size=pixels).features(seen.float() / 255)
 
 
 def _painted() -> Pictures:
@@ -104,15 +116,17 @@ def _painted() -> Pictures:
     }
     features = {name: torch.sin(2 * to_sphere(latlon) @ mix) for name, latlon in places.items()}
     gallery = from_sphere(torch.randn(256, 3, generator=generator))
-    return _standardised(features, places, gallery, gallery[:64], "painted")
+    views = features["train"][:, None] + 0.1 * torch.randn(96, 2, 24, generator=generator)
+    return _standardised(features, views, places, gallery, gallery[:64], "painted")
 
 
 def _standardised(
-    features: dict[str, Tensor], places: dict[str, Tensor], gallery: Tensor, coarse: Tensor, backbone: str
-) -> Pictures:
+    features: dict[str, Tensor], views: Tensor, places: dict[str, Tensor], gallery: Tensor, coarse: Tensor,
+    backbone: str,
+) -> Pictures:  # fmt: skip
     mean, std = features["train"].mean(0), features["train"].std(0).clamp(min=1e-6)
     standard = {name: (part - mean) / std for name, part in features.items()}
-    return Pictures(standard, places, gallery, coarse, mean, std, backbone)
+    return Pictures(standard, (views - mean) / std, places, gallery, coarse, mean, std, backbone)
 
 
 # -- cities ------------------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ def protocol(lab: Lab, tiles: Pictures, texts: Words) -> None:
         gallery=f"{len(tiles.gallery)} places",
         location_encoder=f"σ {scale.location.sigmas}, {scale.location.features} Fourier features, "
         f"{scale.location.depth} layers of {scale.location.hidden}, {scale.location.dim} numbers out",
+        views=f"{scale.views} of each training tile, in one arm",
         training=f"{scale.steps} steps of {scale.batch}, lr {scale.lr:g}, the best of validations every "
         f"{scale.validate_every} steps; queue {scale.queue}; noise {scale.noise_km:g} km, half a tile; "
         f"no negatives within {scale.same_place_km:g} km",

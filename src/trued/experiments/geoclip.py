@@ -5,7 +5,7 @@ is a grid on land that knows nothing of the tiles. Every arm has the same featur
 rate, and keeps the weights of its best validation:
 - GeoCLIP, and the same on 20 % and on 2 % of the training tiles;
 - one frequency alone (three arms), three capsules of the best of them, no Fourier features, frequencies too low;
-- no queue; places shuffled among the pictures (the control);
+- no queue; random views of the training pictures in place of the pictures; places shuffled (the control);
 - classification of map cells (their side chosen on validation tiles), regression to the sphere, nearest picture.
 In the second, the released encoder gives features to a linear classifier of countries. In the third, names of cities
 are brought into the released encoder's space, and looked for in countries that were never trained on.
@@ -51,6 +51,7 @@ class Scale:
     Args:
         tile: pixels a side of a tile; 15 are a degree.
         pixels: that a tile is scaled to for the backbone.
+        views: of each training picture, in the arm that sees views.
         grid: degrees between places of the gallery.
         location: shape of the location encoders that are trained here.
         hidden: width of every arm's head.
@@ -67,6 +68,7 @@ class Scale:
 
     tile: int = 32
     pixels: int = 128
+    views: int = 4
     grid: float = 1.0
     location: LocationEncoderConfig = _SMALL
     hidden: int = 512
@@ -112,6 +114,7 @@ SCALES = {
     seeds=(0, 1, 2, 3, 4),
     methods=(
         "trued.experiments._geoclip_data", "trued.experiments.geoclip", "trued.vision.blue_marble",
+        "trued.vision.views",
         *(
             f"trued.representation.{name}"
             for name in ("earth", "location_encoder", "location_queue", "geoclip", "train_geoclip", "geo_baselines",
@@ -198,6 +201,7 @@ def _arms(lab: Lab, tiles: Pictures, seed: int) -> tuple[dict[str, Arm], float]:
         "no Fourier features": arm("no Fourier features", location=replace(location, sigmas=())),
         "σ too low": arm("σ too low", location=replace(location, sigmas=(TOO_LOW,) * len(sigmas))),
         "no queue": arm("no queue", queue=0),
+        "random views": arm("random views", features=tiles.views),
         "places shuffled": arm("places shuffled", places=tiles.places["train"][order]),
         "cells": _best_cells(tiles, scale, seed, torch.arange(len(order))),
         "cells, 20 %": _best_cells(tiles, scale, seed, share(0.2)),
@@ -208,10 +212,11 @@ def _arms(lab: Lab, tiles: Pictures, seed: int) -> tuple[dict[str, Arm], float]:
 
 def _train(
     tiles: Pictures, scale: Scale, seed: int, *, location: LocationEncoderConfig | None = None,
-    queue: int | None = None, rows: Tensor | None = None, places: Tensor | None = None,
+    queue: int | None = None, rows: Tensor | None = None, places: Tensor | None = None, features: Tensor | None = None,
 ) -> tuple[GeoCLIP, Arm]:  # fmt: skip
-    features, latlon = tiles.features["train"], tiles.places["train"] if places is None else places
-    config = GeoCLIPConfig(features.shape[1], scale.hidden, tiles.backbone, location or scale.location)
+    features = tiles.features["train"] if features is None else features
+    latlon = tiles.places["train"] if places is None else places
+    config = GeoCLIPConfig(features.shape[-1], scale.hidden, tiles.backbone, location or scale.location)
     model = GeoCLIP(config, seed=seed)
     if rows is not None:
         features, latlon = features[rows], latlon[rows]

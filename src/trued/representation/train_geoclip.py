@@ -52,7 +52,7 @@ class GeoCLIPTraining:
     def train(
         self,
         model: GeoCLIP,
-        features: Float[Tensor, "pictures features"],
+        features: Float[Tensor, "pictures features"] | Float[Tensor, "pictures views features"],
         latlon: Float[Tensor, "pictures 2"],
         *,
         validate: Callable[[int], float] | None = None,
@@ -64,14 +64,20 @@ class GeoCLIPTraining:
 
         Args:
             model: fresh, or one to go on with.
-            features: of the pictures, from the model's backbone.
+            features: of the pictures, from the model's backbone; of several views of each (`trued.vision.views`), a
+                step takes one at random.
             latlon: where they were taken, in degrees.
             validate: as in `fit`: takes the completed steps, returns a value, higher is better.
             progress: show a bar.
 
         Raises:
-            InputError: not as many places as pictures, or coordinates that are no place.
+            InputError: not as many places as pictures, coordinates that are no place, or features without a view.
         """
+        if features.ndim not in (2, 3) or not features.shape[1]:
+            raise InputError(
+                f"features of shape {tuple(features.shape)}: expected [pictures, features], or with several views of "
+                "each [pictures, views, features]"
+            )
         if len(features) != len(latlon):
             raise InputError(f"{len(features)} pictures and {len(latlon)} places: give a place for each")
         latlon = check_places(latlon).float()
@@ -82,7 +88,10 @@ class GeoCLIPTraining:
             device = model.scale.device
             moved = jitter(own, self.batch_noise_m).to(device)
             queued = queue.sample(self.queue_noise_m).to(device) if queue is not None else None
-            value = model.loss(features[rows.cpu()].to(device), moved, queued, same_place_km=self.same_place_km)
+            seen = features[rows.cpu()]
+            if seen.ndim == 3:
+                seen = seen[torch.arange(len(seen)), torch.randint(seen.shape[1], (len(seen),))]
+            value = model.loss(seen.to(device), moved, queued, same_place_km=self.same_place_km)
             if queue is not None:
                 queue.push(own)  # after the logits: a batch is no negative of itself
             return {"loss": value}
