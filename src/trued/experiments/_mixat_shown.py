@@ -59,7 +59,7 @@ def present(lab: Lab, base: dict[str, Any], arms: tuple[str, ...], *, requests: 
         "Worst case over attacks",
         lambda axes: _draw_broken(axes, found),
         alt="Share of unseen harmful requests broken by each way of asking and by at least one, for each arm.",
-        caption=f"{requests} unseen requests, means over seeds; bars at the last group: range over seeds.",
+        caption=f"{requests} unseen requests, means over seeds; thin bars: range over seeds.",
     )
     lab.figure(
         "In embedding space",
