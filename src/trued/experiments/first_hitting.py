@@ -13,6 +13,8 @@ Every arm has the same model, length, batch and kind of start. Sizes come from t
 rate is a usual one, tuned for no arm, and there are so many steps that the networks know clearly more than how frequent
 tokens are, as losses on training text showed. Of two earlier runs on the test plays, the first had networks that did
 not, and the second a clock that was added to the tokens' embeddings and slowed the learning; here it moves the norms.
+A vocabulary's surprisal spreads by 2.5 nats, so the 48 and 96 tokens a seed of earlier runs could not show the 0.86 nats
+that the closed form has; 640 know it to 0.15.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ class Scale:
     source_samples: int = 30_000
     source_steps: int = 1024
     zipf: int = 8192
-    zipf_tokens: int = 96
+    zipf_tokens: int = 640
     zipf_steps: tuple[int, ...] = (16, 64, 256, 1024, 4096)
     timed: int = 2
     timed_steps: int = 1024
