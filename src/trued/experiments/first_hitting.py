@@ -13,8 +13,8 @@ Every arm has the same model, length, batch and kind of start. Sizes come from t
 rate is a usual one, tuned for no arm, and there are so many steps that the networks know clearly more than how frequent
 tokens are, as losses on training text showed. Of two earlier runs on the test plays, the first had networks that did
 not, and the second a clock that was added to the tokens' embeddings and slowed the learning; here it moves the norms.
-A vocabulary's surprisal spreads by 2.5 nats, so the 48 and 96 tokens a seed of earlier runs could not show the 0.86 nats
-that the closed form has; 640 know it to 0.15.
+A vocabulary's surprisal spreads by 2.5 nats, so the 48 and 96 tokens a seed of earlier runs could not show the loss of
+0.86 nats that the closed form has; 640 know it to 0.15.
 """
 
 from __future__ import annotations
