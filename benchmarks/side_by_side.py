@@ -270,11 +270,11 @@ def describe(result: Mapping[str, Any]) -> str:
         lines.append(f"  {name:<40} {seconds:>9.3f} s  {rate:>20}  {memory / 1e6:>8,.0f} MB")
     for ratio in result["ratios"]:
         speed, share = ratio["speed"], ratio["memory"]
-        lines.append(
-            f"  {ratio['ours']} beside {ratio['peer']}: "
-            f"{speed['median']:.2f}x ({speed['min']:.2f}-{speed['max']:.2f}) the speed, "
-            f"{share['median']:.0%} ({share['min']:.0%}-{share['max']:.0%}) of the memory"
-        )
+        beside = f"  {ratio['ours']} beside {ratio['peer']}: "
+        beside += f"{speed['median']:.2f}x ({speed['min']:.2f}-{speed['max']:.2f}) the speed"
+        if statistics.median(result["sides"][ratio["peer"]]["memory_bytes"]) >= 1e6:  # else a share means nothing
+            beside += f", {share['median']:.0%} ({share['min']:.0%}-{share['max']:.0%}) of the memory"
+        lines.append(beside)
     if floor := result["floor"]:
         lines.append(
             f"  floor: {floor['flops']:.3g} FLOP, {floor['bytes']:.3g} bytes; on this machine {floor['seconds']:.3g} s "
