@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from html import unescape
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -26,21 +26,13 @@ from trued.papers.card import Field
 from trued.papers.catalogue import State
 
 if TYPE_CHECKING:
-    from trued.papers.feed.records import Embed, Filters, Hit, StoredPaper
+    from trued.language.embedder import SentenceEmbedder
+    from trued.papers.feed.records import Filters, Hit, StoredPaper
     from trued.papers.feed.store import PaperStore
 
 SHORT = 1  # exit code: the store is not sound
 LONGEST = 256  # tokens of a paper that its vector is made of, at most
 BEGINNING, MANY = 64, 20_000  # tokens of each where so many papers are indexed at once
-
-
-@runtime_checkable
-class _Reader(Protocol):
-    """An embedder that reads no more than so many tokens of a text."""
-
-    longest: int
-
-    def __call__(self, texts: list[str]) -> Any: ...
 
 
 @Parameter(name="*")
@@ -268,9 +260,10 @@ def index(*, tokens: int | None = None) -> None:
     """
     if tokens is not None and not 3 <= tokens <= LONGEST:
         raise InputError(f"--tokens {tokens}: give 3 to {LONGEST}")
-    with _store(meaning=True, tokens=tokens or LONGEST) as store, progress() as display:
-        if tokens is None and isinstance(store.embed, _Reader) and (waiting := store.unindexed()) > MANY:
-            store.embed.longest = BEGINNING
+    with _store() as store, progress() as display:
+        store.embed = embedder = _embedder(tokens or LONGEST) if store.count() else None
+        if tokens is None and embedder is not None and (waiting := store.unindexed()) > MANY:
+            embedder.longest = BEGINNING
             messages().print(
                 f"{waiting:,} papers at once: the first {BEGINNING} tokens of each are read "
                 f"(--tokens {LONGEST} reads them whole, in three times the time)"
@@ -319,21 +312,21 @@ def named(store: PaperStore, name: str) -> StoredPaper:
 
 
 @contextmanager
-def _store(*, meaning: bool = False, tokens: int = LONGEST) -> Iterator[PaperStore]:
-    """Yield the user's store; with `meaning`, one that has the embedder, if that is to be had, for texts so long."""
+def _store(*, meaning: bool = False) -> Iterator[PaperStore]:
+    """Yield the user's store; with `meaning`, one that has the embedder, if that is to be had."""
     from trued.papers.feed.store import default_store
     from trued.web.evidence import EvidenceShelf
 
     store = default_store(verdicts=lambda: EvidenceShelf().verdicts())
     try:
         if meaning and store.count():
-            store.embed = _embedder(tokens)
+            store.embed = _embedder(LONGEST)
         yield store
     finally:
         store.close()
 
 
-def _embedder(tokens: int) -> Embed | None:
+def _embedder(tokens: int) -> SentenceEmbedder | None:
     """Return the sentence embedder, or None, with a word on it, where it is not to be had."""
     try:
         from trued.language.embedder import SentenceEmbedder

@@ -27,7 +27,8 @@ def present(lab: Lab, closed_form: list[dict[str, float]]) -> None:
     _costs(lab, seconds)
     _texts(lab, texts)
     _frontier(lab, texts)
-    _vocabulary(lab, zipf, [row | rounded(lab.scale.zipf, int(row["steps"])) for row in closed_form])
+    real = [lab.cached("rounded-zipf", rounded, lab.scale.zipf, int(row["steps"])) for row in closed_form]
+    _vocabulary(lab, zipf, [cut | one for cut, one in zip(closed_form, real, strict=True)])
     _source(lab, source)
     _bounds(lab, bounds)
     for arm in (FIRST, EXACT, FLOAT32):

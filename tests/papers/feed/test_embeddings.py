@@ -1,9 +1,12 @@
 """The matrix on disk gives what a plain product gives, grows by what is new, and survives crashes and other writers."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from trued.errors import InputError
 from trued.papers.feed.embeddings import Embeddings, best
@@ -35,6 +38,29 @@ def test_the_nearest_are_those_of_a_plain_scan(vectors, embedder):
     assert (uid, cosine) == (4, pytest.approx(1, abs=1e-6))
     assert numbers(vectors.near(4, "unused", 1)) == [4]
     assert numbers(vectors.top("beta", 5, np.array([3, 6]))) == brute(embedder, "beta", [ROWS[0], ROWS[3]], 5)
+
+
+def test_a_product_takes_one_thread_and_gives_the_others_back(vectors):
+    def threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    seen = []
+
+    class Watched(np.ndarray):
+        def __matmul__(self, other):
+            seen.append(threads())
+            return np.asarray(self) @ other
+
+    matrix = vectors._matrix()
+    matrix.vectors = np.asarray(matrix.vectors).view(Watched)
+    query = np.ones(matrix.vectors.shape[1], np.float32)
+    with threadpool_limits(2, "blas"):
+        alone = matrix.top(query, 2, None)
+        assert threads() == {2}
+        with ThreadPoolExecutor(4) as pool:  # as a server's requests are
+            assert list(pool.map(lambda _: matrix.top(query, 2, None), range(40))) == [alone] * 40
+        assert threads() == {2}
+    assert seen[0] == {1}
 
 
 def test_a_changed_text_replaces_the_old_one(vectors, embedder):
