@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trued import wheel
 from trued.errors import InputError
+from trued.fetch import wheel
+from trued.fetch.wheel import Member, UnavailableError, Wheel
 from trued.language import embedded
 from trued.language.embedded import MANIFEST, default_model
 from trued.language.sources import SOURCES, File, Source
-from trued.wheel import Member, UnavailableError, Wheel
 
 PARTS = [b"first part, ", b"second part, ", b"last part"]
 WHOLE = b"".join(PARTS)

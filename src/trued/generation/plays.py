@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from trued.assets import archive_path
 from trued.errors import InputError
-from trued.wheel import Wheel
+from trued.fetch.assets import archive_path
+from trued.fetch.wheel import Wheel
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

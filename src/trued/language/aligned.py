@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from trued.fetch.wheel import Report
 from trued.files import cache_dir, sha256, whole_folder, write_text
 from trued.language.data import AdversarialRow, PromptRow, adversarial_rows, prompts
 from trued.language.embedded import alone, default_model, sweep
@@ -26,7 +27,6 @@ from trued.language.judge import PhraseJudge
 from trued.language.loading import EMBEDDED, served
 from trued.language.model import LanguageModel
 from trued.language.train.recipe import Recipe, TradeOff, trade_off
-from trued.wheel import Report
 
 MANIFEST = "aligned.json"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trued.errors import InputError
-from trued.wheel import Report
+from trued.fetch.wheel import Report
 
 STEPS = 4
 

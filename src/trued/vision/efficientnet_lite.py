@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trued.assets import Asset, asset_path
 from trued.errors import InputError
-from trued.wheel import Member, Wheel
+from trued.fetch.assets import Asset, asset_path
+from trued.fetch.wheel import Member, Wheel
 
 # (repeats, kernel, stride, expansion, channels) of each stage
 STAGES = (

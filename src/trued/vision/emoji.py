@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trued.assets import Asset, asset_path
 from trued.errors import InputError, MissingExtra
-from trued.wheel import Member, Wheel
+from trued.fetch.assets import Asset, asset_path
+from trued.fetch.wheel import Member, Wheel
 
 CREDIT = "All emojis designed by OpenMoji, the open-source emoji and icon project. License: CC BY-SA 4.0"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from trued import assets
-from trued.assets import Asset, asset_path
 from trued.errors import InputError
-from trued.wheel import Member, UnavailableError, Wheel
+from trued.fetch import assets
+from trued.fetch.assets import Asset, asset_path
+from trued.fetch.wheel import Member, UnavailableError, Wheel
 
 WORDS = b"spin, measure, turn a spoke\n"
 

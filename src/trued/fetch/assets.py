@@ -13,8 +13,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from trued.errors import InputError
+from trued.fetch.wheel import Member, Report, UnavailableError, Wheel, fetch, installed, join, packed
 from trued.files import cache_dir, sha256
-from trued.wheel import Member, Report, UnavailableError, Wheel, fetch, installed, join, packed
 
 _logger = logging.getLogger(__name__)
 

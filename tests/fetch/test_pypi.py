@@ -13,11 +13,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from trued import assets, index
-from trued.assets import archive_path
 from trued.errors import InputError
-from trued.index import Settings, UnavailableError
-from trued.wheel import Member, Wheel, packed
+from trued.fetch import assets
+from trued.fetch import pypi as index
+from trued.fetch.assets import archive_path
+from trued.fetch.pypi import Settings, UnavailableError
+from trued.fetch.wheel import Member, Wheel, packed
 
 NAME, INSIDE = "Spokes_Of.Old-1.0.tar.gz", "spokes-1.0/words.txt"
 

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from trued import index
+from trued.fetch import pypi as index
+from trued.fetch.pypi import UnavailableError
 from trued.files import sha256
-from trued.index import UnavailableError
 
 Report = Callable[[str, int, int], None]
 """Called with a stage, what is done of it and the whole of it (0 where that is not known)."""
