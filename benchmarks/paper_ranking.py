@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 
 from trued.errors import InputError
+from trued.feed.paper import FeedPaper
+from trued.feed.search.quality import ndcg, recall, reciprocal_rank
+from trued.feed.search.query import words
+from trued.feed.store.merge import title_key
+from trued.feed.store.store import PaperStore
 from trued.files import write_text
 from trued.learn.statistics import paired_bootstrap
 from trued.papers import catalogue
-from trued.papers.feed.merge import title_key
-from trued.papers.feed.paper import FeedPaper
-from trued.papers.feed.quality import ndcg, recall, reciprocal_rank
-from trued.papers.feed.query import words
-from trued.papers.feed.store import PaperStore
 
 QUESTIONS = Path(__file__).parent / "data" / "paper_questions.toml"
 RANK_CONSTANT = 60
@@ -62,7 +62,7 @@ def texts(page: Path | None) -> dict[str, str]:
     """Return slug → text of each paper that has one."""
     if page is None:
         return {slug: card.summary for slug, card in catalogue.cards().items()}
-    from trued.papers.feed.text_page import parse_page
+    from trued.feed.sources.text_page import parse_page
 
     abstracts = {
         title_key(entry.title): entry.abstract for entry in parse_page(page.read_text(encoding="utf-8")).papers

@@ -44,7 +44,7 @@ class Literature:
     def papers(self) -> Iterator[Any]:
         from datetime import date, timedelta
 
-        from trued.papers.feed.paper import Author, FeedPaper
+        from trued.feed.paper import Author, FeedPaper
 
         rng = self.rng
         for n in range(self.count):
@@ -152,7 +152,7 @@ def rate(settings: dict[str, Any], **options: int) -> float:
 
 def opened(settings: dict[str, Any], embed: Any) -> Any:
     """The store, with its vectors beside it."""
-    from trued.papers.feed.store import PaperStore
+    from trued.feed.store.store import PaperStore
 
     os.environ["TRUED_CACHE"] = str(Path(settings["folder"]) / "cache")
     return PaperStore(f"sqlite:///{settings['folder']}/papers.db", embed=embed)
@@ -207,7 +207,7 @@ def searched(settings: dict[str, Any], embed: Any, mode: str) -> Work:
 
 
 def scan(settings: dict[str, Any]) -> Work:
-    from trued.papers.feed.query import parse
+    from trued.feed.search.query import parse
 
     store = opened(settings, None)
     papers, _ = store.listing("new", limit=settings["papers"])

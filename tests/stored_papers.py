@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from trued.papers.feed.paper import Author, FeedPaper, Link
-from trued.papers.feed.records import StoredPaper
+from trued.feed.paper import Author, FeedPaper, Link
+from trued.feed.store.records import StoredPaper
 
 MOMENT = datetime(2026, 11, 24, 9, 30, 15, 250_000, tzinfo=UTC)
 

@@ -11,9 +11,9 @@ import pytest
 from mail_server import mail_server
 
 from trued.cli.main import main
-from trued.papers.feed.paper import FeedPaper
-from trued.papers.feed.records import Subscriber
-from trued.papers.feed.store import PaperStore, default_store
+from trued.feed.paper import FeedPaper
+from trued.feed.store.records import Subscriber
+from trued.feed.store.store import PaperStore, default_store
 
 
 @pytest.fixture

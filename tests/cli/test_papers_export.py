@@ -10,10 +10,10 @@ import feedparser
 import pytest
 
 from trued.cli.main import main
-from trued.papers.feed import fetch
-from trued.papers.feed.paper import Author, FeedPaper
-from trued.papers.feed.reading import Reading
-from trued.papers.feed.store import default_store
+from trued.feed.paper import Author, FeedPaper
+from trued.feed.sources import online as fetch
+from trued.feed.sources.reading import Reading
+from trued.feed.store.store import default_store
 
 ADA = Author("Ada Lovelace")
 

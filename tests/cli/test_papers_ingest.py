@@ -19,8 +19,8 @@ from local_web import Asked, LocalWeb, Reply
 
 from trued.cli.papers import app
 from trued.errors import InputError
-from trued.papers.feed.paper import FeedPaper
-from trued.papers.feed.store import default_store
+from trued.feed.paper import FeedPaper
+from trued.feed.store.store import default_store
 
 LONG = "We turn one spoke after another, and measure how straight the wheel is. " * 4
 PAGE = "\n\n".join(f"Wheel {n}\n\n{LONG}\n\n  • 4 authors\n·\nApr {n}, 2024 {n}" for n in range(1, 4))
@@ -40,8 +40,8 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalWeb]:
     with LocalWeb() as web:
         monkeypatch.setenv("TRUED_HF_URL", web.url)
         monkeypatch.setenv("TRUED_ARXIV_URL", web.url)
-        monkeypatch.setattr("trued.papers.feed.fetch.ARXIV_EVERY", 0.0)
-        monkeypatch.setattr("trued.papers.feed.client.EVERY", 0.0)
+        monkeypatch.setattr("trued.feed.sources.online.ARXIV_EVERY", 0.0)
+        monkeypatch.setattr("trued.feed.http.client.EVERY", 0.0)
         yield web
 
 

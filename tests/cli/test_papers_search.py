@@ -11,8 +11,8 @@ import pytest
 from trued.cli import papers_search
 from trued.cli.papers import app
 from trued.errors import InputError
-from trued.papers.feed.paper import FeedPaper
-from trued.papers.feed.store import PaperStore, default_store
+from trued.feed.paper import FeedPaper
+from trued.feed.store.store import PaperStore, default_store
 
 PAPERS = [
     FeedPaper(

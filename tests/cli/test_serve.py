@@ -12,8 +12,8 @@ import pytest
 from trued.cli.main import BAD, main
 from trued.cli.serve import learn_meaning
 from trued.errors import InputError
-from trued.papers.feed.paper import FeedPaper
-from trued.papers.feed.store import PaperStore
+from trued.feed.paper import FeedPaper
+from trued.feed.store.store import PaperStore
 
 
 def said(capsys, *words):

@@ -6,8 +6,8 @@ from datetime import date
 import pytest
 from fastapi.testclient import TestClient
 
-from trued.papers.feed.paper import Author, FeedPaper
-from trued.papers.feed.store import PaperStore
+from trued.feed.paper import Author, FeedPaper
+from trued.feed.store.store import PaperStore
 from trued.web.app import create_app
 from trued.web.settings import Settings
 

@@ -6,10 +6,10 @@ from huggingface_hub.hf_api import PaperInfo
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
+from trued.feed.paper import Author, FeedPaper, Link
+from trued.feed.sources.daily_json import parse_daily_json
+from trued.feed.store.store import PaperStore
 from trued.papers import catalogue
-from trued.papers.feed.daily_json import parse_daily_json
-from trued.papers.feed.paper import Author, FeedPaper, Link
-from trued.papers.feed.store import PaperStore
 from trued.web.app import create_app
 from trued.web.security import Limiter
 from trued.web.settings import Settings

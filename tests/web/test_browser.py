@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 
-from trued.papers.feed.paper import Author, FeedPaper, Link
-from trued.papers.feed.store import PaperStore
+from trued.feed.paper import Author, FeedPaper, Link
+from trued.feed.store.store import PaperStore
 from trued.web.app import create_app
 from trued.web.settings import Settings
 

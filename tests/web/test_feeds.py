@@ -16,8 +16,8 @@ from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
 from trued.errors import InputError
-from trued.papers.feed.paper import Author, FeedPaper
-from trued.papers.feed.store import PaperStore
+from trued.feed.paper import Author, FeedPaper
+from trued.feed.store.store import PaperStore
 from trued.web import feeds
 from trued.web.security import Limiter
 from trued.web.settings import Settings

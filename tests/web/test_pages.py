@@ -4,7 +4,7 @@ from html import unescape
 
 import pytest
 
-from trued.papers.feed.paper import FeedPaper, Link
+from trued.feed.paper import FeedPaper, Link
 from trued.web.pages import as_typed
 
 

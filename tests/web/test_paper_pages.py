@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import bibtexparser
 import pytest
 
+from trued.feed.paper import Author, FeedPaper, Link
 from trued.lab.rows import claim_rows
 from trued.papers import catalogue
-from trued.papers.feed.paper import Author, FeedPaper, Link
 from trued.web.evidence import EvidenceShelf
 from trued.web.paper_pages import passes_if, planned_row
 

@@ -1,6 +1,6 @@
 """What people leave beside papers is kept, shown escaped, given back as JSON, and refused with a sentence."""
 
-from trued.papers.feed.records import OWNER, Marks
+from trued.feed.store.records import OWNER, Marks
 
 
 def test_votes_count_once_and_can_be_taken_back(owner, papers):

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from trued.papers.feed.client import Client
+from trued.feed.http.client import Client
 from trued.web import submission
 from trued.web.accounts import invitation
 from trued.web.security import LARGEST_BODY

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from aiosmtpd.controller import Controller
 
-from trued.papers.feed.records import Subscriber
-from trued.papers.feed.subscribers import unsubscribe_link
+from trued.feed.mail.subscribers import unsubscribe_link
+from trued.feed.store.records import Subscriber
 
 
 class Mailbox:

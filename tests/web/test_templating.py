@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from trued.papers.feed.paper import Author, FeedPaper
-from trued.papers.feed.records import StoredPaper
+from trued.feed.paper import Author, FeedPaper
+from trued.feed.store.records import StoredPaper
 from trued.web.templating import breakable, coins, day, linked, make_templates, web_address
 
 

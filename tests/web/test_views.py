@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trued.errors import InputError
-from trued.papers.feed.records import Filters
+from trued.feed.store.records import Filters
 from trued.web.views import FIELDS, ORDERS, STATES, VERDICTS, Period, View, read_view
 
 DAYS = st.dates(date(1900, 1, 1), date(2100, 12, 31))

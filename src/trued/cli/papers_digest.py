@@ -21,9 +21,9 @@ from trued.errors import InputError
 from trued.files import write_bytes
 
 if TYPE_CHECKING:
-    from trued.papers.feed.digest import Delivery
-    from trued.papers.feed.selection import Selection
-    from trued.papers.feed.store import PaperStore
+    from trued.feed.mail.digest import Delivery
+    from trued.feed.search.selection import Selection
+    from trued.feed.store.store import PaperStore
 
 SENDER_OF_DRAFTS = "trued@localhost.localdomain"
 STATES = {"active": "green", "pending": "yellow", "bounced": "red", "gone": "dim"}
@@ -70,8 +70,8 @@ def digest(
         raise InputError("--since, --query, --tag and --dry-run are about one digest; give --to as well")
     if to is not None and period is not None:
         raise InputError("--period is about subscribers, and --to about one address; give one of the two")
-    from trued.papers.feed.digest import Delivery
-    from trued.papers.feed.store import default_store
+    from trued.feed.mail.digest import Delivery
+    from trued.feed.store.store import default_store
 
     delivery = Delivery()
     with closing(default_store()) as store:
@@ -111,10 +111,10 @@ def subscribe(
         raise InputError(
             "give an address, such as `trued papers subscribe ada@example.org`, or --confirm with its ticket"
         )
-    from trued.papers.feed import subscribers
-    from trued.papers.feed.mail import public_url
-    from trued.papers.feed.secret import secret
-    from trued.papers.feed.store import default_store
+    from trued.feed.mail import subscribers
+    from trued.feed.mail.secret import secret
+    from trued.feed.mail.settings import public_url
+    from trued.feed.store.store import default_store
 
     with closing(default_store()) as store:
         if confirm is not None:
@@ -136,9 +136,9 @@ def unsubscribe(email: str, /) -> None:
     email
         The address.
     """
-    from trued.papers.feed.mail import email_address
-    from trued.papers.feed.store import default_store
-    from trued.papers.feed.subscribers import leave
+    from trued.feed.mail.settings import email_address
+    from trued.feed.mail.subscribers import leave
+    from trued.feed.store.store import default_store
 
     address = email_address(email)
     with closing(default_store()) as store:
@@ -148,7 +148,7 @@ def unsubscribe(email: str, /) -> None:
 
 def subscribers(*, as_json: JsonSwitch = False) -> None:
     """List who gets digests, who was asked, who left, and whose mail was refused."""
-    from trued.papers.feed.store import default_store
+    from trued.feed.store.store import default_store
 
     with closing(default_store()) as store:
         known = store.subscribers(state=None)
@@ -174,10 +174,10 @@ def _round(
     store: PaperStore, period: Literal["daily", "weekly"] | None, most: int, always: bool
 ) -> Delivery:  # fmt: skip
     """Send everyone the digest that is due."""
-    from trued.papers.feed.digest import send_digests
-    from trued.papers.feed.mail import MailServer, public_url
-    from trued.papers.feed.outbox import Outbox
-    from trued.papers.feed.secret import secret
+    from trued.feed.mail.digest import send_digests
+    from trued.feed.mail.secret import secret
+    from trued.feed.mail.settings import MailServer, public_url
+    from trued.feed.mail.smtp import Outbox
 
     base_url = public_url()
     if base_url is None:
@@ -195,11 +195,11 @@ def _one(
     delivery: Delivery,
 ) -> None:  # fmt: skip
     """Send one digest to one address, or write it to a file."""
-    from trued.papers.feed.digest import SEEN, compose_digest, hand_in, key_of
-    from trued.papers.feed.mail import MailServer, email_address, public_url
-    from trued.papers.feed.outbox import Outbox
-    from trued.papers.feed.secret import secret
-    from trued.papers.feed.subscribers import unsubscribe_link
+    from trued.feed.mail.digest import SEEN, compose_digest, hand_in, key_of
+    from trued.feed.mail.secret import secret
+    from trued.feed.mail.settings import MailServer, email_address, public_url
+    from trued.feed.mail.smtp import Outbox
+    from trued.feed.mail.subscribers import unsubscribe_link
 
     email, now, base_url = email_address(to), store.now(), public_url()
     server = MailServer.from_environment() if dry_run is None else None
@@ -228,8 +228,8 @@ def _one(
 
 
 def _selection(query: str, tag: str | None) -> Selection:
-    from trued.papers.feed.records import Filters
-    from trued.papers.feed.selection import Selection
+    from trued.feed.search.selection import Selection
+    from trued.feed.store.records import Filters
 
     return Selection(query, order="relevance" if query.strip() else "trending", filters=Filters(tag=tag))
 

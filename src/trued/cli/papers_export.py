@@ -1,6 +1,6 @@
 """`trued papers export` and `trued papers feed`: papers of the store as files that other programs read.
 
-Knows options and files. Knows nothing of formats, which are written in `trued.papers.feed`.
+Knows options and files. Knows nothing of formats, which are written in `trued.feed`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from trued.papers.card import Field
 from trued.papers.catalogue import State
 
 if TYPE_CHECKING:
-    from trued.papers.feed.selection import Selection
-    from trued.papers.feed.store import PaperStore, StoredPaper
+    from trued.feed.search.selection import Selection
+    from trued.feed.store.store import PaperStore, StoredPaper
 
 AT_ONCE = 100  # papers whose authors are asked for before they are kept
 
@@ -72,8 +72,8 @@ class Choice:
         Raises:
             InputError: a day that is none, or a limit below 1.
         """
-        from trued.papers.feed.records import Filters
-        from trued.papers.feed.selection import Selection
+        from trued.feed.search.selection import Selection
+        from trued.feed.store.records import Filters
 
         if limit is not None and limit < 1:
             raise InputError(f"--limit {limit} leaves no paper; give at least 1")
@@ -113,8 +113,8 @@ def export(
         Put the papers into this Zotero library in place of a file: users/ID or groups/ID, with the key in
         TRUED_ZOTERO_KEY.
     """
-    from trued.papers.feed import export as formats
-    from trued.papers.feed.store import default_store
+    from trued.feed import export as formats
+    from trued.feed.store.store import default_store
 
     if bookmarks and choice != Choice():
         raise InputError("--bookmarks takes all of them; leave the other choices out")
@@ -157,9 +157,9 @@ def feed(
     address
         Where the feed will be served; readers know it by that. For OPML, the page's address.
     """
-    from trued.papers.feed import syndication
-    from trued.papers.feed.mail import public_url
-    from trued.papers.feed.store import default_store
+    from trued.feed.mail.settings import public_url
+    from trued.feed.store.store import default_store
+    from trued.feed.syndication import formats as syndication
 
     ending = output.suffix.lstrip(".").lower() if output is not None else "atom"
     syntax = format or ending
@@ -187,7 +187,7 @@ def _write(data: bytes, output: Path | None, count: int, what: str = "papers") -
 
 def _resolved(store: PaperStore, found: Sequence[StoredPaper]) -> list[StoredPaper]:
     """Return the papers with what arXiv knows of those that have no authors; it is kept in the store."""
-    from trued.papers.feed.fetch import fetch_arxiv
+    from trued.feed.sources.online import fetch_arxiv
 
     wanting = [one.paper.arxiv for one in found if one.paper.arxiv and not one.paper.authors]
     with progress() as display:
@@ -203,7 +203,7 @@ def _resolved(store: PaperStore, found: Sequence[StoredPaper]) -> list[StoredPap
 
 
 def _push(found: Sequence[StoredPaper], library: str) -> None:
-    from trued.papers.feed import zotero
+    from trued.feed.export import zotero
 
     target = zotero.Library.from_environment(library)
     with progress() as display:

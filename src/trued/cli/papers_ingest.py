@@ -20,11 +20,11 @@ from trued.cli.terminal import console, messages, print_json, progress
 from trued.errors import InputError
 
 if TYPE_CHECKING:
-    from trued.papers.feed.client import Client
-    from trued.papers.feed.paper import FeedPaper
-    from trued.papers.feed.reading import Reading
-    from trued.papers.feed.records import IngestReport
-    from trued.papers.feed.store import PaperStore
+    from trued.feed.http.client import Client
+    from trued.feed.paper import FeedPaper
+    from trued.feed.sources.reading import Reading
+    from trued.feed.store.records import IngestReport
+    from trued.feed.store.store import PaperStore
 
 _MOST_DAYS = 62
 _SHOWN = 10  # refused entries that are printed; --json gives all
@@ -76,8 +76,8 @@ def ingest(
     """
     _check(source, {"date": day, "week": week, "month": month}, query, limit)
     listing = None if day is None else _day(day)
-    from trued.papers.feed.client import default_client
-    from trued.papers.feed.resolve import identify
+    from trued.feed.http.client import default_client
+    from trued.feed.sources.resolve import identify
 
     client = default_client(offline=True if offline else None)
     text = {"page_year": page_year, "count_means": count_means, "strict": strict}
@@ -105,10 +105,10 @@ def sync(*, days: int = 7, offline: _Offline = False, as_json: JsonSwitch = Fals
         raise InputError(
             f"--days {days}: give from 1 to {_MOST_DAYS}; `trued papers ingest daily --month` fetches others"
         )
-    from trued.papers.feed.client import default_client
-    from trued.papers.feed.fetch import fetch_daily
-    from trued.papers.feed.records import IngestReport
-    from trued.papers.feed.resolve import identify
+    from trued.feed.http.client import default_client
+    from trued.feed.sources.online import fetch_daily
+    from trued.feed.sources.resolve import identify
+    from trued.feed.store.records import IngestReport
 
     client = default_client(offline=True if offline else None)
     today = datetime.now(UTC).date()
@@ -165,11 +165,11 @@ def _read(
     text: dict[str, Any],
 ) -> Reading:
     """Read a source, whatever it is; a name goes before a file."""
-    from trued.papers.feed.fetch import fetch_arxiv, fetch_daily, fetch_one, fetch_url, is_reference
-    from trued.papers.feed.identifiers import arxiv_id
-    from trued.papers.feed.reading import Reading
-    from trued.papers.feed.shipped import shipped_page
-    from trued.papers.feed.sources import LARGEST, read_bytes, read_file
+    from trued.feed.identifiers import arxiv_id
+    from trued.feed.sources.files import LARGEST, read_bytes, read_file
+    from trued.feed.sources.online import fetch_arxiv, fetch_daily, fetch_one, fetch_url, is_reference
+    from trued.feed.sources.reading import Reading
+    from trued.feed.sources.shipped import shipped_page
 
     if source == "-":
         return read_bytes(sys.stdin.buffer.read(LARGEST + 1), "standard input", **text)
@@ -192,7 +192,7 @@ def _read(
 
 def _resolved(read: Reading, client: Client) -> Reading:
     """Return a reading with the arXiv papers of those titles that had no id; a title without a certain answer stays."""
-    from trued.papers.feed.resolve import resolve_title
+    from trued.feed.sources.resolve import resolve_title
 
     open_titles = [paper for paper in read.papers if paper.arxiv is None]
     papers: list[FeedPaper] = []
@@ -214,7 +214,7 @@ def _resolved(read: Reading, client: Client) -> Reading:
 
 def _take(store: PaperStore, read: Reading, advance: Any = None) -> IngestReport:
     """Bring a reading into the store, each paper under the day whose listing held it."""
-    from trued.papers.feed.records import IngestReport
+    from trued.feed.store.records import IngestReport
 
     total = IngestReport(refused=read.refused)
     for day, papers in read.by_day():
@@ -259,7 +259,7 @@ def _day(text: str) -> date:
 
 @contextmanager
 def _store() -> Iterator[PaperStore]:
-    from trued.papers.feed.store import default_store
+    from trued.feed.store.store import default_store
 
     store = default_store()
     try:

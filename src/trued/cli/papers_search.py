@@ -26,9 +26,9 @@ from trued.papers.card import Field
 from trued.papers.catalogue import State
 
 if TYPE_CHECKING:
+    from trued.feed.store.records import Filters, Hit, StoredPaper
+    from trued.feed.store.store import PaperStore
     from trued.language.embedder import SentenceEmbedder
-    from trued.papers.feed.records import Filters, Hit, StoredPaper
-    from trued.papers.feed.store import PaperStore
 
 SHORT = 1  # exit code: the store is not sound
 LONGEST = 256  # tokens of a paper that its vector is made of, at most
@@ -78,7 +78,7 @@ class Narrowing:
         Raises:
             InputError: a day that is none.
         """
-        from trued.papers.feed.records import OWNER, Filters
+        from trued.feed.store.records import OWNER, Filters
 
         return Filters(
             since=_day(self.since, "--since"),
@@ -116,7 +116,7 @@ def search(
     explain
         Show each paper's place by words and by meaning.
     """
-    from trued.papers.feed.query import parse
+    from trued.feed.search.query import parse
 
     q = " ".join(words)
     for sentence in parse(q).ignored:
@@ -168,7 +168,7 @@ def recommend(tag: str, /, *, days: int = 30, limit: int = 20, as_json: JsonSwit
     limit
         How many papers at most.
     """
-    from trued.papers.feed.records import OWNER
+    from trued.feed.store.records import OWNER
 
     with _store(meaning=True) as store:
         hits = store.recommend(OWNER, tag, limit, days)
@@ -188,7 +188,7 @@ def trending(
     limit
         How many papers at most.
     """
-    from trued.papers.feed.records import Hit
+    from trued.feed.store.records import Hit
 
     if limit < 1:
         raise InputError(f"--limit {limit} shows nothing; give at least 1")
@@ -209,7 +209,7 @@ def tag(paper: str, tag: str | None = None, /, *, remove: Switch = False, as_jso
     remove
         Take the tag off.
     """
-    from trued.papers.feed.records import OWNER
+    from trued.feed.store.records import OWNER
 
     with _store() as store:
         asked = named(store, paper)
@@ -236,7 +236,7 @@ def note(paper: str, text: str | None = None, /, *, remove: Switch = False) -> N
     remove
         Remove the note.
     """
-    from trued.papers.feed.records import OWNER
+    from trued.feed.store.records import OWNER
 
     if text is not None and remove:
         raise InputError("a text and --remove exclude each other; give one of them")
@@ -314,7 +314,7 @@ def named(store: PaperStore, name: str) -> StoredPaper:
 @contextmanager
 def _store(*, meaning: bool = False) -> Iterator[PaperStore]:
     """Yield the user's store; with `meaning`, one that has the embedder, if that is to be had."""
-    from trued.papers.feed.store import default_store
+    from trued.feed.store.store import default_store
     from trued.web.evidence import EvidenceShelf
 
     store = default_store(verdicts=lambda: EvidenceShelf().verdicts())

@@ -15,7 +15,7 @@ from trued.cli.terminal import console, messages
 if TYPE_CHECKING:
     from socket import socket
 
-    from trued.papers.feed.store import PaperStore
+    from trued.feed.store.store import PaperStore
 
 
 def serve(
@@ -63,7 +63,7 @@ def serve(
     app = create_app(settings=settings, evidence=evidence)
     store: PaperStore = app.state.store
     if not store.days() and not store.listing(limit=1)[1]:
-        from trued.papers.feed.shipped import shipped_page
+        from trued.feed.sources.shipped import shipped_page
 
         page = shipped_page()
         store.ingest(page.papers, day=page.day)

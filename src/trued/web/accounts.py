@@ -18,7 +18,7 @@ from fastapi import Depends, HTTPException, Request
 from itsdangerous import BadSignature, URLSafeSerializer, URLSafeTimedSerializer
 
 from trued.errors import InputError
-from trued.papers.feed.records import OWNER
+from trued.feed.store.records import OWNER
 from trued.web.settings import TOKEN, Settings, is_loopback
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Res
 from pydantic import BaseModel
 
 from trued.errors import InputError
+from trued.feed.identifiers import arxiv_id
+from trued.feed.store.records import Filters, Order, StoredPaper
+from trued.feed.store.store import PaperStore
 from trued.papers import catalogue
-from trued.papers.feed.identifiers import arxiv_id
-from trued.papers.feed.records import Filters, Order, StoredPaper
-from trued.papers.feed.store import PaperStore
 from trued.web.evidence import EvidenceShelf
 from trued.web.pages import NOBODY
 from trued.web.paper_pages import BoardLine, board_lines

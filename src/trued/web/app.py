@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from trued import __version__
 from trued.errors import InputError
-from trued.papers.feed.store import Embed, PaperStore
+from trued.feed.store.store import Embed, PaperStore
 from trued.web import (
     api,
     feeds,

@@ -1,7 +1,7 @@
 """Feeds and exports of any listing or search: /feed.atom, /feed.rss, /feed.json, /export.bib and its like.
 
 Knows query strings and conditional requests (RFC 9110, Section 13). Knows nothing of formats, which are written in
-`trued.papers.feed`. A feed's address holds its whole choice of papers, so whatever a page shows can be subscribed to.
+`trued.feed`. A feed's address holds its whole choice of papers, so whatever a page shows can be subscribed to.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 
 from trued.errors import InputError
+from trued.feed import export
+from trued.feed.mail.settings import public_url
+from trued.feed.search.selection import Match, Selection, Sorting
+from trued.feed.spans import span_of
+from trued.feed.store.records import Filters
+from trued.feed.syndication import formats as syndication
 from trued.papers.card import Field
 from trued.papers.catalogue import State
-from trued.papers.feed import export, syndication
-from trued.papers.feed.mail import public_url
-from trued.papers.feed.records import Filters
-from trued.papers.feed.selection import Match, Selection, Sorting
-from trued.papers.feed.spans import span_of
 from trued.web.accounts import Person, visitor
 from trued.web.security import search_limited
 

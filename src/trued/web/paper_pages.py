@@ -14,14 +14,14 @@ from fastapi.responses import RedirectResponse
 from starlette.convertors import Convertor, register_url_convertor
 
 from trued.errors import InputError
+from trued.feed.export import to_bibtex
+from trued.feed.identifiers import arxiv_id
+from trued.feed.store.records import Filters, Marks, StoredPaper
+from trued.feed.store.store import PaperStore
 from trued.lab.rows import ClaimRow
 from trued.lab.wording import duration, memory, paper_levels
 from trued.papers import catalogue
 from trued.papers.card import Card, Claim
-from trued.papers.feed.export import to_bibtex
-from trued.papers.feed.identifiers import arxiv_id
-from trued.papers.feed.records import Filters, Marks, StoredPaper
-from trued.papers.feed.store import PaperStore
 from trued.web.accounts import visitor
 from trued.web.evidence import Measured
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trued.errors import InputError
-from trued.papers.feed.secret import secret as kept_secret
+from trued.feed.mail.secret import secret as kept_secret
 
 SHORTEST_TOKEN = 16  # characters
 TOKEN, SECRET = "TRUED_TOKEN", "TRUED_SECRET"

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from trued.errors import InputError
-from trued.papers.feed.records import OWNER
+from trued.feed.store.records import OWNER
 from trued.web.accounts import Person, close_session, invitation, open_session, person_of_token, visitor
 from trued.web.replies import Next, local_path
 from trued.web.security import rate_limited, require_csrf

@@ -16,15 +16,15 @@ from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, Resp
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from trued.errors import InputError
-from trued.papers.feed.client import default_client
-from trued.papers.feed.fetch import fetch_one, fetch_url, is_reference
-from trued.papers.feed.identifiers import arxiv_id
-from trued.papers.feed.paper import FeedPaper
-from trued.papers.feed.reading import Reading
-from trued.papers.feed.records import OWNER, IngestReport
-from trued.papers.feed.resolve import identify, resolve_title
-from trued.papers.feed.sources import read_bytes
-from trued.papers.feed.store import PaperStore
+from trued.feed.http.client import default_client
+from trued.feed.identifiers import arxiv_id
+from trued.feed.paper import FeedPaper
+from trued.feed.sources.files import read_bytes
+from trued.feed.sources.online import fetch_one, fetch_url, is_reference
+from trued.feed.sources.reading import Reading
+from trued.feed.sources.resolve import identify, resolve_title
+from trued.feed.store.records import OWNER, IngestReport
+from trued.feed.store.store import PaperStore
 from trued.web.accounts import Person
 from trued.web.replies import wants_json
 from trued.web.security import LARGEST_BODY, rate_limited, require_csrf

@@ -1,6 +1,6 @@
 """Digests by e-mail, asked for and ended on the page: the form, the confirmation, and one-click unsubscribing.
 
-Knows forms and `trued.papers.feed.subscribers`, which keeps the rules. Knows nothing of mail. A link in a mail shows a
+Knows forms and `trued.feed.mail.subscribers`, which keeps the rules. Knows nothing of mail. A link in a mail shows a
 page with one button: mail scanners follow links, and what they follow must change nothing. The exception is the request
 that a mail program itself makes for its unsubscribe button (RFC 8058): it comes from no page, so it carries no form
 token, and the signed token in its address is the permission.
@@ -14,9 +14,9 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request, Res
 from fastapi.responses import PlainTextResponse
 
 from trued.errors import InputError
-from trued.papers.feed import subscribers
-from trued.papers.feed.mail import public_url
-from trued.papers.feed.tickets import LONGEST
+from trued.feed.mail import subscribers
+from trued.feed.mail.settings import public_url
+from trued.feed.mail.signed_links import LONGEST
 from trued.web.accounts import is_local
 from trued.web.replies import wants_json
 from trued.web.security import rate_limited, require_csrf

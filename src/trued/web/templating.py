@@ -16,8 +16,8 @@ from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from trued.feed.store.records import StoredPaper
 from trued.lab.report import written_out
-from trued.papers.feed.records import StoredPaper
 from trued.web.accounts import visitor
 from trued.web.security import csrf_field
 from trued.web.static_files import static

@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlencode
 
 from trued.errors import InputError
+from trued.feed.store.records import Filters, Order
 from trued.papers.card import Field
 from trued.papers.catalogue import State
-from trued.papers.feed.records import Filters, Order
 
 PAGE_SIZE = 50
 LAST_PAGE = 10_000

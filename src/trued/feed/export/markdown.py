@@ -1,0 +1,40 @@
+"""Markdown: a list of papers with links, for notes, issues and mails.
+
+Knows Markdown's special characters. Knows nothing of stores or of other formats.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from trued.feed.reference import address, byline, code
+from trued.feed.store.records import StoredPaper
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")
+
+
+def to_markdown(papers: Sequence[StoredPaper]) -> str:
+    """Return papers as a list, one a line; text from a feed is escaped, so that none of it is markup."""
+    return "".join(_line(one) + "\n" for one in papers)
+
+
+def _line(one: StoredPaper) -> str:
+    paper = one.paper
+    title, url = _text(paper.title), address(paper)
+    parts = [f"[{title}]({_url(url)})" if url else title]
+    parts += [_text(byline(paper)), str(paper.published or "")]
+    if found := code(paper):
+        parts.append(f"[code]({_url(found)})")
+    if one.slug:
+        parts.append(f"`trued papers show {one.slug}`")
+    return "- " + " · ".join(part for part in parts if part)
+
+
+def _text(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _url(url: str) -> str:
+    return quote(url, safe=":/?#@!$&'*+,;=%~-._")

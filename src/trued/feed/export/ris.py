@@ -1,0 +1,43 @@
+"""RIS, as EndNote, Mendeley and Zotero read it: two letters, two blanks, a hyphen, a value, a line.
+
+Knows tags. Knows nothing of stores or of other formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from trued.feed.export.names import parse_name
+from trued.feed.export.publication import publication
+from trued.feed.paper import FeedPaper
+from trued.feed.reference import address, code, names
+from trued.feed.store.records import StoredPaper
+
+_TYPES = {"article": "JOUR", "proceedings": "CPAPER", "preprint": "UNPB"}
+
+
+def to_ris(papers: Sequence[StoredPaper]) -> str:
+    """Return papers as a RIS file; its lines end as the format wants it, in CR and LF."""
+    lines = []
+    for one in papers:
+        lines += [f"{tag}  - {' '.join(value.split())}".rstrip() for tag, value in _fields(one.paper) if value]
+        lines += ["ER  - ", ""]
+    return "\r\n".join((*lines, ""))
+
+
+def _fields(paper: FeedPaper) -> Iterator[tuple[str, str]]:
+    found = publication(paper)
+    yield "TY", _TYPES[found.kind]
+    yield "TI", paper.title
+    for name in names(paper):
+        yield "AU", parse_name(name).inverted
+    yield "PY", str(found.year or "")
+    if paper.published:
+        yield "DA", f"{paper.published:%Y/%m/%d}"
+    yield ("T2", found.where) if found.where else ("PB", "arXiv" if paper.arxiv else "")
+    yield "M1", f"arXiv:{paper.arxiv}" if paper.arxiv else ""
+    yield "AB", paper.abstract
+    yield from (("KW", category) for category in paper.categories)
+    yield "DO", paper.doi or ""
+    yield "UR", address(paper) or ""
+    yield "L2", code(paper) or ""

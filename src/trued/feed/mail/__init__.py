@@ -1,0 +1,1 @@
+"""Papers by e-mail: subscribers, digests, and the sending of both."""

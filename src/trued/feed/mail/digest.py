@@ -1,0 +1,221 @@
+"""Digests: what came in since the last one, to everyone who subscribed, and to nobody twice.
+
+The ledger is written before a mail is handed in ("claimed") and after ("sent"). A process that is killed in between
+leaves "claimed", which is never sent again: at worst a digest is lost, and `trued papers doctor` names it. A mail that
+surely did not go out is settled as "failed", and the next run tries again.
+
+Knows periods, the ledger and outcomes. Knows nothing of SMTP or of how a mail looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from email.message import EmailMessage
+from hashlib import sha256
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from trued.errors import InputError
+from trued.feed.mail.render import Letter, compose, items
+from trued.feed.mail.smtp import Outbox
+from trued.feed.mail.subscribers import bounce, unsubscribe_link
+from trued.feed.search.selection import Selection
+from trued.feed.spans import Span, last_complete, span_of
+from trued.feed.store.records import Digest, Filters, Period, StoredPaper, Subscriber
+
+if TYPE_CHECKING:
+    from trued.feed.store.store import PaperStore
+
+CATCH_UP = 14  # days that a digest reaches back at most, after days on which none could be sent
+MOST = 20  # papers
+SEEN = 1_000  # papers that are looked through for their number
+
+
+@dataclass
+class Delivery:
+    """What became of a round of digests: addresses, and why for those that got none.
+
+    Args:
+        sent: got one.
+        nothing: nothing came in for them.
+        had: have had theirs, or are being served by another process.
+        failed: address and reason; the next run tries again, unless the address is refused for good.
+    """
+
+    sent: list[str] = field(default_factory=list)
+    nothing: list[str] = field(default_factory=list)
+    had: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def send_digests(
+    store: PaperStore,
+    outbox: Outbox,
+    *,
+    secret: str,
+    base_url: str,
+    period: Period | None = None,
+    most: int = MOST,
+    always: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Delivery:
+    """Send every active subscriber the digest of the last day or week that is over (UTC), once.
+
+    Args:
+        base_url: of the page, for the links that end a subscription.
+        period: only the daily ones or the weekly ones.
+        most: papers in one digest.
+        always: write also to those for whom nothing came in.
+        progress: is called with (done, total) after each address.
+
+    Raises:
+        InputError: the mail server takes no mail of ours at all.
+    """
+    turn = _Round(store, outbox, secret, base_url, most, always)
+    addressees = store.subscribers(period=period)
+    for done, one in enumerate(addressees, start=1):
+        turn.serve(one.email)
+        if progress is not None:
+            progress(done, len(addressees))
+    return turn.delivery
+
+
+def due(ledger: Iterable[Digest], period: Period, now: datetime) -> Span | None:
+    """Return the days that the next digest covers, from the day after the last one on, or None if none is due.
+
+    Its key is the last day or week; after days without a digest it begins earlier, `CATCH_UP` days at most.
+    """
+    last = last_complete(period, now)
+    covered = max((day for one in ledger if (day := _covered(one)) is not None), default=None)
+    if covered is None:
+        return last
+    if covered >= last.last:
+        return None
+    earliest = last.last - timedelta(days=CATCH_UP - 1)
+    return replace(last, first=max(earliest, covered + timedelta(days=1)))
+
+
+def compose_digest(
+    found: Sequence[StoredPaper],
+    asked: str,
+    *,
+    to: str,
+    sender: str,
+    when: str,
+    key: str,
+    now: datetime,
+    most: int = MOST,
+    base_url: str | None = None,
+    unsubscribe: str = "",
+) -> EmailMessage:
+    """Return a digest of papers as a mail.
+
+    Args:
+        asked: the search that found them, or "".
+        key: of the period; with the address it makes the Message-ID, which is the same for the same digest.
+        when: the days that it covers, in words.
+        most: how many papers it shows; of the others it says how many they are.
+    """
+    letter = Letter(
+        heading=f"New papers for “{asked}”" if asked else "Trending papers",
+        when=when,
+        items=items(found[:most], base_url),
+        left_out=max(0, len(found) - most),
+        page=f"{base_url}/search?{urlencode({'q': asked})}" if base_url and asked else base_url or "",
+        unsubscribe=unsubscribe,
+    )
+    name = sha256(f"{to}\n{key}".encode()).hexdigest()[:32]
+    domain = sender.rstrip("> ").rpartition("@")[2]
+    return compose(letter, to=to, sender=sender, message_id=f"<{name}.digest@{domain}>", date=now)
+
+
+def hand_in(
+    store: PaperStore, outbox: Outbox, message: EmailMessage, email: str, key: str, delivery: Delivery
+) -> None:  # fmt: skip
+    """Hand in a digest that was claimed, and settle it.
+
+    Raises:
+        InputError: the mail server takes no mail of ours at all; it is settled as failed.
+    """
+    try:
+        outcome = outbox.send(message, email)
+    except InputError:
+        store.settle_digest(email, key, "failed")
+        raise
+    if outcome.state == "sent":
+        store.settle_digest(email, key, "sent")
+        delivery.sent.append(email)
+        return
+    delivery.failed.append((email, outcome.reason))
+    if outcome.state != "unknown":  # an unknown one stays claimed
+        store.settle_digest(email, key, "failed")
+    if outcome.state == "refused":
+        bounce(store, email, outcome.reason)
+
+
+def key_of(days: int, selection: Selection, today: date) -> str:
+    """Return the ledger's key for a digest that nobody subscribed to: one a day for one choice of papers."""
+    choice = sha256(f"{selection.q}\n{selection.filters.tag or ''}".encode()).hexdigest()[:8]
+    return f"{today}/{days}d/{choice}"
+
+
+@dataclass
+class _Round:
+    """One round of digests. Who asked for the same papers shares one look into the store."""
+
+    store: PaperStore
+    outbox: Outbox
+    secret: str
+    base_url: str
+    most: int
+    always: bool
+    delivery: Delivery = field(default_factory=Delivery)
+    found: dict[Selection, list[StoredPaper]] = field(default_factory=dict)
+
+    def serve(self, email: str) -> None:
+        """Send one subscriber what is due, and write down what became of it."""
+        one = self.store.subscriber(email)
+        if one is None or one.state != "active":  # left while the others were served
+            return
+        now = self.store.now()
+        span = due(self.store.digests(email), one.period, now)
+        if span is None:
+            self.delivery.had.append(email)
+            return
+        papers = self._papers(one, span)
+        if not papers and not self.always:
+            self.delivery.nothing.append(email)
+            return
+        message = compose_digest(
+            papers, one.q or "", to=email, sender=self.outbox.server.sender, when=str(span), key=span.key, now=now,
+            most=self.most, base_url=self.base_url,
+            unsubscribe=unsubscribe_link(email, secret=self.secret, base_url=self.base_url, now=now),
+        )  # fmt: skip
+        if self.store.claim_digest(email, span.key):
+            hand_in(self.store, self.outbox, message, email, span.key, self.delivery)
+        else:
+            self.delivery.had.append(email)
+
+    def _papers(self, one: Subscriber, span: Span) -> list[StoredPaper]:
+        selection = Selection(
+            one.q or "",
+            order="relevance" if one.q else "trending",
+            filters=Filters(arrived_since=span.since, arrived_before=span.before),
+            limit=SEEN,
+            person="a subscriber",  # nobody's tags and marks: a search by mail must not tell the owner's
+        )
+        if selection not in self.found:
+            self.found[selection] = selection.papers(self.store)
+        return self.found[selection]
+
+
+def _covered(one: Digest) -> date | None:
+    """Return the last day that a digest covered, or None if it covers none: it failed, or is another kind of mail."""
+    if one.state == "failed":
+        return None
+    try:
+        return span_of(one.period_key).last
+    except InputError:
+        return None

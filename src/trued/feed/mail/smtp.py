@@ -1,0 +1,185 @@
+"""Handing in mail: one connection with TLS, a few tries, and for each mail an outcome that says what surely happened.
+
+Knows SMTP (RFC 5321) and its reply codes. Knows nothing of what a mail says or who gets it.
+"""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import parseaddr
+from typing import Literal
+
+from trued.errors import InputError
+from trued.feed.mail.settings import MailServer
+
+WAITS = (2.0, 8.0)  # seconds before the second and the third try
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one mail.
+
+    Args:
+        state: "sent": the server took it. "later": it surely did not go out and may be tried again. "refused": the
+            server does not want mail for this address, ever. "unknown": the connection broke after the mail was handed
+            over and before the answer; it must not be sent again.
+        reason: the server's words.
+    """
+
+    state: Literal["sent", "later", "refused", "unknown"]
+    reason: str = ""
+
+
+class Outbox:
+    """An open way to the mail server: connects when the first mail is sent, and again when the connection broke.
+
+    Args:
+        sleep: waits between tries.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self, server: MailServer, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.server = server
+        self._sleep = sleep
+        self._smtp: smtplib.SMTP | None = None
+
+    def __enter__(self) -> Outbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def send(self, message: EmailMessage, to: str) -> Outcome:
+        """Hand in one mail; what may pass is tried three times.
+
+        Raises:
+            InputError: the server will take no mail of ours at all: no connection, no valid certificate, wrong
+                password, sender not allowed. This mail did not go out.
+        """
+        data = message.as_bytes(policy=SMTP)
+        outcome = Outcome("later")
+        for wait in (*WAITS, None):
+            outcome = self._try(data, to)
+            if outcome.state != "later" or wait is None:
+                break
+            self._sleep(wait)
+        return outcome
+
+    def close(self) -> None:
+        """Take leave of the server."""
+        smtp, self._smtp = self._smtp, None
+        if smtp is not None:
+            try:
+                smtp.quit()
+            except (smtplib.SMTPException, OSError):
+                smtp.close()
+
+    def _try(self, data: bytes, to: str) -> Outcome:
+        try:
+            smtp = self._connected()
+            for begin in (lambda: smtp.mail(parseaddr(self.server.sender)[1]), lambda: smtp.rcpt(to)):
+                code, words = begin()
+                if code >= 400:
+                    return self._declined(code, words)
+        except _Busy as busy:
+            self._drop()
+            return Outcome("later", str(busy))
+        except (smtplib.SMTPServerDisconnected, OSError) as error:
+            self._drop()
+            return Outcome("later", str(error))
+        try:
+            code, words = smtp.data(data)
+        except smtplib.SMTPDataError as error:  # before the mail itself was handed over
+            return self._declined(error.smtp_code, error.smtp_error)
+        except (smtplib.SMTPException, OSError) as error:
+            self._drop()
+            return Outcome("unknown", str(error))
+        return Outcome("sent", _words(words)) if code < 400 else self._declined(code, words)
+
+    def _declined(self, code: int, words: bytes | str) -> Outcome:
+        """Return what a refusal means; the connection is fit for the next mail."""
+        reason = f"{code} {_words(words)}"
+        if code == 421:  # it will hang up
+            self._drop()
+        elif self._smtp is not None:
+            try:
+                self._smtp.rset()
+            except (smtplib.SMTPException, OSError):
+                self._drop()
+        if code < 500:
+            return Outcome("later", reason)
+        # RFC 3463: x.7.z is about policy: whoever the mail is for, this server won't have it from us.
+        if re.match(r"5\.7\.\d+", _words(words)) or code in (530, 535):
+            server = self.server
+            raise InputError(f"{server.host} takes no mail from {server.sender}: {reason}; check TRUED_MAIL_FROM")
+        return Outcome("refused", reason)
+
+    def _connected(self) -> smtplib.SMTP:
+        """Return the open connection, or a new one.
+
+        Raises:
+            InputError: there will be none.
+            _Busy: there is none now.
+        """
+        if self._smtp is not None:
+            return self._smtp
+        server, where = self.server, f"{self.server.host}:{self.server.port}"
+        try:
+            return self._open()
+        except smtplib.SMTPNotSupportedError as error:
+            lacks = "sign-in" if "AUTH" in str(error) else "TLS"
+            sentence = f"{where} offers no {lacks}; mail is not sent without it: check TRUED_SMTP_URL"
+        except smtplib.SMTPResponseException as error:
+            said = f"{error.smtp_code} {_words(error.smtp_error)}"
+            if error.smtp_code < 500:
+                raise _Busy(said) from None
+            if isinstance(error, smtplib.SMTPAuthenticationError):
+                sentence = f"{where} does not accept {server.user}'s password ({said}); check TRUED_SMTP_PASSWORD"
+            else:
+                sentence = f"{where} does not talk to us ({said}); check TRUED_SMTP_URL"
+        except smtplib.SMTPServerDisconnected as error:
+            raise _Busy(str(error)) from None
+        except ssl.SSLError as error:
+            sentence = f"no TLS with {where} ({error.reason or error}); check host and port in TRUED_SMTP_URL"
+        except OSError as error:  # other errors of smtplib are among these
+            sentence = f"no mail server answers at {where} ({error}); check TRUED_SMTP_URL"
+        self._drop()
+        raise InputError(sentence)
+
+    def _open(self) -> smtplib.SMTP:
+        """Connect, and sign in under TLS; nothing about a mail is said before."""
+        server, context = self.server, ssl.create_default_context()
+        name = server.domain or "localhost"
+        if server.tls == "tls":
+            smtp = smtplib.SMTP_SSL(server.host, server.port, name, timeout=server.timeout, context=context)
+        else:
+            smtp = smtplib.SMTP(server.host, server.port, name, timeout=server.timeout)
+        self._smtp = smtp
+        smtp.ehlo_or_helo_if_needed()
+        if server.tls == "starttls":
+            smtp.starttls(context=context)
+        if server.user and server.password:
+            smtp.login(server.user, server.password)
+        return smtp
+
+    def _drop(self) -> None:
+        smtp, self._smtp = self._smtp, None
+        if smtp is not None:
+            smtp.close()
+
+
+class _Busy(Exception):  # noqa: N818 - it never leaves this file
+    """The server asks to come back later."""
+
+
+def _words(told: bytes | str) -> str:
+    text = told.decode("utf-8", "replace") if isinstance(told, bytes) else told
+    return " ".join(text.split())[:200]

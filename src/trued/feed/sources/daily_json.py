@@ -1,0 +1,127 @@
+"""Hugging Face's JSON of daily papers: a day's listing, a search, or one paper.
+
+A listing's items are two objects, one in the other, that tell partly the same; a search's items are flat. A value is
+looked for outside first and inside then, and only a missing one is passed over: no upvotes are not unknown upvotes.
+
+Knows the JSON's shapes. Knows nothing of addresses or paging, and changes nothing that it is given.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from trued.errors import InputError
+from trued.feed.identifiers import arxiv_id, doi
+from trued.feed.links import link, links_in, merged
+from trued.feed.paper import Author, FeedPaper
+from trued.feed.sources.reading import Reading, day_of, one_line, without
+from trued.feed.store.records import Refusal
+
+_OWN = frozenset({"authorsCount", "journal", "trued"})  # what trued's own export of this shape adds
+_USED = _OWN | frozenset({
+    "paper", "id", "title", "summary", "authors", "publishedAt", "upvotes", "numComments", "githubRepo", "projectPage",
+    "organization", "submittedBy", "submittedOnDailyBy", "doi", "categories",
+})  # fmt: skip
+
+
+def parse_daily_json(told: bytes | str | list[Any] | Mapping[str, Any]) -> Reading:
+    """Read the items of a listing or a search, or the one paper of a paper's own address.
+
+    Args:
+        told: JSON, or what `json.loads` made of it.
+
+    Raises:
+        InputError: no JSON, or JSON of another shape than a list of objects or an object.
+    """
+    if isinstance(told, bytes | str):
+        try:
+            told = json.loads(told)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"this is no JSON ({error}); expected the list that /api/daily_papers answers") from None
+    if isinstance(told, Mapping):
+        if "error" in told and not one_line(told.get("title")):
+            raise InputError(f"the answer is an error, {one_line(str(told['error']))!r}, and not a list of papers")
+        told = [told]
+    if not isinstance(told, list):
+        raise InputError(f"the JSON is a {type(told).__name__}; expected a list of papers, or one paper")
+    papers: list[FeedPaper] = []
+    refused: list[Refusal] = []
+    for place, item in enumerate(told, start=1):
+        try:
+            papers.append(parse_item(item, rank=place if len(told) > 1 else None))
+        except InputError as error:
+            refused.append(Refusal(f"entry {place}", str(error)))
+    return Reading(tuple(papers), tuple(refused), source="Hugging Face")
+
+
+def parse_item(item: Any, rank: int | None = None) -> FeedPaper:
+    """Read one item of a listing or a search, or one paper.
+
+    Raises:
+        InputError: it is no object, or has no title.
+    """
+    if not isinstance(item, Mapping):
+        raise InputError(f"a paper is a JSON object with at least a title, and this is a {type(item).__name__}")
+    inner = item.get("paper")
+    if isinstance(inner, Mapping):
+        item = {**inner, **{key: value for key, value in item.items() if value is not None}}
+    title = one_line(item.get("title"))
+    if not title:
+        raise InputError("it has no title")
+    summary = one_line(item.get("summary"))
+    identity = item.get("id")
+    found = arxiv_id(identity) if isinstance(identity, str) else None
+    submitter = item.get("submittedBy") or item.get("submittedOnDailyBy")
+    extra = without(item, _USED) | ({} if found or identity is None else {"id": identity})
+    return FeedPaper(
+        title=title,
+        abstract=summary,
+        arxiv=found[0] if found else None,
+        version=found[1] if found else None,
+        published=day_of(item.get("publishedAt")),
+        authors=_authors(item.get("authors")),
+        authors_count=_count(item.get("authorsCount")),
+        organization=_name(item.get("organization"), "fullname", "name"),
+        upvotes=_count(item.get("upvotes")),
+        comments=_count(item.get("numComments")),
+        categories=_words(item.get("categories")),
+        links=merged(
+            (link(item.get("githubRepo"), "code"), link(item.get("projectPage"), "project")), links_in(summary)
+        ),
+        doi=doi(item["doi"]) if isinstance(item.get("doi"), str) else None,
+        journal=one_line(item.get("journal")) or None,
+        source="huggingface",
+        rank=rank,
+        submitted_by=_name(submitter, "name", "user", "fullname"),
+        extra=copy.deepcopy(extra),
+    )
+
+
+def _authors(told: Any) -> tuple[Author, ...]:
+    authors = []
+    for one in told if isinstance(told, list) else []:
+        if name := _name(one, "name", "fullname"):
+            authors.append(Author(name, hidden=_is(one) and one.get("hidden") is True))
+    return tuple(authors)
+
+
+def _name(told: Any, *keys: str) -> str | None:
+    """Return a name that is told as a text, or as an object that has it under one of `keys`."""
+    if isinstance(told, str):
+        return one_line(told) or None
+    return next((name for key in keys if (name := one_line(told.get(key)))), None) if _is(told) else None
+
+
+def _count(told: Any) -> int | None:
+    return told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None
+
+
+def _words(told: Any) -> tuple[str, ...]:
+    return tuple(filter(None, map(one_line, told))) if isinstance(told, list) else ()
+
+
+def _is(told: Any) -> bool:
+    return isinstance(told, Mapping)

@@ -1,0 +1,1 @@
+"""Papers as Atom, RSS, JSON Feed and OPML."""

@@ -1,0 +1,165 @@
+"""The schema is what the tables say, on both databases; it is made once; what cannot be opened is named."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from trued.errors import InputError
+from trued.feed.store.database import MIGRATIONS, VERSION_TABLE, Database
+from trued.feed.store.store import PaperStore, default_store
+from trued.feed.store.tables import REVISION, Base, FactRow
+
+
+def differences(database):
+    """What alembic would change to make the database like the tables, the full-text index apart."""
+    options = {
+        "version_table": VERSION_TABLE,
+        "include_object": lambda _, name, kind, *rest: "fts" not in name,
+        "include_name": lambda name, kind, parents: kind != "table" or name in Base.metadata.tables,
+    }
+    with database.engine.connect() as connection:
+        return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+
+
+def test_the_migrations_make_the_tables(either):
+    assert differences(either) == []
+
+
+def test_the_comparison_would_notice(either):
+    with either.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE notes RENAME COLUMN text TO words"))
+    try:
+        assert differences(either)
+    finally:
+        with either.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE notes RENAME COLUMN words TO text"))
+
+
+def test_the_tables_agree_with_the_last_migration():
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_heads() == [REVISION]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_migration_can_be_taken_back(kind, tmp_path, request):
+    from alembic import command
+
+    url = f"sqlite:///{tmp_path}/papers.db" if kind == "sqlite" else request.getfixturevalue("empty_postgres")
+    database = Database(url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    with database.engine.connect() as connection:
+        assert connection.execute(text(f"SELECT count(*) FROM {VERSION_TABLE}")).scalar() == 0
+    database.close()
+    again = Database(url)
+    assert differences(again) == []
+    again.close()
+
+
+def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
+    url = f"sqlite:///{tmp_path}/papers.db"
+    database = Database(url)
+    with database.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    database.close()
+    with pytest.raises(InputError, match=r"schema 9999.*install the newer trued"):
+        Database(url)
+
+
+def test_opening_a_current_store_loads_no_alembic(tmp_path):
+    url = f"sqlite:///{tmp_path}/papers.db"
+    Database(url).close()
+    code = f"import sys; from trued.feed.store.store import PaperStore; PaperStore({url!r}); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"alembic", "torch", "sklearn", "fastapi", "scipy"}.isdisjoint(loaded)
+
+
+def test_several_may_open_a_new_store_at_once_and_agree_on_its_id(tmp_path):
+    url, ids, errors = f"sqlite:///{tmp_path}/papers.db", [], []
+
+    def open_():
+        try:
+            ids.append(Database(url).id)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=open_) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(set(ids)) == 1
+    assert len(ids) == 4
+
+
+def test_the_file_is_in_write_ahead_mode_and_a_reader_does_not_wait_for_a_writer(tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/papers.db")
+    with database.writing() as writer:
+        writer.execute(text("INSERT INTO facts VALUES ('half', 'done')"))
+        with database.reading() as reader:
+            assert reader.get(FactRow, "half") is None
+            assert reader.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+    with database.reading() as reader:
+        assert reader.get(FactRow, "half") is not None
+
+
+def test_an_error_leaves_nothing_of_its_transaction(either):
+    def cut_off():
+        with either.writing() as session:
+            session.add(FactRow(key="half", value="done"))
+            session.flush()
+            raise RuntimeError("cut off")
+
+    with pytest.raises(RuntimeError, match="cut off"):
+        cut_off()
+    with either.reading() as session:
+        assert session.get(FactRow, "half") is None
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nosuch://user:secret@x/y"])
+def test_a_bad_url_is_one_sentence_without_the_url(url):
+    with pytest.raises(InputError, match="not an SQLAlchemy URL") as error:
+        Database(url)
+    assert "secret" not in str(error.value)
+
+
+def test_another_kind_of_database_is_refused():
+    message = r"mysql; the daily papers are kept in sqlite or postgresql|driver that is not"
+    with pytest.raises(InputError, match=message):
+        Database("mysql://host/name")
+
+
+def test_a_database_that_cannot_be_opened_is_named(tmp_path):
+    with pytest.raises(InputError, match="cannot be opened"):
+        Database(f"sqlite:///{tmp_path}/no/such/folder/papers.db")
+    (tmp_path / "other.db").write_bytes(b"this is no database at all, but long enough to look at" * 20)
+    with pytest.raises(InputError, match="cannot be opened: file is not a database"):
+        Database(f"sqlite:///{tmp_path}/other.db")
+
+
+def test_the_environment_names_the_place(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRUED_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("TRUED_DATABASE_URL", raising=False)
+    default_store().close()
+    assert (tmp_path / "data" / "papers.db").exists()
+    monkeypatch.setenv("TRUED_DATABASE_URL", f"sqlite:///{tmp_path}/mine.db")
+    PaperStore().close()
+    assert (tmp_path / "mine.db").exists()
+
+
+def test_a_clock_without_a_zone_is_refused(store, clock):
+    clock.now = clock.now.replace(tzinfo=None)
+    with pytest.raises(InputError, match="without a time zone"):
+        store.now()
