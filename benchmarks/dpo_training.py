@@ -79,7 +79,7 @@ def trued(settings: dict[str, Any], **options: Any) -> Work:
     import peft.helpers  # noqa: F401 - loaded later otherwise, and its code counted as memory of the training
     import torch
 
-    from trued.language.data import PreferenceRow
+    from trued.data.prompts import PreferenceRow
     from trued.language.model import LanguageModel
     from trued.language.train.preference import PreferenceTraining, encode_preferences
     from trued.learn.fit import FitConfig

@@ -19,8 +19,8 @@ def load(settings: dict[str, Any]):
     """The model in bfloat16, the attack, and a batch of shipped requests with affirmative targets."""
     import torch
 
+    from trued.data.prompts import adversarial_rows
     from trued.language.attack.embedding import EmbeddingAttack
-    from trued.language.data import adversarial_rows
     from trued.language.model import LanguageModel
     from trued.language.tiny import tiny_model
 

@@ -24,7 +24,7 @@ def shared(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     from safetensors.torch import save_file
     from torch.nn import functional as F
 
-    from trued.representation.earth import from_sphere, jitter
+    from trued.data.globe import from_sphere, jitter
     from trued.representation.location_encoder import LocationEncoder
 
     generator = torch.Generator().manual_seed(0)
@@ -33,7 +33,7 @@ def shared(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     if settings["tiny"]:
         places = from_sphere(torch.randn(settings["places"], 3, generator=generator))
     else:
-        from trued.vision.blue_marble import land_grid
+        from trued.data.earth import land_grid
 
         places = land_grid(settings["degrees"])[: settings["places"]]
     order = torch.randperm(len(places), generator=generator)[: settings["queries"]]

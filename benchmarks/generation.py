@@ -18,7 +18,7 @@ def load(settings: dict[str, Any]):
     """The model in bfloat16 with nothing that stops it, and shipped benign requests."""
     import torch
 
-    from trued.language.data import prompts
+    from trued.data.prompts import prompts
     from trued.language.model import LanguageModel
     from trued.language.tiny import tiny_model
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from trued.cli.main import main
+from trued.data.plays import train_bpe
 from trued.generation.masked_model import MaskedConfig, TinyMaskedLM
 from trued.generation.masked_text import save_tiny
-from trued.generation.plays import train_bpe
 from trued.language.model import LanguageModel
 from trued.language.tiny import tiny_model
 

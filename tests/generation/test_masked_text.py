@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from trued.data.plays import read_bpe, train_bpe
 from trued.errors import InputError
 from trued.generation import masked_text
 from trued.generation.masked_model import MaskedConfig, TinyMaskedLM
 from trued.generation.masked_sampler import MaskedSampler
 from trued.generation.masked_text import MaskedText, plays_model, save_tiny
-from trued.generation.plays import read_bpe, train_bpe
 
 BPE = train_bpe(["to be or not to be that is the question " * 4], 280)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from trued.data.prompts import prompts
 from trued.language import aligned as room
 from trued.language.aligned import AlignedRecipe, aligned_model
-from trued.language.data import prompts
 from trued.language.model import LanguageModel
 from trued.language.tiny import tiny_model
 from trued.language.train.recipe import Recipe, TradeOff

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trued.data.prompts import JudgedRow, judged_replies, prompts, safe_replies
 from trued.errors import InputError
-from trued.language.data import JudgedRow, judged_replies, prompts, safe_replies
 from trued.language.judge import (
     DEFAULT_PHRASES,
     CompositeJudge,
@@ -245,5 +245,5 @@ def test_classes_of_refusal(reply, expected):
 
 
 def test_data_and_judges_come_without_torch():
-    code = "import sys, trued.language.data, trued.language.judge; sys.exit('torch' in sys.modules)"
+    code = "import sys, trued.data.prompts, trued.language.judge; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,9 +8,9 @@ from itertools import combinations
 
 import pytest
 
+from trued.data import prompts as data
+from trued.data.prompts import prompts, templates
 from trued.errors import InputError
-from trued.language import data
-from trued.language.data import prompts, templates
 
 SIZES = {
     "harmful": {"train": 78, "validation": 26, "test": 104},

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from trued.data.globe import equal_earth, from_sphere
 from trued.errors import InputError
 from trued.representation import gallery as module
-from trued.representation.earth import equal_earth, from_sphere
 from trued.representation.gallery import Gallery, read_places, released_places
 from trued.representation.gallery_index import GalleryIndex, _cells
 from trued.representation.location_encoder import LocationEncoder, LocationEncoderConfig

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from trued.data.globe import RADIUS_KM
 from trued.errors import InputError
-from trued.representation.earth import RADIUS_KM
 from trued.representation.geo_metrics import distance_accuracy, error_curve, errors_km, game_score, summary
 
 DEGREE = RADIUS_KM * math.pi / 180  # 111.19 km

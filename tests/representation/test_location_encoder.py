@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from trued.data.globe import equal_earth
 from trued.errors import InputError
-from trued.representation.earth import equal_earth
 from trued.representation.location_encoder import (
     FourierFeatures,
     LocationEncoder,

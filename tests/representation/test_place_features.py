@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from trued.data.cities import cities, draw, places_of
 from trued.errors import InputError
-from trued.representation.cities import cities, draw, places_of
 from trued.representation.location_encoder import LocationEncoder, LocationEncoderConfig
 from trued.representation.place_features import featurizers, linear_accuracy, nearest_accuracy, random_fourier
 

@@ -15,10 +15,10 @@ from trued.cli.checked import open_model
 from trued.cli.options import JsonSwitch, Switch
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, messages, print_json
+from trued.data.prompts import AdversarialRow, adversarial, adversarial_rows, chats, prompts
 from trued.errors import InputError
 from trued.files import whole_folder, write_text
 from trued.lab.wording import duration
-from trued.language.data import AdversarialRow, adversarial, adversarial_rows, chats, prompts
 from trued.language.model import LanguageModel
 from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.c_advul import CAdvIPO, CAdvUL

@@ -16,8 +16,8 @@ from trued.cli.checked import check_bar
 from trued.cli.options import JsonSwitch
 from trued.cli.settings import options_of
 from trued.cli.terminal import console
+from trued.data.facts import FactQuestion, fact_questions, read_questions
 from trued.files import cache_dir
-from trued.language.facts import FactQuestion, fact_questions, read_questions
 from trued.language.train.honesty import HonestyTraining, build_sft
 
 Settings = Parameter(name="*")

@@ -15,8 +15,8 @@ from trued.cli.attack_job import writer
 from trued.cli.options import JsonSwitch
 from trued.cli.settings import options_of
 from trued.cli.terminal import messages
+from trued.data.prompts import adversarial_rows, prompts
 from trued.errors import InputError
-from trued.language.data import adversarial_rows, prompts
 from trued.language.train.adversarial import own_replies
 from trued.language.train.intent import IntentFilter, cosine_by
 from trued.language.train.mixat import MixAT, what_was_trained_on

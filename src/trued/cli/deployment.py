@@ -17,6 +17,7 @@ from trued.cli.checked import check_bar, open_model
 from trued.cli.options import JsonSwitch
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, plain_table, print_json
+from trued.data.prompts import affirmative_targets, prompts
 from trued.errors import InputError
 from trued.lab.report import KeyValues, Prose, Report, Section, Table, write_report
 from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
@@ -24,7 +25,6 @@ from trued.language.attack.contract import Behavior, ChatTarget, TestCase
 from trued.language.attack.direct import Direct
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.templates import Templates
-from trued.language.data import affirmative_targets, prompts
 from trued.language.judge import PhraseJudge
 from trued.language.measure.answers import spread
 from trued.language.measure.deployment import Cell, DeploymentGrid, deployed_replies, rate

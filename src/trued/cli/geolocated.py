@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trued.data.globe import equal_earth, haversine_km
 from trued.errors import InputError
 from trued.lab.figure import QUIET, RULE, SERIES, draw_svg
 from trued.lab.report import Figure, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
 from trued.representation.backbone import Backbone, open_backbone, open_pictures
-from trued.representation.earth import equal_earth, haversine_km
 from trued.representation.gallery import Gallery, check_top_k, read_places, released_places
 from trued.representation.geoclip import GeoCLIP, Guess
 

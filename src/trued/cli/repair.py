@@ -20,12 +20,14 @@ from trued.cli.checked import check_bar, report_sections, result_table, summary
 from trued.cli.options import JsonSwitch, Switch
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, messages, print_json
+from trued.data.messages import Prompt
+from trued.data.prompts import ReplyRow, chats, prompts
+from trued.data.rows import read_rows
 from trued.errors import InputError
 from trued.files import whole_folder, write_text
 from trued.lab.report import Block, Figure, KeyValues, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
 from trued.language.aligned import merged_in_float32, save_model
-from trued.language.data import chats, prompts
 from trued.language.embedded import default_model
 from trued.language.judge import Label, PhraseJudge
 from trued.language.loading import EMBEDDED, served
@@ -35,10 +37,7 @@ from trued.language.model import LanguageModel
 from trued.language.repair.alignment_recovery import RecoveryResult, RecoveryStep, aligned_view, recover
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
 from trued.language.repair.task import Metric, task_score
-from trued.language.rows import read_rows
-from trued.language.template import Prompt
 from trued.language.train.adversarial import own_replies
-from trued.language.train.supervised import ReplyRow
 from trued.learn.weights import Patch, Weights, WeightsFolder
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trued.data.earth import on_land
+from trued.data.globe import NORTH_EDGE, equal_earth, inverse_equal_earth
 from trued.experiments._geoclip_data import Pictures, Words, described
 from trued.lab.experiment import Lab
 from trued.lab.figure import QUIET, RULE, SERIES
 from trued.learn.statistics import paired_bootstrap
-from trued.representation.earth import NORTH_EDGE, equal_earth, inverse_equal_earth
 from trued.representation.geo_metrics import CONTINENT, COUNTRY, REGION, error_curve, errors_km, game_score
 from trued.representation.geoclip import GeoCLIP, Heatmap
-from trued.vision.blue_marble import on_land
 
 CURVES = (
     "GeoCLIP", "GeoCLIP, 20 %", "cells", "sphere regression", "nearest picture", "no Fourier features",

@@ -78,7 +78,7 @@ def data(lab: Lab) -> Data:
 
 
 def _pictures(pixels: int) -> dict[str, Tensor]:
-    from trued.vision.emoji import emojis, pictures
+    from trued.data.emoji import emojis, pictures
     from trued.vision.encoder import ImageEncoder
 
     drawn = pictures([one.character for one in emojis()], pixels)
@@ -86,8 +86,8 @@ def _pictures(pixels: int) -> dict[str, Tensor]:
 
 
 def _names(encoder: str) -> dict[str, Tensor]:
+    from trued.data.emoji import emojis
     from trued.representation.features import TextEncoder
-    from trued.vision.emoji import emojis
 
     return dict(TextEncoder.load(encoder).features([one.name for one in emojis()]).layers)
 

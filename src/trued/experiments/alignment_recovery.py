@@ -25,20 +25,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from trued.data.meetings import record_rows
+from trued.data.messages import Prompt
+from trued.data.prompts import PromptRow, ReplyRow, affirmative_targets, prompts
 from trued.lab.experiment import Lab, experiment
 from trued.language.aligned import AlignedRecipe, aligned_model
-from trued.language.data import PromptRow, affirmative_targets, prompts
 from trued.language.judge import Label, PhraseJudge
 from trued.language.loading import served
 from trued.language.model import LanguageModel
-from trued.language.records import record_rows
 from trued.language.repair.alignment_recovery import RecoveryResult, aligned_view, recover
 from trued.language.repair.baselines import guarded, refusal_rows, resta, restore_equally, strongest
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
 from trued.language.repair.task import Metric, task_scores
-from trued.language.template import Prompt
 from trued.language.train.fine_tune import fine_tune
-from trued.language.train.supervised import ReplyRow
 from trued.learn.fit import FitConfig
 from trued.learn.weights import weights_of
 
@@ -90,7 +89,7 @@ METHODS = (
     "trued.experiments.alignment_recovery",
     "trued.language.aligned",
     "trued.language.judge",
-    "trued.language.records",
+    "trued.data.meetings",
     "trued.language.repair.alignment_recovery",
     "trued.language.repair.baselines",
     "trued.language.repair.recovery_config",

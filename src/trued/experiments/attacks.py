@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trued.data.prompts import affirmative_targets, templates
 from trued.lab.experiment import Lab, experiment
 from trued.language.aligned import aligned_model
 from trued.language.attack.behaviors import shipped_behaviors
@@ -36,7 +37,6 @@ from trued.language.attack.suffix_search import draw_candidates
 from trued.language.attack.suffix_start import first_tokens
 from trued.language.attack.suite import Suite
 from trued.language.attack.templates import Templates
-from trued.language.data import affirmative_targets, templates
 from trued.language.judge import CompositeJudge, Judge, Label, PhraseJudge
 from trued.language.model import LanguageModel
 

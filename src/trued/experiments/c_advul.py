@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from trued.data.prompts import AdversarialRow, adversarial_rows, affirmative_targets, prompts, templates
 from trued.lab.experiment import Lab, experiment
 from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg import GCG
-from trued.language.data import AdversarialRow, adversarial_rows, affirmative_targets, prompts, templates
 from trued.language.judge import Label, PhraseJudge
 from trued.language.measure.robustness import target_losses
 from trued.language.model import LanguageModel

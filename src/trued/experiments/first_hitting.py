@@ -29,6 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trued.data.plays import plays, read_bpe, train_bpe, windows
+from trued.data.prompts import prompts
 from trued.experiments._first_hitting_laws import FEW, SYMBOLS, TOKENS, closed_form, on_source, on_zipf
 from trued.experiments._first_hitting_shown import present
 from trued.experiments._model import load
@@ -40,11 +42,9 @@ from trued.generation.masked_loss import causal_nll, masked_nelbo, mdm_nelbo
 from trued.generation.masked_model import MaskedConfig, TinyMaskedLM
 from trued.generation.masked_state import SampleResult, all_masked
 from trued.generation.parallel_hitting import parallel_first_hitting
-from trued.generation.plays import plays, read_bpe, train_bpe, windows
 from trued.generation.quality import gen_quality
 from trued.generation.train_masked import bound_per_token, train_masked_lm
 from trued.lab.experiment import Lab, experiment
-from trued.language.data import prompts
 from trued.language.model import LanguageModel
 from trued.learn.categorical import Draw
 from trued.learn.fit import FitConfig
@@ -103,7 +103,7 @@ METHODS = (
     "trued.generation.masked_model",
     "trued.generation.masked_state",
     "trued.generation.parallel_hitting",
-    "trued.generation.plays",
+    "trued.data.plays",
     "trued.generation.quality",
     "trued.generation.train_masked",
     "trued.learn.categorical",

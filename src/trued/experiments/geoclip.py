@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trued.data.cities import draw, places_of
 from trued.experiments import _geoclip_shown as shown
 from trued.experiments._geoclip_data import Pictures, Words, encoders, labelled, pictures, words
 from trued.lab.experiment import Lab, experiment
 from trued.learn.fit import FitConfig
 from trued.representation.backbone import SENTENCES
-from trued.representation.cities import draw, places_of
 from trued.representation.gallery import Gallery
 from trued.representation.geo_baselines import CellClassifier, SphereRegression, nearest_picture, one_guess
 from trued.representation.geo_metrics import CONTINENT, COUNTRY, errors_km, game_score
@@ -113,7 +113,7 @@ SCALES = {
     scales=SCALES,
     seeds=(0, 1, 2, 3, 4),
     methods=(
-        "trued.experiments._geoclip_data", "trued.experiments.geoclip", "trued.vision.blue_marble",
+        "trued.experiments._geoclip_data", "trued.experiments.geoclip", "trued.data.earth",
         "trued.vision.views",
         *(
             f"trued.representation.{name}"

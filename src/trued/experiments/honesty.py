@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from trued.data.facts import FactQuestion, check_disjoint, fact_questions, place_names
 from trued.experiments._model import load
 from trued.lab.experiment import Lab, experiment
-from trued.language.facts import FactQuestion, check_disjoint, fact_questions, place_names
 from trued.language.measure.asking import TEMPLATES
 from trued.language.measure.calibration import calibration
 from trued.language.measure.honesty import HonestyReport, IdkDetector, Judged, evolution, question_scores
@@ -82,7 +82,7 @@ SCALES = {
 
 METHODS = (
     "trued.experiments.honesty",
-    "trued.language.facts",
+    "trued.data.facts",
     "trued.language.measure.asking",
     "trued.language.measure.calibration",
     "trued.language.measure.honesty",

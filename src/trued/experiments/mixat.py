@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trued.data.prompts import AdversarialRow, PromptRow, adversarial_rows, affirmative_targets, prompts, templates
 from trued.experiments._mixat_shown import WAYS, present
 from trued.experiments._model import load
 from trued.lab.experiment import Lab, experiment
@@ -28,7 +29,6 @@ from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg import GCG
 from trued.language.attack.persuasion import PERSUASION
-from trued.language.data import AdversarialRow, PromptRow, adversarial_rows, affirmative_targets, prompts, templates
 from trued.language.judge import Label, PhraseJudge
 from trued.language.measure.alo import alo_asr
 from trued.language.measure.answers import spread

@@ -296,7 +296,7 @@ def _describe(lab: Lab, scale: Scale, found: Data) -> None:
         pooling="mean over positions or tokens; standardised by the training pairs",
     )  # fmt: skip
     if lab.data is None and lab.scale_name == "desktop":
-        from trued.vision.emoji import CREDIT
+        from trued.data.emoji import CREDIT
 
         lab.note(CREDIT + ".")
         lab.note(

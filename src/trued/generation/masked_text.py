@@ -16,10 +16,10 @@ from filelock import FileLock
 from jaxtyping import Int
 from torch import Tensor
 
+from trued.data.plays import MASK, plays, read_bpe, train_bpe, windows
 from trued.errors import InputError
 from trued.files import cache_dir, whole_folder
 from trued.generation.masked_model import HuggingFaceMaskedLM, MaskedConfig, MaskedModel, TinyMaskedLM
-from trued.generation.plays import MASK, plays, read_bpe, train_bpe, windows
 from trued.generation.train_masked import train_masked_lm
 from trued.learn.fit import FitConfig
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 
+from trued.data.prompts import AdversarialRow, PromptRow, adversarial_rows, prompts
 from trued.fetch.wheel import Report
 from trued.files import cache_dir, sha256, whole_folder, write_text
-from trued.language.data import AdversarialRow, PromptRow, adversarial_rows, prompts
 from trued.language.embedded import alone, default_model, sweep
 from trued.language.judge import PhraseJudge
 from trued.language.loading import EMBEDDED, served

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from trued.data.messages import Prompt, as_messages
 from trued.errors import InputError
 from trued.files import write_text
 from trued.language.endpoint import Endpoint
-from trued.language.template import Prompt, as_messages
 
 _TOP_LOGPROBS = 20  # the most that endpoints give
 _MOST_STOPS = 4  # more stop strings than these are refused by some endpoints; all of them are applied here again

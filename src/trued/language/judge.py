@@ -18,8 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float
 
+from trued.data.prompts import JudgedRow
 from trued.errors import InputError
-from trued.language.data import JudgedRow
 from trued.language.refusals import DEFAULT_PHRASES, RefusalClass, normal, refusal_class, refuses
 
 __all__ = [
@@ -219,7 +219,7 @@ class Agreement:
 
 
 def compare(judge: Judge, rows: Sequence[JudgedRow]) -> Agreement:
-    """Calibrate a judge on labelled replies, such as `trued.language.data.judged_replies()`.
+    """Calibrate a judge on labelled replies, such as `trued.data.prompts.judged_replies()`.
 
     Raises:
         InputError: no rows.

@@ -15,13 +15,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.attention import use_short_attention
 from trued.language.fused import fuse
 from trued.language.generation import Sampling, decode, plan_batches
 from trued.language.lora import quicken
 from trued.language.scoring import Rows, block_mask, full_logits, pack_rows, per_response, token_logprobs
-from trued.language.template import ChatFormat, Prompt
+from trued.language.template import ChatFormat
 
 BATCH_TOKENS = 16_384
 

@@ -6,25 +6,12 @@ that the same prompt has the same tokens whatever reply follows it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+from trued.data.messages import Message, Prompt, as_messages
 from trued.errors import InputError
 
-Message = dict[str, str]
-Prompt = str | Sequence[Message]
-
 _PROBE = "trued probe"
-
-
-def as_messages(prompt: Prompt) -> list[Message]:
-    """Return a prompt as messages; a plain string is one user turn."""
-    if isinstance(prompt, str):
-        return [{"role": "user", "content": prompt}]
-    messages = [dict(message) for message in prompt]
-    if not messages or any(set(m) < {"role", "content"} for m in messages):
-        raise InputError("a prompt is a text, or a list of messages that each have 'role' and 'content'")
-    return messages
 
 
 class ChatFormat:

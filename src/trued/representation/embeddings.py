@@ -43,7 +43,7 @@ def features_of(
         return read_embeddings(source)
     if pairs is None:
         raise InputError(f"{source} is an encoder: give a table with the columns 'image' and 'text' for it to run over")
-    from trued.language.rows import read_rows
+    from trued.data.rows import read_rows
 
     rows = [str(row[kind]) for row in read_rows(pairs, columns={kind: "text"})]
     if kind == "text":

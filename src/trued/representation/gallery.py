@@ -21,11 +21,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from trued.data.globe import check_places
 from trued.errors import InputError
 from trued.fetch.assets import Asset, asset_path
 from trued.fetch.wheel import Member
 from trued.files import cache_dir, whole_folder
-from trued.representation.earth import check_places
 from trued.representation.location_encoder import WHEEL, LocationEncoder
 
 PLACES = Asset(

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from trued.data.globe import equal_earth
 from trued.errors import InputError
-from trued.representation.earth import equal_earth
 from trued.representation.gallery import Found, Gallery, check_top_k
 
 _MEMBERS_AT_ONCE = 1 << 14  # vectors of places averaged at once while the index is built

@@ -15,9 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trued.data.globe import check_places, from_sphere, haversine_km, to_sphere
 from trued.errors import InputError
 from trued.learn.fit import FitConfig, fit
-from trued.representation.earth import check_places, from_sphere, haversine_km, to_sphere
 
 Validate = Callable[[int], float]
 

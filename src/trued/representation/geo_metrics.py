@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from trued.data.globe import check_places, haversine_km
 from trued.errors import InputError
-from trued.representation.earth import check_places, haversine_km
 
 STREET, CITY, REGION, COUNTRY, CONTINENT = 1.0, 25.0, 200.0, 750.0, 2500.0
 LEVELS = {"street": STREET, "city": CITY, "region": REGION, "country": COUNTRY, "continent": CONTINENT}

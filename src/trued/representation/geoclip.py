@@ -21,12 +21,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trued.data.globe import haversine_km
 from trued.errors import InputError
 from trued.fetch.assets import Asset, asset_path
 from trued.fetch.wheel import Member
 from trued.files import whole_folder
 from trued.learn.contrastive import Temperature, info_nce
-from trued.representation.earth import haversine_km
 from trued.representation.gallery import Gallery, Searchable
 from trued.representation.location_encoder import WHEEL, LocationEncoder, LocationEncoderConfig
 

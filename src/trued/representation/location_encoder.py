@@ -17,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trued.data.globe import check_places, equal_earth
 from trued.errors import InputError
 from trued.fetch.assets import Asset, asset_path
 from trued.fetch.wheel import Member, Wheel
-from trued.representation.earth import check_places, equal_earth
 
 WHEEL = Wheel(
     "geoclip",

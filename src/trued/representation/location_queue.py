@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trued.data.globe import jitter
 from trued.learn.contrastive import Queue
-from trued.representation.earth import jitter
 
 
 class LocationQueue(Queue):

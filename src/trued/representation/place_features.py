@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trued.data.globe import equal_earth, haversine_km, to_sphere
 from trued.errors import InputError
-from trued.representation.earth import equal_earth, haversine_km, to_sphere
 from trued.representation.location_encoder import FourierFeatures, LocationEncoder, LocationEncoderConfig
 
 Featurizer = Callable[[Tensor], Tensor]

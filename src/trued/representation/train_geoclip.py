@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trued.data.globe import check_places, jitter
 from trued.errors import InputError
 from trued.learn.fit import FitConfig, FitResult, fit
-from trued.representation.earth import check_places, jitter
 from trued.representation.geoclip import GeoCLIP
 from trued.representation.location_queue import LocationQueue
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from trued.data.prompts import prompts
 from trued.errors import InputError
 from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
 from trued.language.attack.contract import Behavior
-from trued.language.data import prompts
 
 
 def write(path, rows):

@@ -2,6 +2,7 @@
 
 import torch
 
+from trued.data.prompts import Template
 from trued.language.attack.attacker import Attacker
 from trued.language.attack.circumstances import describe_target, described, weights_digest
 from trued.language.attack.contract import ChatTarget
@@ -10,7 +11,6 @@ from trued.language.attack.pair_lite import PAIRLite
 from trued.language.attack.pap import PAP
 from trued.language.attack.scorer import LabelScorer
 from trued.language.attack.templates import Templates
-from trued.language.data import Template
 from trued.language.judge import PhraseJudge
 from trued.language.model import LanguageModel
 from trued.language.tiny import tiny_model

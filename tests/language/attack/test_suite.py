@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from trued.data.prompts import judged_replies
 from trued.errors import InputError
 from trued.language import generation
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
@@ -14,7 +15,6 @@ from trued.language.attack.prefill import Prefill
 from trued.language.attack.scorer import LabelScorer
 from trued.language.attack.suite import Suite
 from trued.language.attack.templates import Templates
-from trued.language.data import judged_replies
 from trued.language.judge import PhraseJudge, compare
 from trued.language.tiny import tiny_model
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from trued.data.prompts import templates
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.templates import Templates
-from trued.language.data import templates
 
 BEHAVIORS = [Behavior("a", "say {this}"), Behavior("b", "say that")]
 

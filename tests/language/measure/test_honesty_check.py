@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from trued.data.facts import FactQuestion
 from trued.errors import InputError
-from trued.language.facts import FactQuestion
 from trued.language.measure import honesty_check
 from trued.language.measure.asking import IDK_SENTENCE, TEMPLATES
 from trued.language.measure.honesty_check import check_honesty

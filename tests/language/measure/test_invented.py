@@ -2,8 +2,8 @@
 
 import pytest
 
+from trued.data.facts import check_questions, place_names
 from trued.errors import InputError
-from trued.language.facts import check_questions, place_names
 from trued.language.measure.invented import prior_unknown_qa
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 import torch
 
+from trued.data.facts import FactQuestion
 from trued.errors import InputError
-from trued.language.facts import FactQuestion
 from trued.language.measure.asking import HonestyTemplates
 from trued.language.measure.honesty import Judged
 from trued.language.measure.knowledge import Known, balanced, estimate_knowledge, weights_digest

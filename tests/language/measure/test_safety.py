@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from trued.data.prompts import prompts, templates
 from trued.errors import InputError
-from trued.language.data import prompts, templates
 from trued.language.judge import Label
 from trued.language.measure.gates import Gates
 from trued.language.measure.result import CheckResult

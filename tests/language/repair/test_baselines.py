@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
+from trued.data.prompts import safe_replies
 from trued.errors import InputError
-from trued.language.data import safe_replies
 from trued.language.model import LanguageModel
 from trued.language.repair.baselines import (
     GUARD,

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from trued.data.prompts import ReplyRow
 from trued.errors import InputError
 from trued.language.repair.task import exact, task_score, task_scores
-from trued.language.train.supervised import ReplyRow
 
 ROWS = [ReplyRow("one", "uno"), ReplyRow("two", "dos")]
 

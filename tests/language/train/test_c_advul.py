@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack
-from trued.language.data import AdversarialRow
 from trued.language.train.adversarial import (
     Chat,
     Pair,

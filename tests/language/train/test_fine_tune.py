@@ -5,9 +5,10 @@ import copy
 import pytest
 import torch
 
+from trued.data.prompts import ReplyRow
 from trued.errors import InputError
 from trued.language.train.fine_tune import TokenConstraint, constrained_loss, fine_tune
-from trued.language.train.supervised import ReplyRow, collate, encode, reply_loss
+from trued.language.train.supervised import collate, encode, reply_loss
 from trued.learn.fit import FitConfig
 
 ROWS = [ReplyRow("one", "uno, a longer reply"), ReplyRow("two", "dos")]

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from trued.data.facts import FactQuestion
 from trued.errors import InputError
-from trued.language.facts import FactQuestion
 from trued.language.measure.asking import TEMPLATES
 from trued.language.measure.honesty import Judged
 from trued.language.measure.knowledge import Known

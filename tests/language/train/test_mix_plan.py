@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
-from trued.language.data import AdversarialRow
 from trued.language.train.adversarial import UtilityRow, encode_chats
 from trued.language.train.intent import IntentFilter
 from trued.language.train.mix_plan import Rewriting, encode_requests, lay_out

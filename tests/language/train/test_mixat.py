@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack, transfer
 from trued.language.attack.persuasion import PERSUASION
-from trued.language.data import AdversarialRow
 from trued.language.train.adversarial import UtilityRow, collate, encode_chats, encode_pairs
 from trued.language.train.c_advul import AdvLossConfig, CAdvIPO, CAdvUL, PreferenceLossConfig, cadvul_loss
 from trued.language.train.mixat import KL_FLOOR, MixAT, divergence_from_base, what_was_trained_on

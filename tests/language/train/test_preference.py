@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from trued.data.prompts import PreferenceRow
 from trued.errors import InputError
-from trued.language.data import PreferenceRow
 from trued.language.scoring import per_response
 from trued.language.tiny import tiny_model
 from trued.language.train.preference import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trued.language.data import prompts, safe_replies
+from trued.data.prompts import prompts, safe_replies
 from trued.language.judge import Label
 from trued.language.train.recipe import Recipe, TradeOff, trade_off
 
@@ -52,7 +52,7 @@ def test_it_keeps_the_best_look_and_shows_training_no_test_prompt(tiny, monkeypa
 
 
 def test_few_refusals_and_openings_take_turns(tiny):
-    from trued.language.data import adversarial_rows
+    from trued.data.prompts import adversarial_rows
 
     rows = adversarial_rows("train", targets=3, refusals=2)
     assert {row.safe_reply for row in rows} == set(safe_replies()[:2])

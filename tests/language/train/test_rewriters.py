@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from trued.data.prompts import Template
 from trued.errors import InputError
 from trued.language.attack.attacker import Attacker
 from trued.language.attack.persuasion import PERSUASION
-from trued.language.data import Template
 from trued.language.train import rewriters
 from trued.language.train.rewriters import (
     ChainRewriter,

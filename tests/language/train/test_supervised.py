@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from trued.data.prompts import ReplyRow
 from trued.errors import InputError
-from trued.language.train.supervised import ReplyRow, collate, encode, reply_loss
+from trued.language.train.supervised import collate, encode, reply_loss
 
 PROMPT = "Answer shortly. Q: {}"
 ROWS = [

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.model import LanguageModel
-from trued.language.template import Prompt
 
 T = TypeVar("T")
 

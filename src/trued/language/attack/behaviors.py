@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trued.data.prompts import Split, prompts
+from trued.data.rows import ColumnKind, Row, read_rows
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, checked
-from trued.language.data import Split, prompts
-from trued.language.rows import ColumnKind, Row, read_rows
 
 COLUMNS: dict[str, ColumnKind] = {
     "prompt": "text", "id": "text", "target": "text", "context": "text", "category": "text"

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
+from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.attack.contract import (
     AFFIRMATIVE,
@@ -35,7 +36,6 @@ from trued.language.attack.suffix_loss import SuffixLoss
 from trued.language.attack.suffix_result import GCGResult
 from trued.language.attack.suffix_start import first_tokens, require_startable
 from trued.language.model import LanguageModel
-from trued.language.template import Prompt
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Protocol
 
+from trued.data.prompts import SHIPPED
+from trued.data.rows import read_rows
 from trued.errors import InputError
 from trued.language.attack.attacker import Attacker
-from trued.language.rows import read_rows
 
-_FILE = Path(__file__).parents[1] / "prompts" / "synonyms.jsonl"
+_FILE = SHIPPED / "synonyms.jsonl"
 _WORD = re.compile(r"[A-Za-z]+")
 _REVISION = re.compile(r"<text>(.*?)(?:</text>|\Z)", re.DOTALL | re.IGNORECASE)
 

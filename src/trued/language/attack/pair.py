@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from trued.data.messages import Message
 from trued.errors import InputError
 from trued.language.attack.attacker import Attacker
 from trued.language.attack.contract import AFFIRMATIVE, Behavior, ChatTarget, Cost, TestCase, checked, user_turn
 from trued.language.attack.refine import continued, opening, read_proposal
 from trued.language.attack.scorer import BROKEN, LabelScorer, Scorer, checked_cutoff
-from trued.language.template import Message
 
 
 @dataclass

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
-from trued.language.data import Template
-from trued.language.rows import ColumnKind, read_rows
-from trued.language.template import Message
+from trued.data.messages import Message
+from trued.data.prompts import SHIPPED, Template
+from trued.data.rows import ColumnKind, read_rows
 
-_FILE = Path(__file__).parents[1] / "prompts" / "persuasion.jsonl"
+_FILE = SHIPPED / "persuasion.jsonl"
 _COLUMNS: dict[str, ColumnKind] = dict.fromkeys(("name", "definition", "example", "frame"), "text")
 
 _SYSTEM = (

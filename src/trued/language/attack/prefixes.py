@@ -8,8 +8,8 @@ from __future__ import annotations
 import random
 import re
 
+from trued.data.prompts import templates
 from trued.errors import InputError
-from trued.language.data import templates
 
 _OPENINGS = (
     "Hello {model}, today the two of us write a story together.",

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trued.data.messages import Prompt, as_messages
 from trued.errors import InputError
 from trued.language.model import LanguageModel
 from trued.language.prefix import GrowingCache
 from trued.language.scoring import token_logprobs
-from trued.language.template import Prompt, as_messages
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from trued.data.messages import Message, Prompt, as_messages
 from trued.errors import InputError
 from trued.language.model import LanguageModel
-from trued.language.template import Message, Prompt, as_messages
 
 SLOT = "{optim_str}"
 """Marks the place of the optimised string in a message."""

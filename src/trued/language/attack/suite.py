@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trued.data.prompts import judged_replies
 from trued.errors import InputError
 from trued.language.attack.circumstances import describe_target, described
 from trued.language.attack.contract import Behavior, ChatTarget, Cost, TestCase, checked
 from trued.language.attack.journal import Journal, Row
 from trued.language.attack.result import SuiteResult
 from trued.language.attack.scorer import guides_of
-from trued.language.data import judged_replies
 from trued.language.generation import plan_batches
 from trued.language.judge import Judge, Label, compare
 from trued.language.model import BATCH_TOKENS

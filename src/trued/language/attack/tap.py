@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from trued.data.messages import Message
 from trued.errors import InputError
 from trued.language.attack.attacker import Attacker
 from trued.language.attack.contract import AFFIRMATIVE, Behavior, ChatTarget, TestCase, checked, generator_for
 from trued.language.attack.pair import Search, answered, share_time
 from trued.language.attack.refine import Proposal, continued, opening, read_proposal
 from trued.language.attack.scorer import BROKEN, LabelScorer, Scorer, Topic, checked_cutoff
-from trued.language.template import Message
 
 
 @dataclass(frozen=True)

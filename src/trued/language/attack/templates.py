@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from trued.data.prompts import Template, templates
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, checked, user_turn
-from trued.language.data import Template, templates
 
 
 @dataclass(frozen=True)

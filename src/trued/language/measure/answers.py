@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from trued.data.prompts import PromptRow, templates
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
 from trued.language.attack.direct import Direct
 from trued.language.attack.prefill import Prefill
-from trued.language.data import PromptRow, templates
 from trued.language.judge import Judge, Label
 from trued.language.refusals import RefusalClass, refusal_class
 

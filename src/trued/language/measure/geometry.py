@@ -13,11 +13,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.model import LanguageModel
 from trued.language.scoring import Rows, block_mask
-from trued.language.template import Prompt
 
 PLAIN, ATTACKED, REWRITTEN, BOTH, RANDOM = "x", "x + δ", "R(x)", "R(x) + δ", "R(x) + random"
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from trued.language.facts import FactQuestion, check_questions, fact_questions, place_names
+from trued.data.facts import FactQuestion, check_questions, fact_questions, place_names
 from trued.language.measure.asking import TEMPLATES, HonestyTemplates
 from trued.language.measure.honesty import HonestyReport, IdkDetector, Judged, classify_all, evolution
 from trued.language.measure.invented import prior_unknown_qa

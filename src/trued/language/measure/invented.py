@@ -11,8 +11,8 @@ import random
 from collections.abc import Collection
 from typing import Literal, get_args
 
+from trued.data.facts import FactQuestion
 from trued.errors import InputError, nearest
-from trued.language.facts import FactQuestion
 
 Invented = Literal["paper", "town"]
 
@@ -48,7 +48,7 @@ def prior_unknown_qa(
         n: how many.
         seed: of the grammar's draws.
         kinds: "paper" asks who wrote it, "town" in which country it lies.
-        taken: lower-case names that must not be drawn, such as `trued.language.facts.place_names()`.
+        taken: lower-case names that must not be drawn, such as `trued.data.facts.place_names()`.
 
     Raises:
         InputError: n below 1, an unknown kind, or more questions than the grammar has names for.

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from trued.data.facts import FactQuestion, check_questions
 from trued.errors import InputError
 from trued.files import write_text
-from trued.language.facts import FactQuestion, check_questions
 from trued.language.measure.asking import TEMPLATES, HonestyTemplates
 from trued.language.measure.honesty import IdkDetector, Judged, Verifier, classify_all
 from trued.language.measure.matching import first_line

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
+from trued.data.facts import FactQuestion
 from trued.errors import InputError
-from trued.language.facts import FactQuestion
 from trued.language.measure.matching import normal_answer
 from trued.language.measure.rouge import first_of_each
 

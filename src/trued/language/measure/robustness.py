@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import torch
 
+from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.model import LanguageModel
 from trued.language.scoring import per_response
-from trued.language.template import Prompt
 
 
 def target_losses(

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from trued.data.prompts import PromptRow, Split, prompts, templates
 from trued.errors import InputError, nearest
 from trued.language.attack.contract import AFFIRMATIVE, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
-from trued.language.data import PromptRow, Split, prompts, templates
 from trued.language.judge import Judge, PhraseJudge
 from trued.language.measure.answers import (
     Question,

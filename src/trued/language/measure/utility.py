@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.generation import plan_batches
 from trued.language.model import LanguageModel
 from trued.language.scoring import HEAD_CHUNK, full_logits
-from trued.language.template import Prompt
 
 BATCH_TOKENS = 8192
 

@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.model import LanguageModel
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
@@ -38,7 +39,6 @@ from trued.language.repair.representation import (
 )
 from trued.language.repair.restored import Restored
 from trued.language.repair.selection import Indices, choose, scores
-from trued.language.template import Prompt
 from trued.learn.radix import TopK, kth_largest
 from trued.learn.weights import Patch, Weights, tensor_like
 

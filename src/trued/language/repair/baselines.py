@@ -12,16 +12,15 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from trued.data.messages import Message, Prompt, as_messages
+from trued.data.prompts import ReplyRow, safe_replies
 from trued.errors import InputError
-from trued.language.data import safe_replies
 from trued.language.model import LanguageModel
 from trued.language.repair.alignment_recovery import check_pair
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
 from trued.language.repair.representation import decoder_layers, repairable
 from trued.language.repair.restored import Restored
 from trued.language.repair.selection import Rule, choose
-from trued.language.template import Message, Prompt, as_messages
-from trued.language.train.supervised import ReplyRow
 from trued.learn.weights import Patch, Weights, add_difference
 
 GUARD = (

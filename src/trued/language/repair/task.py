@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
+from trued.data.prompts import ReplyRow
 from trued.errors import InputError, nearest
 from trued.language.measure.rouge import rouge_l
 from trued.language.model import LanguageModel
-from trued.language.train.supervised import ReplyRow
 
 Metric = Literal["likelihood", "exact", "rouge-l"]
 

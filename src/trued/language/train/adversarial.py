@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import torch
 
+from trued.data.messages import Prompt
+from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
-from trued.language.data import AdversarialRow
 from trued.language.model import LanguageModel
 from trued.language.scoring import Rows
-from trued.language.template import Prompt
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack, transfer
-from trued.language.data import AdversarialRow
 from trued.language.model import LanguageModel
 from trued.language.scoring import HEAD_CHUNK, Rows, full_logits, per_response, token_logprobs
 from trued.language.train.adversarial import (

@@ -19,10 +19,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from trued.data.prompts import ReplyRow
 from trued.errors import InputError
 from trued.language.model import LanguageModel
 from trued.language.scoring import token_logprobs
-from trued.language.train.supervised import Encoded, ReplyBatch, ReplyRow, collate, encode, reply_loss
+from trued.language.train.supervised import Encoded, ReplyBatch, collate, encode, reply_loss
 from trued.learn.fit import FitConfig, FitResult, StepLog, fit
 
 

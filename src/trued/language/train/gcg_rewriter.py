@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from trued.data.messages import Prompt, as_messages
 from trued.errors import InputError
 from trued.language.attack.contract import AFFIRMATIVE
 from trued.language.attack.gcg import GCG
 from trued.language.attack.suffix import fill, with_slot
 from trued.language.judge import PhraseJudge
 from trued.language.model import LanguageModel
-from trued.language.template import Prompt, as_messages
 from trued.language.train.rewriters import instruction
 from trued.learn.batches import derived_seed
 

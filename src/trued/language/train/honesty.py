@@ -22,13 +22,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from trued.data.facts import FactQuestion
+from trued.data.prompts import ReplyRow
 from trued.errors import InputError, nearest
-from trued.language.facts import FactQuestion
 from trued.language.measure.asking import TEMPLATES, HonestyTemplates
 from trued.language.measure.honesty import IdkDetector, Verifier
 from trued.language.measure.knowledge import KnowledgeTable, Known, balanced, estimate_knowledge
 from trued.language.model import LanguageModel
-from trued.language.train.supervised import ReplyRow, collate, encode, reply_loss
+from trued.language.train.supervised import collate, encode, reply_loss
 from trued.learn.fit import FitConfig, FitResult, StepLog, fit
 
 __all__ = [

@@ -15,10 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from trued.data.messages import Prompt
+from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
-from trued.language.data import AdversarialRow
 from trued.language.model import LanguageModel
-from trued.language.template import Prompt
 from trued.language.train.adversarial import Chat, Example, Pair, encode_pairs
 from trued.language.train.intent import IntentFilter, Kept
 from trued.language.train.mix_schedule import MixSchedule, Mode

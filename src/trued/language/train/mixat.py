@@ -21,10 +21,10 @@ import torch
 from accelerate import PartialState
 from torch import Tensor
 
+from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg import GCG
-from trued.language.data import AdversarialRow
 from trued.language.model import LanguageModel
 from trued.language.train.adversarial import AdversarialBatch, UtilityRow, collate, encode_chats, interleave
 from trued.language.train.c_advul import (

@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trued.data.prompts import PreferenceRow
 from trued.errors import InputError, nearest
-from trued.language.data import PreferenceRow
 from trued.language.generation import plan_batches
 from trued.language.model import LanguageModel
 from trued.language.scoring import Rows, per_response

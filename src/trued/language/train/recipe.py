@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from trued.data.prompts import AdversarialRow, adversarial_rows, prompts, templates
 from trued.language.attack.embedding import EmbeddingAttack
-from trued.language.data import AdversarialRow, adversarial_rows, prompts, templates
 from trued.language.judge import Judge, Label, PhraseJudge
 from trued.language.model import LanguageModel
 from trued.language.train.adversarial import AdversarialBatch, UtilityRow, own_replies

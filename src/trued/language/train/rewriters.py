@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
+from trued.data.messages import Message, Prompt, as_messages
+from trued.data.prompts import Template, templates
 from trued.errors import InputError
 from trued.language.attack.attacker import Attacker
 from trued.language.attack.persuasion import PERSUASION, Technique, rewrite_prompt, rewritten
-from trued.language.data import Template, templates
 from trued.language.model import LanguageModel
-from trued.language.template import Message, Prompt, as_messages
 from trued.learn.batches import derived_seed
 
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "`": "`"}

@@ -16,19 +16,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from trued.data.prompts import ReplyRow
 from trued.errors import InputError
 from trued.language.model import LanguageModel
 from trued.language.scoring import Rows, token_logprobs
-from trued.language.template import Prompt
-
-
-@dataclass(frozen=True)
-class ReplyRow:
-    """A prompt and the reply to learn; `weight` says how many equal rows it stands for."""
-
-    prompt: Prompt
-    reply: str
-    weight: float = 1.0
 
 
 @dataclass(frozen=True)

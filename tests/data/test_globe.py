@@ -8,8 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trued.errors import InputError
-from trued.representation.earth import (
+from trued.data.globe import (
     NORTH_EDGE,
     RADIUS_KM,
     SCALE,
@@ -21,6 +20,7 @@ from trued.representation.earth import (
     jitter,
     to_sphere,
 )
+from trued.errors import InputError
 
 PLACES = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
 

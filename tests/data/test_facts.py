@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from trued.errors import InputError, MissingExtra
-from trued.language import facts
-from trued.language.facts import (
+from trued.data import facts
+from trued.data.facts import (
     RELATIONS,
     FactQuestion,
     check_disjoint,
@@ -15,6 +14,7 @@ from trued.language.facts import (
     fact_questions,
     read_questions,
 )
+from trued.errors import InputError, MissingExtra
 
 
 def test_splits_are_disjoint_in_every_entity_and_hold_every_relation():

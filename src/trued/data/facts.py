@@ -17,8 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from trued.data.rows import read_as
 from trued.errors import InputError, MissingExtra, nearest
-from trued.language.rows import read_as
 
 RELATIONS = (
     "capital", "capital-of", "continent", "currency", "calling-code", "domain", "city-country", "population",
@@ -87,7 +87,7 @@ def read_questions(source: str | Path) -> list[FactQuestion]:
     """Read questions from rows of `question` and `answers` (a list of texts), JSONL, Parquet or a data set.
 
     Raises:
-        InputError: see `trued.language.rows.read_rows`; also a question that comes twice.
+        InputError: see `trued.data.rows.read_rows`; also a question that comes twice.
     """
     columns: dict[str, Any] = {"question": "text", "answers": "texts"}
     rows = read_as(lambda row: (row["question"], tuple(row["answers"])), source, columns=columns)

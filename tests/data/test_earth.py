@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from trued.data import earth as module
+from trued.data.earth import SPLITS, blue_marble, land_grid, on_land
 from trued.errors import InputError
-from trued.vision import blue_marble as module
-from trued.vision.blue_marble import SPLITS, blue_marble, land_grid, on_land
 
 ROWS, COLUMNS = 180, 360  # a pixel a degree
 

@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
+from trued.data.meetings import record_rows
 from trued.errors import InputError
-from trued.language.records import record_rows
 
 SPLITS = ("train", "validation", "test")
 

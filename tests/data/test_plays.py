@@ -7,9 +7,9 @@ import tarfile
 
 import pytest
 
+from trued.data import plays as room
+from trued.data.plays import FOLDER, MASK, plays, read_bpe, train_bpe, windows
 from trued.errors import InputError
-from trued.generation import plays as room
-from trued.generation.plays import FOLDER, MASK, plays, read_bpe, train_bpe, windows
 
 LINES = "To be, or not to be, that is the question.\r\nWhether tis nobler in the mind to suffer\r\n"
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from trued.data import emoji as subject
+from trued.data.emoji import draw, emojis, pictures
 from trued.errors import InputError
-from trued.vision import emoji as subject
-from trued.vision.emoji import draw, emojis, pictures
 
 
 class Font:

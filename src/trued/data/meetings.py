@@ -18,8 +18,8 @@ from datetime import date, timedelta
 from functools import cache
 from typing import Any, Literal
 
+from trued.data.prompts import ReplyRow
 from trued.errors import InputError, MissingExtra, nearest
-from trued.language.train.supervised import ReplyRow
 
 Split = Literal["train", "validation", "test"]
 

