@@ -39,7 +39,7 @@ def shared(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     from trued.language.embedded import default_model
     from trued.language.model import LanguageModel
     from trued.language.tiny import tiny_model
-    from trued.learn.batches import Batches
+    from trued.learn.fit.batches import Batches
 
     if settings["tiny"]:
         lm = tiny_model()
@@ -82,7 +82,7 @@ def trued(settings: dict[str, Any], **options: Any) -> Work:
     from trued.data.prompts import PreferenceRow
     from trued.language.model import LanguageModel
     from trued.language.train.preference import PreferenceTraining, encode_preferences
-    from trued.learn.fit import FitConfig
+    from trued.learn.fit.loop import FitConfig
 
     lm = LanguageModel.load(settings["model"], dtype=torch.bfloat16)
     rows = [PreferenceRow(**row) for row in settings["rows"]]

@@ -17,7 +17,7 @@ from trued.generation.mask_schedule import LINEAR, SCHEDULES, Cosine
 from trued.generation.masked_loss import causal_nll, masked_nelbo, mdm_nelbo
 from trued.generation.masked_model import FromLogits, MaskedConfig, TinyMaskedLM
 from trued.generation.train_masked import bound_per_token, train_masked_lm
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 
 SOURCE = MarkovSource(4, 3, seed=2)
 WHOLE = torch.tensor([[0, 1, 2, 0]])

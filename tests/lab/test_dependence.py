@@ -69,9 +69,9 @@ def test_methods_are_read_from_the_imports_of_the_file(tmp_path, monkeypatch):
     (tmp_path / "an_experiment.py").write_text(
         "import numpy\nfrom trued.lab.experiment import Lab\nfrom trued.papers import card\n"
         "from trued.learn import statistics\n\n"
-        "def run(lab):\n    from trued.learn.preference import anything\n    import trued.learn.fit\n"
+        "def run(lab):\n    from trued.learn.preference import anything\n    import trued.learn.fit.loop\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     assert methods_of("an_experiment") == (
-        "an_experiment", "trued.learn.fit", "trued.learn.preference", "trued.learn.statistics",
+        "an_experiment", "trued.learn.fit.loop", "trued.learn.preference", "trued.learn.statistics",
     )  # fmt: skip

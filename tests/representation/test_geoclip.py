@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from trued.data.globe import from_sphere, haversine_km, to_sphere
 from trued.errors import InputError
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 from trued.representation.gallery import Gallery
 from trued.representation.geoclip import GeoCLIP, GeoCLIPConfig, fingerprint
 from trued.representation.location_encoder import LocationEncoder, LocationEncoderConfig

@@ -9,7 +9,7 @@ import torch
 
 from trued.errors import InputError
 from trued.learn.contrastive import clip_loss
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 from trued.representation.retrieval import recall_at
 from trued.representation.space import SharedSpace, quality
 from trued.representation.sweep import sweep

@@ -13,7 +13,7 @@ from trued.web.bars import ENVIRONMENT, LINES, Screen, Step
 DRAW = """
 import time
 from trued.lab.progress import Bars
-from trued.learn.progress import step_bar
+from trued.learn.fit.progress import step_bar
 bars = Bars()
 bars.say("before")
 for _ in bars.track(range(2), "outer [seed]"):

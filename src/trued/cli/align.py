@@ -23,7 +23,7 @@ from trued.language.model import LanguageModel
 from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.c_advul import CAdvIPO, CAdvUL
 from trued.language.train.recipe import Recipe, TradeOff
-from trued.learn.fit import FitResult
+from trued.learn.fit.loop import FitResult
 
 app = App(name="align", help="Train an adapter that refuses what it should, under attack too.")
 

@@ -27,7 +27,7 @@ from trued.language.train.recipe import Recipe, TradeOff
 
 if TYPE_CHECKING:
     from trued.language.model import LanguageModel
-    from trued.learn.fit import FitResult
+    from trued.learn.fit.loop import FitResult
 
 CONFIG = CheckConfig(attacked=8, general=24)
 

@@ -38,7 +38,7 @@ from trued.language.repair.baselines import guarded, refusal_rows, resta, restor
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
 from trued.language.repair.task import Metric, task_scores
 from trued.language.train.fine_tune import fine_tune
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 from trued.learn.weights import weights_of
 
 ARMS = ("fine-tuned", "recovered", "random", "change", "RESTA", "safety tuning")

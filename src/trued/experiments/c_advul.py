@@ -30,7 +30,7 @@ from trued.language.measure.robustness import target_losses
 from trued.language.model import LanguageModel
 from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.c_advul import AdvLossConfig, CAdvIPO, CAdvUL, PreferenceLossConfig
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 
 ARMS = ("control", "C-AdvUL", "C-AdvIPO", "C-AdvIPO + utility")
 COLORS = {"base": "0.35", "control": "tab:orange", "C-AdvUL": "tab:blue", "C-AdvIPO": "tab:green"}

@@ -47,7 +47,7 @@ from trued.generation.train_masked import bound_per_token, train_masked_lm
 from trued.lab.experiment import Lab, experiment
 from trued.language.model import LanguageModel
 from trued.learn.categorical import Draw
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 
 
 @dataclass(frozen=True)

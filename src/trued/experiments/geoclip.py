@@ -29,7 +29,7 @@ from trued.data.cities import draw, places_of
 from trued.experiments import _geoclip_shown as shown
 from trued.experiments._geoclip_data import Pictures, Words, encoders, labelled, pictures, words
 from trued.lab.experiment import Lab, experiment
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 from trued.representation.backbone import SENTENCES
 from trued.representation.gallery import Gallery
 from trued.representation.geo_baselines import CellClassifier, SphereRegression, nearest_picture, one_guess

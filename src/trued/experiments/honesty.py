@@ -32,7 +32,7 @@ from trued.language.measure.knowledge import Known, balanced, estimate_knowledge
 from trued.language.measure.matching import normal_answer
 from trued.language.model import LanguageModel
 from trued.language.train.honesty import HonestyTraining, Variant
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 from trued.learn.statistics import paired_bootstrap
 
 TAUGHT = ("capital", "capital-of", "continent", "currency", "element-symbol", "atomic-number")

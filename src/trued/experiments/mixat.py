@@ -42,7 +42,7 @@ from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.mix_schedule import Variant
 from trued.language.train.mixat import MixAT, what_was_trained_on
 from trued.language.train.rewriters import PAPRewriter
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 
 ARMS: dict[str, Variant] = {"control": "clean", "D": "d", "C": "c", "Dual": "dual", "MixAT": "mixat"}
 TAUGHT = PERSUASION[::3][:12]

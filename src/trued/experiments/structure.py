@@ -28,7 +28,7 @@ from torch import Tensor
 from trued.experiments import _structure_shown as shown
 from trued.experiments._structure_data import IMAGE, OTHER, TEXT, Data, data
 from trued.lab.experiment import Lab, experiment
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 from trued.learn.similarity import Score, effective_rank, similarity_matrix
 from trued.representation.heads import Kind
 from trued.representation.layers import LayerFeatures, select_layers

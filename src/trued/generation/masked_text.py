@@ -21,7 +21,7 @@ from trued.errors import InputError
 from trued.files import cache_dir, whole_folder
 from trued.generation.masked_model import HuggingFaceMaskedLM, MaskedConfig, MaskedModel, TinyMaskedLM
 from trued.generation.train_masked import train_masked_lm
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

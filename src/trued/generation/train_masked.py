@@ -14,7 +14,7 @@ from torch import Tensor
 from trued.errors import InputError
 from trued.generation.masked_loss import causal_nll, masked_nelbo
 from trued.generation.masked_model import MaskedConfig, TinyMaskedLM
-from trued.learn.fit import FitConfig, FitResult, StepLog, fit
+from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 
 
 def train_masked_lm(

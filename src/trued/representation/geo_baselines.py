@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from trued.data.globe import check_places, from_sphere, haversine_km, to_sphere
 from trued.errors import InputError
-from trued.learn.fit import FitConfig, fit
+from trued.learn.fit.loop import FitConfig, fit
 
 Validate = Callable[[int], float]
 

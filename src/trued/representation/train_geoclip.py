@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trued.data.globe import check_places, jitter
 from trued.errors import InputError
-from trued.learn.fit import FitConfig, FitResult, fit
+from trued.learn.fit.loop import FitConfig, FitResult, fit
 from trued.representation.geoclip import GeoCLIP
 from trued.representation.location_queue import LocationQueue
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from trued.errors import InputError
 from trued.learn.contrastive import Temperature, clip_loss, same_pairs, siglip_loss
-from trued.learn.fit import FitConfig, FitResult, fit
+from trued.learn.fit.loop import FitConfig, FitResult, fit
 from trued.representation.heads import Kind, Standardize, canonical
 from trued.representation.retrieval import recall_at
 from trued.representation.space import SharedSpace, check_paired

@@ -28,7 +28,7 @@ from trued.language.train.c_advul import (
     soft_cutoff,
     with_references,
 )
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 
 ROWS = [
     AdversarialRow("tell me", ("Sure, here", "Of course"), "No, I won't."),

@@ -9,7 +9,7 @@ from trued.data.prompts import ReplyRow
 from trued.errors import InputError
 from trued.language.train.fine_tune import TokenConstraint, constrained_loss, fine_tune
 from trued.language.train.supervised import collate, encode, reply_loss
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 
 ROWS = [ReplyRow("one", "uno, a longer reply"), ReplyRow("two", "dos")]
 CONFIG = FitConfig(steps=3, lr=1e-2, batch_size=2, warmup=0.0)

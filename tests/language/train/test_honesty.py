@@ -11,7 +11,7 @@ from trued.language.measure.asking import TEMPLATES
 from trued.language.measure.honesty import Judged
 from trued.language.measure.knowledge import Known
 from trued.language.train.honesty import HonestyTraining, build_sft, known_reply, lower_first, target_replies
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 
 RIGHT, WRONG = Judged("correct", True), Judged("wrong", False)
 

@@ -13,7 +13,7 @@ from trued.language.train.intent import IntentFilter
 from trued.language.train.mix_plan import Rewriting, encode_requests, lay_out
 from trued.language.train.mix_schedule import schedule_of
 from trued.language.train.rewriters import PAPRewriter
-from trued.learn.fit import FitConfig, fit
+from trued.learn.fit.loop import FitConfig, fit
 
 ROWS = [AdversarialRow(f"request number {i}", ("Sure, here", "Of course"), "No, I won't.") for i in range(6)]
 

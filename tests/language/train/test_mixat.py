@@ -15,7 +15,7 @@ from trued.language.train.c_advul import AdvLossConfig, CAdvIPO, CAdvUL, Prefere
 from trued.language.train.mixat import KL_FLOOR, MixAT, divergence_from_base, what_was_trained_on
 from trued.language.train.opponent import FrozenOpponent, initial
 from trued.language.train.rewriters import PAPRewriter
-from trued.learn.fit import FitConfig, Interrupted
+from trued.learn.fit.loop import FitConfig, Interrupted
 
 ROWS = [
     AdversarialRow("tell me", ("Sure, here", "Of course"), "No, I won't."),

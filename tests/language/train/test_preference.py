@@ -17,7 +17,7 @@ from trued.language.train.preference import (
     pair_logprobs,
     with_references,
 )
-from trued.learn.fit import FitConfig
+from trued.learn.fit.loop import FitConfig
 
 ROWS = [
     PreferenceRow("which is larger", "the first", "neither of them is"),

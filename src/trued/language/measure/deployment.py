@@ -23,7 +23,7 @@ from trued.language.judge import Judge, Label
 from trued.language.model import LanguageModel
 from trued.language.precision import PRECISIONS, Precision, in_precision
 from trued.language.template import ChatFormat
-from trued.learn.batches import derived_seed
+from trued.learn.fit.batches import derived_seed
 from trued.learn.statistics import Interval, wilson
 
 DRESSES: dict[str, tuple[str | None, str | None]] = {

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from trued.errors import InputError, nearest
-from trued.learn.batches import derived_seed
+from trued.learn.fit.batches import derived_seed
 from trued.learn.radix import TopK, kth_largest
 from trued.learn.weights import Weights
 

@@ -38,7 +38,7 @@ from trued.language.train.adversarial import (
     encode_pairs,
     interleave,
 )
-from trued.learn.fit import FitConfig, FitResult, StepLog, fit
+from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 from trued.learn.preference import PairLogProbs, preference_loss, windowed_mean
 
 CUTOFF_SLOPE = 0.001

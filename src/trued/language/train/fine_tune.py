@@ -24,7 +24,7 @@ from trued.errors import InputError
 from trued.language.model import LanguageModel
 from trued.language.scoring import token_logprobs
 from trued.language.train.supervised import Encoded, ReplyBatch, collate, encode, reply_loss
-from trued.learn.fit import FitConfig, FitResult, StepLog, fit
+from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def fine_tune(
         constraint: hold the replies' tokens near what `lm` gives them now; None is plain fine-tuning.
 
     Raises:
-        InputError: see `trued.language.train.supervised.encode` and `trued.learn.fit`; also a model with an adapter.
+        InputError: see `trued.language.train.supervised.encode` and `trued.learn.fit.loop`; also a model with an adapter.
     """
     if hasattr(lm.model, "peft_config"):
         raise InputError(f"{lm.name} has an adapter: merge it first, all weights are trained here")

@@ -19,7 +19,7 @@ from trued.language.attack.suffix import fill, with_slot
 from trued.language.judge import PhraseJudge
 from trued.language.model import LanguageModel
 from trued.language.train.rewriters import instruction
-from trued.learn.batches import derived_seed
+from trued.learn.fit.batches import derived_seed
 
 TRAINING_GCG = GCG(steps=100, search_width=512, suffix_tokens=20, init=" ".join("!" * 20))
 """The search as the paper trains with it: 100 steps from twenty exclamation marks."""

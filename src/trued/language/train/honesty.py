@@ -30,7 +30,7 @@ from trued.language.measure.honesty import IdkDetector, Verifier
 from trued.language.measure.knowledge import KnowledgeTable, Known, balanced, estimate_knowledge
 from trued.language.model import LanguageModel
 from trued.language.train.supervised import collate, encode, reply_loss
-from trued.learn.fit import FitConfig, FitResult, StepLog, fit
+from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 
 __all__ = [
     "HonestyTemplates", "HonestyTraining", "Variant", "build_sft", "known_reply", "lower_first", "target_replies",
@@ -206,7 +206,7 @@ class HonestyTraining:
 
         Args:
             table: what `lm` knows, from `learn_table`.
-            output, resume, report, progress: as in `trued.learn.fit.fit`; the caller saves the adapter.
+            output, resume, report, progress: as in `trued.learn.fit.loop.fit`; the caller saves the adapter.
 
         Raises:
             InputError: see `build_sft` and `trued.language.train.supervised.encode`.

@@ -24,8 +24,8 @@ from trued.language.train.intent import IntentFilter, Kept
 from trued.language.train.mix_schedule import MixSchedule, Mode
 from trued.language.train.opponent import Lend
 from trued.language.train.rewriters import Rewriter, instruction, with_instruction
-from trued.learn.batches import Batches, derived_seed
-from trued.learn.recipe import FitConfig
+from trued.learn.fit.batches import Batches, derived_seed
+from trued.learn.fit.config import FitConfig
 
 
 @dataclass(frozen=True)

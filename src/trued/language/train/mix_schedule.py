@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import torch
 
 from trued.errors import InputError, nearest
-from trued.learn.batches import derived_seed
+from trued.learn.fit.batches import derived_seed
 
 Mode = Literal["clean", "C", "D", "G", "C+D", "C+G"]
 Variant = Literal["mixat", "c", "d", "dual", "mixat-gcg", "clean"]

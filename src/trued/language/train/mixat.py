@@ -40,7 +40,7 @@ from trued.language.train.mix_plan import PlannedBatch, Request, Rewriting, enco
 from trued.language.train.mix_schedule import MixSchedule, Mode, Variant, schedule_of
 from trued.language.train.opponent import FrozenOpponent, Lend, around, current, initial
 from trued.language.train.rewriters import PAPRewriter, Rewriter, StaticRewriter
-from trued.learn.fit import FitConfig, FitResult, StepLog, fit
+from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 
 KL_FLOOR = 1e-3  # nats below which the normalised divergence's gradient no longer grows
 

@@ -25,7 +25,7 @@ from trued.errors import InputError, nearest
 from trued.language.generation import plan_batches
 from trued.language.model import LanguageModel
 from trued.language.scoring import Rows, per_response
-from trued.learn.fit import FitConfig, FitResult, StepLog, fit
+from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 from trued.learn.preference import PREFERENCE_LOSSES, REFERENCE_FREE, PairLogProbs, preference_loss
 
 REFERENCE_TOKENS = 4096  # of a batch that scores references

@@ -22,7 +22,7 @@ from trued.language.judge import Judge, Label, PhraseJudge
 from trued.language.model import LanguageModel
 from trued.language.train.adversarial import AdversarialBatch, UtilityRow, own_replies
 from trued.language.train.c_advul import AdvLossConfig, CAdvUL, cadvul_loss
-from trued.learn.fit import FitConfig, FitResult, StepLog
+from trued.learn.fit.loop import FitConfig, FitResult, StepLog
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from trued.errors import InputError
 from trued.language.attack.attacker import Attacker
 from trued.language.attack.persuasion import PERSUASION, Technique, rewrite_prompt, rewritten
 from trued.language.model import LanguageModel
-from trued.learn.batches import derived_seed
+from trued.learn.fit.batches import derived_seed
 
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "`": "`"}
 

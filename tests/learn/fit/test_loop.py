@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from trued.errors import InputError
-from trued.learn.batches import Batches
-from trued.learn.checkpoint import read_checkpoint
-from trued.learn.fit import FitConfig, Interrupted, StepLog, TrainingDiverged, fit
+from trued.learn.fit.batches import Batches
+from trued.learn.fit.checkpoint import read_checkpoint
+from trued.learn.fit.loop import FitConfig, Interrupted, StepLog, TrainingDiverged, fit
 
 ROWS = 10
 

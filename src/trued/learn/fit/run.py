@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from trued.errors import InputError
-from trued.learn.checkpoint import read_checkpoint, write_checkpoint
-from trued.learn.recipe import FitConfig
+from trued.learn.fit.checkpoint import read_checkpoint, write_checkpoint
+from trued.learn.fit.config import FitConfig
 
 
 @dataclass

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from trued.errors import InputError
-from trued.learn.recipe import FitConfig, learning_rate
+from trued.learn.fit.config import FitConfig, learning_rate
 
 
 @pytest.mark.parametrize(

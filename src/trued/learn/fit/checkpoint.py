@@ -18,7 +18,7 @@ from torch import Tensor
 
 from trued.errors import InputError
 from trued.files import sha256, whole_folder
-from trued.learn.interrupt import unbroken
+from trued.learn.fit.interrupt import unbroken
 
 FORMAT = 1
 _TENSORS = "tensors.safetensors"

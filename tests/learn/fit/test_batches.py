@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trued.errors import InputError
-from trued.learn.batches import Batches, derived_seed
+from trued.learn.fit.batches import Batches, derived_seed
 
 LENGTHS = st.lists(st.integers(1, 50), min_size=1, max_size=80)
 

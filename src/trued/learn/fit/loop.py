@@ -30,13 +30,13 @@ import torch
 from torch import nn
 
 from trued.errors import InputError
-from trued.learn.batches import Batches, derived_seed
-from trued.learn.gradient import Piece, mean_gradient
-from trued.learn.interrupt import Interrupted, unbroken
-from trued.learn.machine import accelerator_for, lent, peak_memory, place, seed_everything, tracked
-from trued.learn.progress import step_bar
-from trued.learn.recipe import FitConfig, learning_rate
-from trued.learn.run import Run, digest
+from trued.learn.fit.batches import Batches, derived_seed
+from trued.learn.fit.config import FitConfig, learning_rate
+from trued.learn.fit.gradient import Piece, mean_gradient
+from trued.learn.fit.interrupt import Interrupted, unbroken
+from trued.learn.fit.machine import accelerator_for, lent, peak_memory, place, seed_everything, tracked
+from trued.learn.fit.progress import step_bar
+from trued.learn.fit.run import Run, digest
 
 __all__ = ["FitConfig", "FitResult", "Interrupted", "StepLog", "TrainingDiverged", "fit"]
 
