@@ -18,7 +18,7 @@ from trued.generation.masked_model import FromLogits
 from trued.generation.masked_state import SampleResult, all_masked
 from trued.generation.parallel_hitting import parallel_first_hitting
 from trued.learn.categorical import Draw
-from trued.learn.truncated_gumbel import effective_temperature, truncated_move_law
+from trued.learn.gumbel.truncated import effective_temperature, truncated_move_law
 
 SYMBOLS, TOKENS = 4, 8  # of the source
 FEW = 4  # calls for its tokens where several share one

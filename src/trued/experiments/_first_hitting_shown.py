@@ -13,8 +13,8 @@ from trued.errors import InputError
 from trued.experiments._first_hitting_laws import zipf_law
 from trued.generation.quality import FrontierPoint, nll_at_entropy
 from trued.lab.experiment import Lab
-from trued.learn.rounded_gumbel import rounded_move_law
-from trued.learn.truncated_gumbel import effective_temperature
+from trued.learn.gumbel.rounded import rounded_move_law
+from trued.learn.gumbel.truncated import effective_temperature
 
 EXACT, FLOAT32, FIRST, CAUSAL = "ancestral, exact", "ancestral, float32", "first-hitting", "autoregressive"
 

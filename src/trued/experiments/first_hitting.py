@@ -107,7 +107,7 @@ METHODS = (
     "trued.generation.quality",
     "trued.generation.train_masked",
     "trued.learn.categorical",
-    "trued.learn.truncated_gumbel",
+    "trued.learn.gumbel.truncated",
 )
 
 

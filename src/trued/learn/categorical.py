@@ -2,7 +2,7 @@
 
 The Gumbel-max trick, argmax_k (log p_k + G_k) with G = -log(-log u), is exact for real numbers. A float32 u below 1 is
 at most 1 - 2^-24, so G ends at 16.64, and classes that need more never win: large classes gain what small ones lose
-(arXiv 2409.02908, Section 5). `trued.learn.truncated_gumbel` has the law that comes out.
+(arXiv 2409.02908, Section 5). `trued.learn.gumbel.truncated` has the law that comes out.
 
 Knows logits and random numbers. Knows nothing of tokens, samplers or what the classes stand for.
 """

@@ -53,7 +53,7 @@ def rounded_move_law(
 ) -> Float[Tensor, " classes"]:
     """Return the law of the class that a state moves to which is left with probability `move` in each step.
 
-    As `trued.learn.truncated_gumbel.truncated_move_law`, with noise that is rounded.
+    As `trued.learn.gumbel.truncated.truncated_move_law`, with noise that is rounded.
 
     Args:
         p: the law of the classes.

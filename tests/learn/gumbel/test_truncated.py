@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from trued.errors import InputError
-from trued.learn.truncated_gumbel import (
+from trued.learn.gumbel.truncated import (
     effective_temperature,
     gumbel_limit,
     truncated_gumbel_probs,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trued.errors import InputError
-from trued.learn.rounded_gumbel import rounded_gumbel_probs, rounded_move_law
-from trued.learn.truncated_gumbel import truncated_gumbel_probs
+from trued.learn.gumbel.rounded import rounded_gumbel_probs, rounded_move_law
+from trued.learn.gumbel.truncated import truncated_gumbel_probs
 
 COARSE = 2.0**-8
 P = torch.tensor([0.6, 0.3, 0.05, 0.03, 0.015, 0.004, 0.001], dtype=torch.float64)

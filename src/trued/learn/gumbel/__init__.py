@@ -1,0 +1,1 @@
+"""What the Gumbel-max trick draws in finite precision."""
