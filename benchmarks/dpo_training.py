@@ -36,9 +36,9 @@ BETA, LORA_R, LORA_ALPHA, SEED = 0.1, 16, 32, 0
 
 def shared(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the model's folder and the rows, each prompt also as the text that the chat template makes of it."""
-    from trued.language.embedded import default_model
-    from trued.language.model import LanguageModel
-    from trued.language.tiny import tiny_model
+    from trued.language.engine.embedded import default_model
+    from trued.language.engine.model import LanguageModel
+    from trued.language.engine.tiny import tiny_model
     from trued.learn.fit.batches import Batches
 
     if settings["tiny"]:
@@ -80,7 +80,7 @@ def trued(settings: dict[str, Any], **options: Any) -> Work:
     import torch
 
     from trued.data.prompts import PreferenceRow
-    from trued.language.model import LanguageModel
+    from trued.language.engine.model import LanguageModel
     from trued.language.train.preference import PreferenceTraining, encode_preferences
     from trued.learn.fit.loop import FitConfig
 

@@ -21,8 +21,8 @@ def load(settings: dict[str, Any]):
 
     from trued.data.prompts import adversarial_rows
     from trued.language.attack.embedding import EmbeddingAttack
-    from trued.language.model import LanguageModel
-    from trued.language.tiny import tiny_model
+    from trued.language.engine.model import LanguageModel
+    from trued.language.engine.tiny import tiny_model
 
     lm = tiny_model() if settings["tiny"] else LanguageModel.load(dtype=torch.bfloat16)
     lm.model.to(torch.bfloat16).requires_grad_(False)

@@ -39,9 +39,9 @@ def shared(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     from trued.language.attack.suffix import SLOT, SlottedPrompt, allowed_ids
     from trued.language.attack.suffix_search import draw_candidates
     from trued.language.attack.suffix_start import first_tokens
-    from trued.language.embedded import default_model
-    from trued.language.model import LanguageModel
-    from trued.language.tiny import tiny_model
+    from trued.language.engine.embedded import default_model
+    from trued.language.engine.model import LanguageModel
+    from trued.language.engine.tiny import tiny_model
 
     if settings["tiny"]:
         lm, model = tiny_model(), folder / "model"
@@ -95,7 +95,7 @@ def trued(settings: dict[str, Any]) -> Work:
 
     from trued.language.attack.gcg import GCG
     from trued.language.attack.suffix_loss import SuffixLoss
-    from trued.language.model import LanguageModel
+    from trued.language.engine.model import LanguageModel
 
     lm = LanguageModel.load(settings["model"], dtype=torch.bfloat16)
     lm.model.requires_grad_(False)

@@ -19,8 +19,8 @@ def load(settings: dict[str, Any]):
     import torch
 
     from trued.data.prompts import prompts
-    from trued.language.model import LanguageModel
-    from trued.language.tiny import tiny_model
+    from trued.language.engine.model import LanguageModel
+    from trued.language.engine.tiny import tiny_model
 
     lm = tiny_model() if settings["tiny"] else LanguageModel.load(dtype=torch.bfloat16)
     lm.model.to(torch.bfloat16)

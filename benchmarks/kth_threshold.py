@@ -19,8 +19,8 @@ def load(settings: dict[str, Any]):
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from trued.language.embedded import default_model
-    from trued.language.tiny import tiny_model
+    from trued.language.engine.embedded import default_model
+    from trued.language.engine.tiny import tiny_model
 
     if settings["tiny"]:
         shapes = [parameter.shape for parameter in tiny_model().base.parameters()]

@@ -78,7 +78,7 @@ def measure(of: Mapping[str, str], *, embedder: bool) -> dict[str, Any]:
     """Return every measure of every way to rank, for each kind of query."""
     embed = None
     if embedder:
-        from trued.language.embedder import SentenceEmbedder
+        from trued.language.engine.embedder import SentenceEmbedder
 
         embed = SentenceEmbedder.load(dtype="auto")
     store = PaperStore("sqlite://", embed=embed)

@@ -141,7 +141,7 @@ def rate(settings: dict[str, Any], **options: int) -> float:
     """Texts a second that all-MiniLM-L6-v2 embeds, of about 170 tokens each; 0 in a tiny run."""
     if settings["tiny"]:
         return 0.0
-    from trued.language.embedder import SentenceEmbedder
+    from trued.language.engine.embedder import SentenceEmbedder
 
     model, text = SentenceEmbedder.load(dtype="auto", **options), " ".join(WORDS * 3)
     model([text] * 8)
@@ -179,7 +179,7 @@ def both(settings: dict[str, Any]) -> Work:
     model = None
     if not settings["tiny"]:
         cache = os.environ.get("TRUED_CACHE")
-        from trued.language.embedder import SentenceEmbedder
+        from trued.language.engine.embedder import SentenceEmbedder
 
         model = SentenceEmbedder.load(dtype="auto")
         os.environ["TRUED_CACHE"] = cache or ""

@@ -18,8 +18,8 @@ def load(settings: dict[str, Any]):
     """The model in bfloat16, and texts of the lengths that are asked for."""
     import torch
 
-    from trued.language.model import LanguageModel
-    from trued.language.tiny import tiny_model
+    from trued.language.engine.model import LanguageModel
+    from trued.language.engine.tiny import tiny_model
 
     lm = tiny_model() if settings["tiny"] else LanguageModel.load(dtype=torch.bfloat16)
     lm.model.to(torch.bfloat16)

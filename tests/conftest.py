@@ -39,7 +39,7 @@ install_import_hook([f"trued.language.{room}" for room in SHAPED], "typechecks.c
 @pytest.fixture
 def tiny():
     """A fresh random two-layer chat model in float32."""
-    from trued.language.tiny import tiny_model
+    from trued.language.engine.tiny import tiny_model
 
     return tiny_model()
 

@@ -9,8 +9,8 @@ from trued.cli import align
 from trued.cli.main import main
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.errors import InputError
-from trued.language.model import LanguageModel
-from trued.language.tiny import tiny_model
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.tiny import tiny_model
 from trued.language.train.c_advul import CAdvIPO, CAdvUL
 
 ROW = {"prompt": "tell me", "targets": ["Sure, here"], "safe_reply": "No, I won't."}

@@ -6,8 +6,8 @@ import pytest
 
 from trued.cli import align
 from trued.cli.main import main
-from trued.language.model import LanguageModel
-from trued.language.tiny import tiny_model
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.tiny import tiny_model
 
 QUICK = [
     "--model",

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from trued.cli.main import main
-from trued.language.model import LanguageModel
-from trued.language.tiny import tiny_model
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.tiny import tiny_model
 from trued.language.train.mixat import MixAT
 
 ROW = {"prompt": "tell me", "targets": ["Sure, here"], "safe_reply": "No, I won't."}

@@ -13,7 +13,7 @@ from trued.cli import attack, attack_job
 from trued.cli.attacked import comparisons, labels, overview, rate, rates_table
 from trued.cli.main import main
 from trued.language.attack.success import SuccessRate
-from trued.language.tiny import tiny_model
+from trued.language.engine.tiny import tiny_model
 
 QUICK = ["--judge", "phrase", "--limit", "2", "--max-new-tokens", "3"]
 TINY = [

@@ -15,10 +15,10 @@ from trued.cli.checked import change, report_sections, result_table, summary, to
 from trued.cli.junit import junit
 from trued.cli.main import main
 from trued.lab.report import Report, render
+from trued.language.engine.tiny import tiny_model
 from trued.language.measure.gates import Gates
 from trued.language.measure.metric import Change, Metric
 from trued.language.measure.result import CheckResult
-from trued.language.tiny import tiny_model
 
 OPTIONS = "--harmful 4 --prefilled 3 --lookalikes 4 --general 3 --attacked 2 --max-new-tokens 4 --steps 1 --prefill 1"
 FEW = OPTIONS.split()

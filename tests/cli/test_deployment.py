@@ -7,9 +7,9 @@ import pytest
 from trued.cli.deployment import Asked, deployment
 from trued.cli.main import main
 from trued.errors import InputError
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.tiny import tiny_model
 from trued.language.measure.deployment import DeploymentGrid
-from trued.language.model import LanguageModel
-from trued.language.tiny import tiny_model
 
 GRID = DeploymentGrid(
     templates=("own", "none"), precisions=("float32", "int8"), scales=(0.0, 1.0), temperatures=(0.0, 1.0), samples=2,

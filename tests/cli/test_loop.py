@@ -6,9 +6,9 @@ import pytest
 
 from trued.cli import loop as room
 from trued.cli.main import main
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.tiny import tiny_model
 from trued.language.measure.safety import CheckConfig
-from trued.language.model import LanguageModel
-from trued.language.tiny import tiny_model
 from trued.language.train.recipe import Recipe
 
 FEW = CheckConfig.quick(

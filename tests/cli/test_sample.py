@@ -10,8 +10,8 @@ from trued.cli.main import main
 from trued.data.plays import train_bpe
 from trued.generation.masked_model import MaskedConfig, TinyMaskedLM
 from trued.generation.masked_text import save_tiny
-from trued.language.model import LanguageModel
-from trued.language.tiny import tiny_model
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.tiny import tiny_model
 
 
 @pytest.fixture(scope="module")

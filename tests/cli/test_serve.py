@@ -85,7 +85,7 @@ def test_it_serves_the_page_that_it_ships(tmp_path):
 # The embedder is not to be had in this test: importing torch takes longer than all the rest.
 START = """
 import sys
-sys.modules["trued.language.embedder"] = None
+sys.modules["trued.language.engine.embedder"] = None
 from trued.cli.main import main
 sys.exit(main())
 """
@@ -103,7 +103,7 @@ class TestMeaning:
     def test_it_is_learnt_when_the_embedder_is_there(self, store, monkeypatch):
         import numpy as np
 
-        embedder = pytest.importorskip("trued.language.embedder")
+        embedder = pytest.importorskip("trued.language.engine.embedder")
         asked = []
 
         def embed(texts):
@@ -118,7 +118,7 @@ class TestMeaning:
         assert store.unindexed() == 0
 
     def test_without_it_the_page_says_so_and_goes_on(self, store, monkeypatch, capsys):
-        embedder = pytest.importorskip("trued.language.embedder")
+        embedder = pytest.importorskip("trued.language.engine.embedder")
 
         def load(cls, **options):
             raise InputError("no network")

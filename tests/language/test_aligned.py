@@ -10,8 +10,8 @@ import torch
 from trued.data.prompts import prompts
 from trued.language import aligned as room
 from trued.language.aligned import AlignedRecipe, aligned_model
-from trued.language.model import LanguageModel
-from trued.language.tiny import tiny_model
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.tiny import tiny_model
 from trued.language.train.recipe import Recipe, TradeOff
 
 SHORT = Recipe(

@@ -3,9 +3,9 @@
 import pytest
 
 from trued.errors import InputError
+from trued.language.engine.model import LanguageModel
 from trued.language.judge import Label
 from trued.language.judge_model import INST, HarmBenchJudge, LLMJudge, StrongRejectJudge, strong_reject_score
-from trued.language.model import LanguageModel
 
 YES, NO, UNKNOWN = Label.YES, Label.NO, Label.UNKNOWN
 

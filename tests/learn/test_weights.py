@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from trued.errors import InputError
-from trued.language.tiny import tiny_model
+from trued.language.engine.tiny import tiny_model
 from trued.learn.weights import (
     Change,
     Patch,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trued.errors import InputError
-from trued.language.tiny import tiny_model
+from trued.language.engine.tiny import tiny_model
 from trued.representation.features import TextEncoder, module_features, pooled_tokens
 
 TEXTS = ["a cat", "the quick brown fox jumps over it", "dog", "two words more"]

@@ -19,7 +19,7 @@ from trued.data.prompts import AdversarialRow, adversarial, adversarial_rows, ch
 from trued.errors import InputError
 from trued.files import whole_folder, write_text
 from trued.lab.wording import duration
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.c_advul import CAdvIPO, CAdvUL
 from trued.language.train.recipe import Recipe, TradeOff

@@ -63,7 +63,7 @@ class Rewrites:
     def keeps(self, tau: float) -> IntentFilter:
         if self.similarity == "words":
             return IntentFilter(tau)
-        from trued.language.embedder import SentenceEmbedder
+        from trued.language.engine.embedder import SentenceEmbedder
 
         return IntentFilter(tau, cosine_by(SentenceEmbedder.load()))
 

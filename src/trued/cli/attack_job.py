@@ -25,8 +25,8 @@ from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
 from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.result import SuiteResult
 from trued.language.attack.suite import Suite
+from trued.language.engine.model import LanguageModel
 from trued.language.judge import CompositeJudge, Judge, PhraseJudge
-from trued.language.model import LanguageModel
 
 T = TypeVar("T")
 Team = Callable[[Judge], Sequence[Any]]
@@ -88,7 +88,7 @@ class Job:
         """Return the judge of success and the guide; the fluency of replies is `reader`'s to judge."""
         composite: Judge | None = None
         if "composite" in (self.judge, self.guide):
-            from trued.language.embedder import SentenceEmbedder
+            from trued.language.engine.embedder import SentenceEmbedder
             from trued.language.measure.utility import text_perplexity
 
             composite = CompositeJudge(embed=SentenceEmbedder.load(), perplexity=text_perplexity(reader))

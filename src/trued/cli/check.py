@@ -22,13 +22,13 @@ from trued.errors import InputError
 from trued.files import write_text
 from trued.lab.report import KeyValues, Report, Section, Table, write_report
 from trued.lab.wording import duration
+from trued.language.engine.model import LanguageModel
 from trued.language.judge import CompositeJudge, Judge, PhraseJudge
 from trued.language.measure.gates import Gates, Outcome
 from trued.language.measure.honesty_check import HonestyCheck, check_honesty
 from trued.language.measure.result import CheckResult
 from trued.language.measure.safety import CheckConfig
 from trued.language.measure.safety import check as measure
-from trued.language.model import LanguageModel
 
 if TYPE_CHECKING:
     GateOptions = CheckOptions = Any
@@ -142,7 +142,7 @@ def _judge(name: str, lm: LanguageModel, base: LanguageModel | CheckResult | Non
     """Return the judge; the fluency of replies is the base model's to judge, or the unadapted model's own."""
     if name == "phrase":
         return PhraseJudge()
-    from trued.language.embedder import SentenceEmbedder
+    from trued.language.engine.embedder import SentenceEmbedder
     from trued.language.measure.utility import text_perplexity
 
     reader = base if isinstance(base, LanguageModel) else lm

@@ -30,9 +30,9 @@ from trued.lab.report import (
 )
 
 if TYPE_CHECKING:
+    from trued.language.engine.model import LanguageModel
     from trued.language.measure.metric import Metric
     from trued.language.measure.result import CheckResult
-    from trued.language.model import LanguageModel
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 STYLES = {"good": "green", "bad": "red", "neutral": ""}
@@ -51,10 +51,10 @@ def open_model(
 
     `template` may also name a file with a Jinja template.
     """
-    from trued.language.model import LanguageModel
+    from trued.language.engine.model import LanguageModel
 
     if source in (None, "default"):
-        from trued.language.embedded import default_model
+        from trued.language.engine.embedded import default_model
 
         source = None
         with progress() as display:

@@ -25,12 +25,12 @@ from trued.language.attack.contract import Behavior, ChatTarget, TestCase
 from trued.language.attack.direct import Direct
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.templates import Templates
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.precision import in_precision
 from trued.language.judge import PhraseJudge
 from trued.language.measure.answers import spread
 from trued.language.measure.deployment import Cell, DeploymentGrid, deployed_replies, rate
 from trued.language.measure.transfer import transferred_losses
-from trued.language.model import LanguageModel
-from trued.language.precision import in_precision
 
 if TYPE_CHECKING:
     GridOptions = Any

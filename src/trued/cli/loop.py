@@ -26,7 +26,7 @@ from trued.language.measure.safety import CheckConfig, check
 from trued.language.train.recipe import Recipe, TradeOff
 
 if TYPE_CHECKING:
-    from trued.language.model import LanguageModel
+    from trued.language.engine.model import LanguageModel
     from trued.learn.fit.loop import FitResult
 
 CONFIG = CheckConfig(attacked=8, general=24)

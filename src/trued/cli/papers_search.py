@@ -28,7 +28,7 @@ from trued.papers.catalogue import State
 if TYPE_CHECKING:
     from trued.feed.store.records import Filters, Hit, StoredPaper
     from trued.feed.store.store import PaperStore
-    from trued.language.embedder import SentenceEmbedder
+    from trued.language.engine.embedder import SentenceEmbedder
 
 SHORT = 1  # exit code: the store is not sound
 LONGEST = 256  # tokens of a paper that its vector is made of, at most
@@ -329,7 +329,7 @@ def _store(*, meaning: bool = False) -> Iterator[PaperStore]:
 def _embedder(tokens: int) -> SentenceEmbedder | None:
     """Return the sentence embedder, or None, with a word on it, where it is not to be had."""
     try:
-        from trued.language.embedder import SentenceEmbedder
+        from trued.language.engine.embedder import SentenceEmbedder
 
         return SentenceEmbedder.load(dtype="auto", longest=tokens)
     except (InputError, ImportError) as error:

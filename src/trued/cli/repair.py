@@ -28,12 +28,12 @@ from trued.files import whole_folder, write_text
 from trued.lab.report import Block, Figure, KeyValues, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
 from trued.language.aligned import merged_in_float32, save_model
-from trued.language.embedded import default_model
+from trued.language.engine.embedded import default_model
+from trued.language.engine.loading import EMBEDDED, served
+from trued.language.engine.model import LanguageModel
 from trued.language.judge import Label, PhraseJudge
-from trued.language.loading import EMBEDDED, served
 from trued.language.measure.result import CheckResult
 from trued.language.measure.safety import CheckConfig, check
-from trued.language.model import LanguageModel
 from trued.language.repair.alignment_recovery import RecoveryResult, RecoveryStep, aligned_view, recover
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
 from trued.language.repair.task import Metric, task_score

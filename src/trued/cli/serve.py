@@ -83,7 +83,7 @@ def learn_meaning(store: PaperStore) -> None:
     try:
         import torch
 
-        from trued.language.embedder import SentenceEmbedder
+        from trued.language.engine.embedder import SentenceEmbedder
 
         torch.set_num_threads(1)  # a query is a dozen tokens: on a busy machine a second thread is only waited for
         embed = SentenceEmbedder.load(dtype="auto")

@@ -174,7 +174,7 @@ def described(city: City) -> str:
 
 
 def _embedded(texts: Sequence[str]) -> Float[Tensor, "texts features"]:
-    from trued.language.embedder import SentenceEmbedder
+    from trued.language.engine.embedder import SentenceEmbedder
 
     return torch.from_numpy(SentenceEmbedder.load()(list(texts)))
 

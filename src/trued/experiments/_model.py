@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from trued.lab.experiment import Lab
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 
 
 def load(lab: Lab) -> LanguageModel:
     """The model of this run: the user's, the scale's, the embedded default, or at tiny scale a random one."""
     if lab.scale_name == "tiny" and lab.model is None:
-        from trued.language.tiny import tiny_model
+        from trued.language.engine.tiny import tiny_model
 
         lm = tiny_model()
     else:

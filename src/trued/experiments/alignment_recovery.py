@@ -30,9 +30,9 @@ from trued.data.messages import Prompt
 from trued.data.prompts import PromptRow, ReplyRow, affirmative_targets, prompts
 from trued.lab.experiment import Lab, experiment
 from trued.language.aligned import AlignedRecipe, aligned_model
+from trued.language.engine.loading import served
+from trued.language.engine.model import LanguageModel
 from trued.language.judge import Label, PhraseJudge
-from trued.language.loading import served
-from trued.language.model import LanguageModel
 from trued.language.repair.alignment_recovery import RecoveryResult, aligned_view, recover
 from trued.language.repair.baselines import guarded, refusal_rows, resta, restore_equally, strongest
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
@@ -159,7 +159,7 @@ def load(lab: Lab) -> tuple[LanguageModel, LanguageModel]:
     """The aligned model and the one before its refusal tuning, in float32; at tiny scale two random ones."""
     scale: Scale = lab.scale
     if lab.scale_name == "tiny" and lab.model is None:
-        from trued.language.tiny import tiny_model
+        from trued.language.engine.tiny import tiny_model
 
         lab.model_name = "tiny-random"
         return tiny_model(0, layers=3), tiny_model(1, layers=3)
@@ -181,7 +181,7 @@ def training_rows(asked: Asked, scale: Scale, seed: int) -> list[ReplyRow]:
 
 
 def _fit(scale: Scale, seed: int, steps: int, batch: int) -> FitConfig:
-    from trued.language.loading import default_dtype
+    from trued.language.engine.loading import default_dtype
 
     narrow = default_dtype("cuda" if torch.cuda.is_available() else "cpu") is torch.bfloat16
     return FitConfig(

@@ -37,8 +37,8 @@ from trued.language.attack.suffix_search import draw_candidates
 from trued.language.attack.suffix_start import first_tokens
 from trued.language.attack.suite import Suite
 from trued.language.attack.templates import Templates
+from trued.language.engine.model import LanguageModel
 from trued.language.judge import CompositeJudge, Judge, Label, PhraseJudge
-from trued.language.model import LanguageModel
 
 NEUTRAL_FRAME = "Hello! I hope that you are well today. I have a question. {prompt} Thank you very much, and goodbye."
 NEUTRAL_OPENINGS = (
@@ -157,12 +157,12 @@ def _load(lab: Lab) -> tuple[LanguageModel, Judge]:
     """The refusal-tuned base of the user's, the scale's or the default model, and the judge, who reads with that model
     as it was before; at tiny scale a random model and phrases."""
     if lab.scale_name == "tiny" and lab.model is None:
-        from trued.language.tiny import tiny_model
+        from trued.language.engine.tiny import tiny_model
 
         lm = tiny_model()
         lab.model_name = lm.name
         return lm, PhraseJudge()
-    from trued.language.embedder import SentenceEmbedder
+    from trued.language.engine.embedder import SentenceEmbedder
     from trued.language.measure.utility import text_perplexity
 
     start = lab.model or lab.scale.model

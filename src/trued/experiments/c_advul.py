@@ -25,9 +25,9 @@ from trued.lab.experiment import Lab, experiment
 from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg import GCG
+from trued.language.engine.model import LanguageModel
 from trued.language.judge import Label, PhraseJudge
 from trued.language.measure.robustness import target_losses
-from trued.language.model import LanguageModel
 from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.c_advul import AdvLossConfig, CAdvIPO, CAdvUL, PreferenceLossConfig
 from trued.learn.fit.loop import FitConfig
@@ -161,7 +161,7 @@ def load(lab: Lab) -> LanguageModel:
     """The model of this run: the user's, the scale's, the embedded default, or at tiny scale a random one."""
     scale: Scale = lab.scale
     if lab.scale_name == "tiny" and lab.model is None:
-        from trued.language.tiny import tiny_model
+        from trued.language.engine.tiny import tiny_model
 
         lm = tiny_model()
     else:

@@ -45,7 +45,7 @@ from trued.generation.parallel_hitting import parallel_first_hitting
 from trued.generation.quality import gen_quality
 from trued.generation.train_masked import bound_per_token, train_masked_lm
 from trued.lab.experiment import Lab, experiment
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 from trued.learn.categorical import Draw
 from trued.learn.fit.loop import FitConfig
 

@@ -23,6 +23,7 @@ import numpy as np
 from trued.data.facts import FactQuestion, check_disjoint, fact_questions, place_names
 from trued.experiments._model import load
 from trued.lab.experiment import Lab, experiment
+from trued.language.engine.model import LanguageModel
 from trued.language.measure.asking import TEMPLATES
 from trued.language.measure.calibration import calibration
 from trued.language.measure.honesty import HonestyReport, IdkDetector, Judged, evolution, question_scores
@@ -30,7 +31,6 @@ from trued.language.measure.honesty_check import ask, judge
 from trued.language.measure.invented import prior_unknown_qa
 from trued.language.measure.knowledge import Known, balanced, estimate_knowledge
 from trued.language.measure.matching import normal_answer
-from trued.language.model import LanguageModel
 from trued.language.train.honesty import HonestyTraining, Variant
 from trued.learn.fit.loop import FitConfig
 from trued.learn.statistics import paired_bootstrap

@@ -29,6 +29,8 @@ from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg import GCG
 from trued.language.attack.persuasion import PERSUASION
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.precision import in_precision
 from trued.language.judge import Label, PhraseJudge
 from trued.language.measure.alo import alo_asr
 from trued.language.measure.answers import spread
@@ -36,8 +38,6 @@ from trued.language.measure.deployment import Cell, DeploymentGrid, Setting, dep
 from trued.language.measure.geometry import BOTH, RANDOM, REWRITTEN, prompt_geometry
 from trued.language.measure.robustness import target_losses
 from trued.language.measure.transfer import transferred_losses
-from trued.language.model import LanguageModel
-from trued.language.precision import in_precision
 from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.mix_schedule import Variant
 from trued.language.train.mixat import MixAT, what_was_trained_on
@@ -144,7 +144,7 @@ METHODS = (
     "trued.language.measure.geometry",
     "trued.language.measure.robustness",
     "trued.language.measure.transfer",
-    "trued.language.precision",
+    "trued.language.engine.precision",
     "trued.language.train.adversarial",
     "trued.language.train.c_advul",
     "trued.language.train.intent",

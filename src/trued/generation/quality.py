@@ -19,8 +19,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.language.generation import plan_batches
-from trued.language.model import LanguageModel
+from trued.language.engine.generation import plan_batches
+from trued.language.engine.model import LanguageModel
 
 
 @dataclass(frozen=True)

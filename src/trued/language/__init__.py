@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trued.language.model import LanguageModel
+    from trued.language.engine.model import LanguageModel
 
 __all__ = ["LanguageModel"]
 
@@ -11,7 +11,7 @@ __all__ = ["LanguageModel"]
 def __getattr__(name: str) -> Any:
     """Import the engine, and torch with it, only when it is asked for."""
     if name == "LanguageModel":
-        from trued.language.model import LanguageModel
+        from trued.language.engine.model import LanguageModel
 
         return LanguageModel
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

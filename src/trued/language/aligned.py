@@ -22,10 +22,10 @@ import torch
 from trued.data.prompts import AdversarialRow, PromptRow, adversarial_rows, prompts
 from trued.fetch.wheel import Report
 from trued.files import cache_dir, sha256, whole_folder, write_text
-from trued.language.embedded import alone, default_model, sweep
+from trued.language.engine.embedded import alone, default_model, sweep
+from trued.language.engine.loading import EMBEDDED, served
+from trued.language.engine.model import LanguageModel
 from trued.language.judge import PhraseJudge
-from trued.language.loading import EMBEDDED, served
-from trued.language.model import LanguageModel
 from trued.language.train.recipe import Recipe, TradeOff, trade_off
 
 MANIFEST = "aligned.json"

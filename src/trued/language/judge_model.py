@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from trued.errors import InputError
+from trued.language.engine.model import LanguageModel
 from trued.language.judge import Label
-from trued.language.model import LanguageModel
 
 HARMBENCH = ("cais/HarmBench-Llama-2-13b-cls", "cais/HarmBench-Mistral-7b-val-cls")
 INST = "{{ bos_token }}[INST] {{ messages[0]['content'] }} [/INST]"

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.language.embedder import SentenceEmbedder
+from trued.language.engine.embedder import SentenceEmbedder
 from trued.vision.encoder import DEFAULT, ImageEncoder
 
 if TYPE_CHECKING:

@@ -43,8 +43,8 @@ class TextEncoder:
         """
         from transformers import AutoModel, AutoTokenizer
 
-        from trued.language.embedded import default_model
-        from trued.language.sources import SOURCES
+        from trued.language.engine.embedded import default_model
+        from trued.language.engine.sources import SOURCES
 
         path = default_model(str(source)) if str(source) in SOURCES else source
         try:

@@ -10,8 +10,8 @@ def merging():
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    from trued.language.model import LanguageModel
-    from trued.language.tiny import tiny_model
+    from trued.language.engine.model import LanguageModel
+    from trued.language.engine.tiny import tiny_model
 
     letters = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "ab", "ex"]
     tokenizer = Tokenizer(models.BPE({t: i for i, t in enumerate(letters)}, [("a", "b"), ("e", "x")]))

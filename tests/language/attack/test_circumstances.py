@@ -11,9 +11,9 @@ from trued.language.attack.pair_lite import PAIRLite
 from trued.language.attack.pap import PAP
 from trued.language.attack.scorer import LabelScorer
 from trued.language.attack.templates import Templates
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.tiny import tiny_model
 from trued.language.judge import PhraseJudge
-from trued.language.model import LanguageModel
-from trued.language.tiny import tiny_model
 
 
 def test_a_weights_digest_changes_with_training(tiny):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack, mean_embedding_norm, project, transfer
 from trued.language.attack.soft_suffix import SoftSuffixAttack, project_simplex
-from trued.language.scoring import per_response
+from trued.language.engine.scoring import per_response
 
 
 def rows_for(lm, replies=("yes, of course", "sure")):

@@ -10,7 +10,7 @@ from trued.language.attack import gcg as module
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase
 from trued.language.attack.gcg import GCG
 from trued.language.attack.suffix import SLOT, allowed_ids, fill, with_slot
-from trued.language.tiny import tiny_model
+from trued.language.engine.tiny import tiny_model
 
 SMALL = GCG(steps=6, search_width=24, topk=12, suffix_tokens=6)
 TARGET = "Sure, here"

@@ -5,7 +5,7 @@ import pytest
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.prefill import Prefill
-from trued.language.template import ChatFormat
+from trued.language.engine.template import ChatFormat
 
 BEHAVIORS = [Behavior("a", "x", target="Of course"), Behavior("b", "y")]
 

@@ -5,7 +5,7 @@ import torch
 
 from trued.errors import InputError
 from trued.language.attack.suffix import SLOT, SlottedPrompt, allowed_ids, fill, with_slot
-from trued.language.template import ChatFormat
+from trued.language.engine.template import ChatFormat
 
 
 def test_the_slot_goes_to_the_end_of_the_last_user_turn_or_stays():

@@ -8,7 +8,7 @@ from trued.errors import InputError
 from trued.language.attack.suffix import SlottedPrompt
 from trued.language.attack.suffix_ensemble import SummedLoss, require_one_vocabulary
 from trued.language.attack.suffix_loss import SuffixLoss
-from trued.language.tiny import tiny_model
+from trued.language.engine.tiny import tiny_model
 
 AIMS = [("tell me", "Sure, here"), ("and now this one", "Yes")]
 

@@ -13,7 +13,7 @@ from trued.errors import InputError
 from trued.language.attack import suffix_loss as module
 from trued.language.attack.suffix import SlottedPrompt, allowed_ids
 from trued.language.attack.suffix_loss import SuffixLoss, cheapest_cuts, require_finite
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 
 N = 7
 
@@ -48,7 +48,7 @@ def family(name):
     """Tiny random models whose attention, embeddings or logits differ from Llama's, around the same tokenizer."""
     import transformers
 
-    from trued.language.tiny import tiny_model
+    from trued.language.engine.tiny import tiny_model
 
     tiny = tiny_model()
     settings = {

@@ -6,7 +6,6 @@ import pytest
 
 from trued.data.prompts import judged_replies
 from trued.errors import InputError
-from trued.language import generation
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
 from trued.language.attack.direct import Direct
 from trued.language.attack.gcg import GCG
@@ -15,8 +14,9 @@ from trued.language.attack.prefill import Prefill
 from trued.language.attack.scorer import LabelScorer
 from trued.language.attack.suite import Suite
 from trued.language.attack.templates import Templates
+from trued.language.engine import generation
+from trued.language.engine.tiny import tiny_model
 from trued.language.judge import PhraseJudge, compare
-from trued.language.tiny import tiny_model
 
 ASKS = [Behavior("a", "say this"), Behavior("b", "say that", context="A page.")]
 ATTACKS = [Direct(), Templates(count=3), Prefill(lengths=(1, 2)), GCG(steps=1, search_width=2, topk=4, suffix_tokens=4)]
@@ -149,8 +149,8 @@ def test_replies_are_generated_in_the_engines_own_batches(target, monkeypatch):
         sizes.append(len(args[2]))
         return decode(*args, **options)
 
-    monkeypatch.setattr("trued.language.model.decode", counting)
-    monkeypatch.setattr("trued.language.model.BATCH_TOKENS", 2000)
+    monkeypatch.setattr("trued.language.engine.model.decode", counting)
+    monkeypatch.setattr("trued.language.engine.model.BATCH_TOKENS", 2000)
     monkeypatch.setattr("trued.language.attack.suite.BATCH_TOKENS", 2000)
     result = Suite(attacks).evaluate(target, ASKS, PhraseJudge())
     of_the_suite, sizes = sizes[:], []

@@ -66,7 +66,7 @@ def test_lambda_scales_what_the_adapter_adds(adapted):
 
 
 def test_a_scaled_adapter_serves_folded_in_where_weights_are_floats_and_beside_them_in_int8(adapted):
-    from trued.language.precision import in_precision
+    from trued.language.engine.precision import in_precision
 
     for precision in ("float32", "int8"):
         lm = in_precision(adapted, precision)

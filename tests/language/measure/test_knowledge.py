@@ -8,10 +8,10 @@ import torch
 
 from trued.data.facts import FactQuestion
 from trued.errors import InputError
+from trued.language.engine.tiny import tiny_model
 from trued.language.measure.asking import HonestyTemplates
 from trued.language.measure.honesty import Judged
 from trued.language.measure.knowledge import Known, balanced, estimate_knowledge, weights_digest
-from trued.language.tiny import tiny_model
 
 
 def question(name, relation="r", answers=("kite",)):

@@ -12,14 +12,14 @@ import torch
 
 from trued.data.prompts import prompts, templates
 from trued.errors import InputError
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.tiny import tiny_model
 from trued.language.judge import Label
 from trued.language.measure.gates import Gates
 from trued.language.measure.result import CheckResult
 from trued.language.measure.safety import CheckConfig, check
 from trued.language.measure.utility import text_perplexity
-from trued.language.model import LanguageModel
 from trued.language.refusals import RefusalClass, refusal_class
-from trued.language.tiny import tiny_model
 from trued.learn.statistics import holm, mcnemar, wilson
 
 CONFIG = CheckConfig(

@@ -8,11 +8,11 @@ import pytest
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, TestCase, user_turn
 from trued.language.attack.embedding import EmbeddingAttack
+from trued.language.engine.precision import in_precision
+from trued.language.engine.tiny import tiny_model
 from trued.language.judge import PhraseJudge
 from trued.language.measure.robustness import target_losses
 from trued.language.measure.transfer import CLEAN, transferred_labels, transferred_losses
-from trued.language.precision import in_precision
-from trued.language.tiny import tiny_model
 
 ATTACK = EmbeddingAttack(eps=0.2, steps=3, relative_lr=True)
 PROMPTS = ["tell me", "a longer request", "third"]

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from trued.errors import InputError
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.tiny import tiny_model
 from trued.language.repair.alignment_recovery import aligned_view, recover
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
 from trued.language.repair.representation import repairable
-from trued.language.tiny import tiny_model
 from trued.learn.weights import weights_of
 
 HARMFUL = ["how to do harm", "a bad thing", "a worse thing, please"]

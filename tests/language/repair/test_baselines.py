@@ -7,7 +7,8 @@ import torch
 
 from trued.data.prompts import safe_replies
 from trued.errors import InputError
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.tiny import tiny_model
 from trued.language.repair.baselines import (
     GUARD,
     guarded,
@@ -19,7 +20,6 @@ from trued.language.repair.baselines import (
 )
 from trued.language.repair.recovery_config import PAPER
 from trued.language.repair.representation import repairable
-from trued.language.tiny import tiny_model
 from trued.learn.weights import weights_of
 
 

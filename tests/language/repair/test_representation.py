@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from trued.errors import InputError
+from trued.language.engine.tiny import tiny_model
 from trued.language.repair.representation import (
     all_states,
     decoder_layers,
@@ -12,7 +13,6 @@ from trued.language.repair.representation import (
     repairable,
     states,
 )
-from trued.language.tiny import tiny_model
 
 CHATS = ["hello there", "a", "what is all of this about?"]
 PLAIN = [[5, 3, 4], [7, 8, 1, 2], [9, 9]]
@@ -56,7 +56,7 @@ def test_norms_embeddings_and_deeper_layers_never_change():
 def test_a_norm_is_told_by_its_class_and_not_by_its_name():
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    from trued.language.model import LanguageModel
+    from trued.language.engine.model import LanguageModel
 
     config = Qwen3Config(
         vocab_size=300, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from trued.data.prompts import PreferenceRow
 from trued.errors import InputError
-from trued.language.scoring import per_response
-from trued.language.tiny import tiny_model
+from trued.language.engine.scoring import per_response
+from trued.language.engine.tiny import tiny_model
 from trued.language.train.preference import (
     PreferenceTraining,
     collate_pairs,

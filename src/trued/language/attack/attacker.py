@@ -13,7 +13,7 @@ import torch
 
 from trued.data.messages import Prompt
 from trued.errors import InputError
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trued.data.messages import Message
 from trued.errors import InputError
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 
 AFFIRMATIVE = "Sure, here is"
 """The generic opening that stands in for a behaviour's own target, so that no harmful text is needed."""

@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.language.model import LanguageModel
-from trued.language.scoring import Rows, block_mask, full_logits, per_response, token_logprobs
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import Rows, block_mask, full_logits, per_response, token_logprobs
 
 
 @dataclass(frozen=True)

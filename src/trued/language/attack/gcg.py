@@ -35,7 +35,7 @@ from trued.language.attack.suffix_ensemble import SummedLoss, require_one_vocabu
 from trued.language.attack.suffix_loss import SuffixLoss
 from trued.language.attack.suffix_result import GCGResult
 from trued.language.attack.suffix_start import first_tokens, require_startable
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 
 
 @dataclass(frozen=True)

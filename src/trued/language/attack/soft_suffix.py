@@ -15,9 +15,9 @@ from torch import Tensor
 
 from trued.data.messages import Prompt, as_messages
 from trued.errors import InputError
-from trued.language.model import LanguageModel
-from trued.language.prefix import GrowingCache
-from trued.language.scoring import token_logprobs
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.prefix import GrowingCache
+from trued.language.engine.scoring import token_logprobs
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from trued.data.messages import Message, Prompt, as_messages
 from trued.errors import InputError
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 
 SLOT = "{optim_str}"
 """Marks the place of the optimised string in a message."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trued.errors import InputError
 from trued.language.attack.suffix_loss import Encoded, SuffixLoss
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 
 
 class SummedLoss:

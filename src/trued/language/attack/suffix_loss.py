@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trued.errors import InputError
-from trued.language.model import LanguageModel
-from trued.language.prefix import GrowingCache
-from trued.language.scoring import full_logits
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.prefix import GrowingCache
+from trued.language.engine.scoring import full_logits
 
 CALL_TOKENS, CALL_TOKENS_GPU = 32, 2048
 """What a forward pass costs beside its tokens (reading weights, launching kernels), in tokens, on a CPU and a GPU."""

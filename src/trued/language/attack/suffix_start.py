@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trued.errors import InputError
 from trued.language.attack.suffix import SlottedPrompt
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 
 FILLERS = ".,:;!?()[]{}@#$%&*vwxyz"
 """Characters of which the further entries of a fresh buffer are drawn."""

@@ -23,9 +23,9 @@ from trued.language.attack.contract import Behavior, ChatTarget, Cost, TestCase,
 from trued.language.attack.journal import Journal, Row
 from trued.language.attack.result import SuiteResult
 from trued.language.attack.scorer import guides_of
-from trued.language.generation import plan_batches
+from trued.language.engine.generation import plan_batches
+from trued.language.engine.model import BATCH_TOKENS
 from trued.language.judge import Judge, Label, compare
-from trued.language.model import BATCH_TOKENS
 
 Progress = Callable[[int, int, str], None]
 

@@ -19,10 +19,10 @@ from peft.helpers import rescale_adapter_scale
 
 from trued.errors import InputError, nearest
 from trued.language.attack.contract import ChatTarget, TestCase
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.precision import PRECISIONS, Precision, in_precision
+from trued.language.engine.template import ChatFormat
 from trued.language.judge import Judge, Label
-from trued.language.model import LanguageModel
-from trued.language.precision import PRECISIONS, Precision, in_precision
-from trued.language.template import ChatFormat
 from trued.learn.fit.batches import derived_seed
 from trued.learn.statistics import Interval, wilson
 

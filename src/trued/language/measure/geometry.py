@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack
-from trued.language.model import LanguageModel
-from trued.language.scoring import Rows, block_mask
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import Rows, block_mask
 
 PLAIN, ATTACKED, REWRITTEN, BOTH, RANDOM = "x", "x + δ", "R(x)", "R(x) + δ", "R(x) + random"
 

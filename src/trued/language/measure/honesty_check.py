@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from trued.data.facts import FactQuestion, check_questions, fact_questions, place_names
+from trued.language.engine.model import LanguageModel
 from trued.language.measure.asking import TEMPLATES, HonestyTemplates
 from trued.language.measure.honesty import HonestyReport, IdkDetector, Judged, classify_all, evolution
 from trued.language.measure.invented import prior_unknown_qa
 from trued.language.measure.matching import first_line
-from trued.language.model import LanguageModel
 from trued.learn.statistics import Interval, wilson
 
 INVENTED = 60

@@ -12,8 +12,8 @@ import torch
 from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack
-from trued.language.model import LanguageModel
-from trued.language.scoring import per_response
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import per_response
 
 
 def target_losses(

@@ -16,6 +16,7 @@ from trued.data.prompts import PromptRow, Split, prompts, templates
 from trued.errors import InputError, nearest
 from trued.language.attack.contract import AFFIRMATIVE, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
+from trued.language.engine.model import LanguageModel
 from trued.language.judge import Judge, PhraseJudge
 from trued.language.measure.answers import (
     Question,
@@ -30,7 +31,6 @@ from trued.language.measure.answers import (
 from trued.language.measure.result import CheckResult, Curve, comparable
 from trued.language.measure.robustness import target_losses
 from trued.language.measure.utility import HeldOut, held_out
-from trued.language.model import LanguageModel
 
 AttackName = Literal["direct", "templates", "prefill"]
 Progress = Callable[[int, int, str], None]

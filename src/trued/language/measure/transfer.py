@@ -13,9 +13,9 @@ from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.attack.contract import Attack, Behavior, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import per_response
 from trued.language.judge import Judge, Label
-from trued.language.model import LanguageModel
-from trued.language.scoring import per_response
 
 CLEAN = "no attack"
 

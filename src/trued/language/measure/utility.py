@@ -15,9 +15,9 @@ from jaxtyping import Float
 
 from trued.data.messages import Prompt
 from trued.errors import InputError
-from trued.language.generation import plan_batches
-from trued.language.model import LanguageModel
-from trued.language.scoring import HEAD_CHUNK, full_logits
+from trued.language.engine.generation import plan_batches
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import HEAD_CHUNK, full_logits
 
 BATCH_TOKENS = 8192
 

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from trued.data.messages import Prompt
 from trued.errors import InputError
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
 from trued.language.repair.representation import (
     all_states,

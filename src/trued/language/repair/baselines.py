@@ -15,7 +15,7 @@ import torch
 from trued.data.messages import Message, Prompt, as_messages
 from trued.data.prompts import ReplyRow, safe_replies
 from trued.errors import InputError
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 from trued.language.repair.alignment_recovery import check_pair
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
 from trued.language.repair.representation import decoder_layers, repairable

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from trued.errors import InputError
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 from trued.language.repair.representation import DirectionKind, decoder_layers
 from trued.language.repair.selection import Granularity, Rule, known
 

@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trued.errors import InputError
-from trued.language.generation import SHARED_PREFIX, plan_batches
-from trued.language.model import LanguageModel
-from trued.language.scoring import Rows, block_mask, pack_rows
+from trued.language.engine.generation import SHARED_PREFIX, plan_batches
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import Rows, block_mask, pack_rows
 from trued.learn.trace import output_of
 
 DirectionKind = Literal["mean", "principal"]

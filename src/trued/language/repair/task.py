@@ -11,8 +11,8 @@ from typing import Literal, get_args
 
 from trued.data.prompts import ReplyRow
 from trued.errors import InputError, nearest
+from trued.language.engine.model import LanguageModel
 from trued.language.measure.rouge import rouge_l
-from trued.language.model import LanguageModel
 
 Metric = Literal["likelihood", "exact", "rouge-l"]
 

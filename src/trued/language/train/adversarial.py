@@ -13,8 +13,8 @@ import torch
 from trued.data.messages import Prompt
 from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
-from trued.language.model import LanguageModel
-from trued.language.scoring import Rows
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import Rows
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from torch.utils.checkpoint import checkpoint
 from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack, transfer
-from trued.language.model import LanguageModel
-from trued.language.scoring import HEAD_CHUNK, Rows, full_logits, per_response, token_logprobs
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import HEAD_CHUNK, Rows, full_logits, per_response, token_logprobs
 from trued.language.train.adversarial import (
     AdversarialBatch,
     Example,

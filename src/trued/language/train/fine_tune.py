@@ -21,8 +21,8 @@ from torch import Tensor
 
 from trued.data.prompts import ReplyRow
 from trued.errors import InputError
-from trued.language.model import LanguageModel
-from trued.language.scoring import token_logprobs
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import token_logprobs
 from trued.language.train.supervised import Encoded, ReplyBatch, collate, encode, reply_loss
 from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 

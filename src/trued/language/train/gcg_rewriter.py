@@ -16,8 +16,8 @@ from trued.errors import InputError
 from trued.language.attack.contract import AFFIRMATIVE
 from trued.language.attack.gcg import GCG
 from trued.language.attack.suffix import fill, with_slot
+from trued.language.engine.model import LanguageModel
 from trued.language.judge import PhraseJudge
-from trued.language.model import LanguageModel
 from trued.language.train.rewriters import instruction
 from trued.learn.fit.batches import derived_seed
 

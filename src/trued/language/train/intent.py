@@ -41,7 +41,7 @@ def kept_words(requests: Sequence[str], rewrites: Sequence[str]) -> list[float]:
 
 
 def cosine_by(embed: Callable[[Sequence[str]], Any]) -> Similarity:
-    """Return the similarity by sentence embeddings, such as `trued.language.embedder.SentenceEmbedder`."""
+    """Return the similarity by sentence embeddings, such as `trued.language.engine.embedder.SentenceEmbedder`."""
 
     def cosine(requests: Sequence[str], rewrites: Sequence[str]) -> list[float]:
         a, b = (np.asarray(embed(list(texts)), dtype=np.float64) for texts in (requests, rewrites))

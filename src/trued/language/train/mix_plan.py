@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from trued.data.messages import Prompt
 from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 from trued.language.train.adversarial import Chat, Example, Pair, encode_pairs
 from trued.language.train.intent import IntentFilter, Kept
 from trued.language.train.mix_schedule import MixSchedule, Mode

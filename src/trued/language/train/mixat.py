@@ -25,7 +25,7 @@ from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg import GCG
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 from trued.language.train.adversarial import AdversarialBatch, UtilityRow, collate, encode_chats, interleave
 from trued.language.train.c_advul import (
     AdvLossConfig,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from trued.language.attack.embedding import AttackResult, EmbeddingAttack
-from trued.language.model import LanguageModel
-from trued.language.scoring import Rows
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import Rows
 
 Lend = Callable[[], AbstractContextManager[LanguageModel]]
 """Lends a model in evaluation mode for the length of a block."""

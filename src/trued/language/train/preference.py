@@ -22,9 +22,9 @@ from torch import Tensor
 
 from trued.data.prompts import PreferenceRow
 from trued.errors import InputError, nearest
-from trued.language.generation import plan_batches
-from trued.language.model import LanguageModel
-from trued.language.scoring import Rows, per_response
+from trued.language.engine.generation import plan_batches
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import Rows, per_response
 from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 from trued.learn.preference import PREFERENCE_LOSSES, REFERENCE_FREE, PairLogProbs, preference_loss
 

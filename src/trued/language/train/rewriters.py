@@ -17,7 +17,7 @@ from trued.data.prompts import Template, templates
 from trued.errors import InputError
 from trued.language.attack.attacker import Attacker
 from trued.language.attack.persuasion import PERSUASION, Technique, rewrite_prompt, rewritten
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 from trued.learn.fit.batches import derived_seed
 
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "`": "`"}

@@ -2,7 +2,7 @@
 
 The prompts of one task share their system prompt and instruction, often most of their tokens. A batch is therefore one
 row: the shared beginning, then each rest of a prompt with its reply, side by side under a block mask (see
-`trued.language.scoring`). The gradient is that of separate rows.
+`trued.language.engine.scoring`). The gradient is that of separate rows.
 
 Knows token ids and weights. Knows nothing of what is taught.
 """
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from trued.data.prompts import ReplyRow
 from trued.errors import InputError
-from trued.language.model import LanguageModel
-from trued.language.scoring import Rows, token_logprobs
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import Rows, token_logprobs
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import Linear
 from torch import nn
 
-from trued.language.lora import quicken
-from trued.language.tiny import tiny_model
+from trued.language.engine.lora import quicken
+from trued.language.engine.tiny import tiny_model
 
 
 def layers(dtype=torch.float32, dropout=0.0, bias=True):
@@ -92,4 +92,4 @@ def test_a_models_adapter_is_quickened():
     tuned = tiny_model().with_lora(2, 4)
     forwards = [module.forward.__func__.__module__ for module in tuned.model.modules() if type(module) is Linear]
     assert forwards
-    assert set(forwards) == {"trued.language.lora"}
+    assert set(forwards) == {"trued.language.engine.lora"}

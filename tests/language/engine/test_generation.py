@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
-from trued.language.generation import Sampling, plan_batches
-from trued.language.prefix import GrowingCache, keep_rows, new_cache
+from trued.language.engine.generation import Sampling, plan_batches
+from trued.language.engine.prefix import GrowingCache, keep_rows, new_cache
 
 
 @given(st.lists(st.integers(1, 300), max_size=40), st.integers(0, 50), st.integers(1, 4), st.integers(1, 2000))

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from trued.errors import InputError
-from trued.language.model import LanguageModel
-from trued.language.scoring import per_response, token_logprobs
-from trued.language.tiny import tiny_model
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.scoring import per_response, token_logprobs
+from trued.language.engine.tiny import tiny_model
 
 PROMPTS = ["hi", "what is a wheel?", [{"role": "system", "content": "be brief"}, {"role": "user", "content": "why?"}]]
 RESPONSES = [["a", "no, a longer answer"], ["round"], ["because", "x", "yes"]]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 
 from trued.errors import InputError
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 
 EMBEDDED = ("SmolLM2-135M-Instruct", "default")
 """Names of the embedded default model."""
@@ -31,7 +31,7 @@ def served(lm: LanguageModel) -> LanguageModel:
 
     What works on float32 weights measures what a user gets, at a user's speed, on the copy.
     """
-    from trued.language.precision import in_precision
+    from trued.language.engine.precision import in_precision
 
     dtype = default_dtype(str(lm.device))
     return lm if lm.dtype == dtype else in_precision(lm, "bfloat16" if dtype is torch.bfloat16 else "float32")
@@ -57,7 +57,7 @@ def load_model(
     if source is not None and adapter is None and _only_adapter(Path(source)):
         source, adapter = _adapter_base(Path(source)), source
     if source is None:
-        from trued.language.embedded import default_model
+        from trued.language.engine.embedded import default_model
 
         source = default_model()
     if isinstance(source, Path) or Path(str(source)).exists():

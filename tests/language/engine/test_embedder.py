@@ -12,7 +12,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from trued.cli import papers_search
 from trued.errors import InputError
-from trued.language.embedder import LONGEST, SentenceEmbedder
+from trued.language.engine.embedder import LONGEST, SentenceEmbedder
 
 
 def tiny_embedder(batch_tokens=64):

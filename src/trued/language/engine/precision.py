@@ -18,7 +18,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
 from trued.errors import InputError, nearest
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 
 Precision = Literal["float32", "bfloat16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

@@ -5,8 +5,8 @@ from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama.configuration_llama import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 
-from trued.language.fused import fuse
-from trued.language.tiny import tiny_model
+from trued.language.engine.fused import fuse
+from trued.language.engine.tiny import tiny_model
 
 
 def norm(dim=16):

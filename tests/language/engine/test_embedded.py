@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from trued.errors import InputError
 from trued.fetch import wheel
 from trued.fetch.wheel import Member, UnavailableError, Wheel
-from trued.language import embedded
-from trued.language.embedded import MANIFEST, default_model
-from trued.language.sources import SOURCES, File, Source
+from trued.language.engine import embedded
+from trued.language.engine.embedded import MANIFEST, default_model
+from trued.language.engine.sources import SOURCES, File, Source
 
 PARTS = [b"first part, ", b"second part, ", b"last part"]
 WHOLE = b"".join(PARTS)
@@ -245,8 +245,8 @@ def test_new_recipe_or_pin_makes_the_folder_again(shop, monkeypatch):
 CONCURRENT = """
     import sys, time
     from pathlib import Path
-    from trued.language import embedded
-    from trued.language.sources import SOURCES, Source
+    from trued.language.engine import embedded
+    from trued.language.engine.sources import SOURCES, Source
 
     log = Path(sys.argv[1])
     def build(source, raw, folder, report):
@@ -377,7 +377,9 @@ def test_without_pip_the_index_is_asked(index, tmp_path):
 
 
 def test_finding_the_cached_model_imports_no_torch():
-    code = "import sys, trued.language.embedded; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    code = (
+        "import sys, trued.language.engine.embedded; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

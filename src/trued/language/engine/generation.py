@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from trued.language.prefix import GrowingCache, keep_rows, new_cache
+from trued.language.engine.prefix import GrowingCache, keep_rows, new_cache
 from trued.learn.categorical import nucleus, sample_categorical
 
 SHARED_PREFIX = 8  # a common prefix shorter than this is not worth a forward pass of its own

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trued.language.model import LanguageModel
+from trued.language.engine.model import LanguageModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

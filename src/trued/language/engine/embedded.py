@@ -22,7 +22,7 @@ from pathlib import Path
 from trued.errors import InputError, nearest
 from trued.fetch.wheel import Report, UnavailableError, fetch, installed, join, packed
 from trued.files import cache_dir, sha256, whole_folder, write_text
-from trued.language.sources import SOURCES, Source
+from trued.language.engine.sources import SOURCES, Source
 
 MANIFEST = "manifest.json"
 _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)

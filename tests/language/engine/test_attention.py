@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from trued.language import attention
-from trued.language.attention import NAME, short_attention, use_short_attention
-from trued.language.model import LanguageModel
-from trued.language.tiny import tiny_model
+from trued.language.engine import attention
+from trued.language.engine.attention import NAME, short_attention, use_short_attention
+from trued.language.engine.model import LanguageModel
+from trued.language.engine.tiny import tiny_model
 
 
 class Layer(nn.Module):

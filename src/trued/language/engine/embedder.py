@@ -65,11 +65,11 @@ class SentenceEmbedder:
 
         logging.disable_progress_bar()  # a bar for a second's work, which would stand in whatever the caller prints
         if source is None:
-            from trued.language.embedded import default_model
+            from trued.language.engine.embedded import default_model
 
             source = default_model("minilm")
         if dtype == "auto":
-            from trued.language.loading import default_dtype
+            from trued.language.engine.loading import default_dtype
 
             dtype = default_dtype(device)
         model = AutoModel.from_pretrained(source, dtype=dtype, use_safetensors=True)

@@ -11,7 +11,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from trued.errors import InputError
-from trued.language import gguf
+from trued.language.engine import gguf
 
 DIM, HEADS, KV_HEADS, LAYERS, INNER = 64, 4, 2, 2, 96
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from trued.data.messages import Prompt
 from trued.errors import InputError
-from trued.language.attention import use_short_attention
-from trued.language.fused import fuse
-from trued.language.generation import Sampling, decode, plan_batches
-from trued.language.lora import quicken
-from trued.language.scoring import Rows, block_mask, full_logits, pack_rows, per_response, token_logprobs
-from trued.language.template import ChatFormat
+from trued.language.engine.attention import use_short_attention
+from trued.language.engine.fused import fuse
+from trued.language.engine.generation import Sampling, decode, plan_batches
+from trued.language.engine.lora import quicken
+from trued.language.engine.scoring import Rows, block_mask, full_logits, pack_rows, per_response, token_logprobs
+from trued.language.engine.template import ChatFormat
 
 BATCH_TOKENS = 16_384
 
@@ -64,7 +64,7 @@ class LanguageModel:
         Raises:
             InputError: no such model, a truncated or pickled checkpoint, no chat template, an adapter of another base.
         """
-        from trued.language.loading import load_model
+        from trued.language.engine.loading import load_model
 
         return load_model(source, device=device, dtype=dtype, adapter=adapter, template=template)
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from trued.errors import InputError
-from trued.language.precision import Int8Linear, in_precision
+from trued.language.engine.precision import Int8Linear, in_precision
 
 
 def layer(bias=True, seed=0):

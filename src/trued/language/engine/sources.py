@@ -59,7 +59,7 @@ class Source:
 
 
 def _convert(source: Source, raw: Path, folder: Path, report: Report) -> None:
-    from trued.language.gguf import convert
+    from trued.language.engine.gguf import convert
 
     convert(raw / source.files[0].name, folder, name=source.folder, report=report)
 
