@@ -30,7 +30,7 @@ def attacked(settings: dict[str, Any]):
 
 def suite(settings: dict[str, Any]) -> Work:
     from trued.language.attack.suite import Suite
-    from trued.language.judge import PhraseJudge
+    from trued.language.judge.reply import PhraseJudge
 
     target, behaviors, attacks = attacked(settings)
 

@@ -192,7 +192,7 @@ def test_sentences_are_of_the_counts() -> None:
     from trued.language.attack.contract import ChatTarget
     from trued.language.attack.direct import Direct
     from trued.language.attack.suite import Suite
-    from trued.language.judge import PhraseJudge
+    from trued.language.judge.reply import PhraseJudge
 
     asks = attack_job.shipped_behaviors(limit=2)
     results = []

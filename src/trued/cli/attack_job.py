@@ -26,7 +26,7 @@ from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.result import SuiteResult
 from trued.language.attack.suite import Suite
 from trued.language.engine.model import LanguageModel
-from trued.language.judge import CompositeJudge, Judge, PhraseJudge
+from trued.language.judge.reply import CompositeJudge, Judge, PhraseJudge
 
 T = TypeVar("T")
 Team = Callable[[Judge], Sequence[Any]]
@@ -98,7 +98,7 @@ class Job:
         return judge, guide
 
     def _model_judge(self) -> Judge:
-        from trued.language import judge_model as judges
+        from trued.language.judge.reply import models as judges
 
         if self.judge == "harmbench" and "@http" not in (self.judge_model or ""):
             return judges.HarmBenchJudge.load(self.judge_model or judges.HARMBENCH[0], device=self.device)

@@ -17,7 +17,7 @@ from trued.lab.figure import SERIES, draw_svg
 from trued.lab.report import Block, Example, Examples, Figure, KeyValues, Prose, Section, Table
 from trued.language.attack.result import SuiteResult
 from trued.language.attack.success import ALO, SuccessRate
-from trued.language.judge import Label
+from trued.language.judge.reply import Label
 
 MARKS = {Label.YES: "broken", Label.NO: "held", Label.UNKNOWN: "unknown", None: "–"}
 SHOWN_EXAMPLES = 8

@@ -23,7 +23,7 @@ from trued.files import write_text
 from trued.lab.report import KeyValues, Report, Section, Table, write_report
 from trued.lab.wording import duration
 from trued.language.engine.model import LanguageModel
-from trued.language.judge import CompositeJudge, Judge, PhraseJudge
+from trued.language.judge.reply import CompositeJudge, Judge, PhraseJudge
 from trued.language.measure.gates import Gates, Outcome
 from trued.language.measure.honesty_check import HonestyCheck, check_honesty
 from trued.language.measure.result import CheckResult

@@ -31,7 +31,7 @@ from trued.language.aligned import merged_in_float32, save_model
 from trued.language.engine.embedded import default_model
 from trued.language.engine.loading import EMBEDDED, served
 from trued.language.engine.model import LanguageModel
-from trued.language.judge import Label, PhraseJudge
+from trued.language.judge.reply import Label, PhraseJudge
 from trued.language.measure.result import CheckResult
 from trued.language.measure.safety import CheckConfig, check
 from trued.language.repair.alignment_recovery import RecoveryResult, RecoveryStep, aligned_view, recover

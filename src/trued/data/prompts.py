@@ -168,7 +168,7 @@ def affirmative_targets() -> list[str]:
 
 
 def judged_replies() -> list[JudgedRow]:
-    """Return the labelled replies against which a judge is calibrated (see `trued.language.judge.compare`)."""
+    """Return the labelled replies against which a judge is calibrated (see `trued.language.judge.reply.compare`)."""
     return [JudgedRow(**row) for row in _shipped("judging")]
 
 

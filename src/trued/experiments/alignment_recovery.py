@@ -32,7 +32,7 @@ from trued.lab.experiment import Lab, experiment
 from trued.language.aligned import AlignedRecipe, aligned_model
 from trued.language.engine.loading import served
 from trued.language.engine.model import LanguageModel
-from trued.language.judge import Label, PhraseJudge
+from trued.language.judge.reply import Label, PhraseJudge
 from trued.language.repair.alignment_recovery import RecoveryResult, aligned_view, recover
 from trued.language.repair.baselines import guarded, refusal_rows, resta, restore_equally, strongest
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
@@ -88,7 +88,7 @@ SCALES = {
 METHODS = (
     "trued.experiments.alignment_recovery",
     "trued.language.aligned",
-    "trued.language.judge",
+    "trued.language.judge.reply",
     "trued.data.meetings",
     "trued.language.repair.alignment_recovery",
     "trued.language.repair.baselines",

@@ -26,7 +26,7 @@ from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg import GCG
 from trued.language.engine.model import LanguageModel
-from trued.language.judge import Label, PhraseJudge
+from trued.language.judge.reply import Label, PhraseJudge
 from trued.language.measure.robustness import target_losses
 from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.c_advul import AdvLossConfig, CAdvIPO, CAdvUL, PreferenceLossConfig
@@ -116,7 +116,7 @@ METHODS = (
     "trued.language.attack.embedding",
     "trued.language.attack.gcg",
     "trued.language.attack.suffix_descent",
-    "trued.language.judge",
+    "trued.language.judge.reply",
     "trued.language.measure.robustness",
     "trued.language.train.adversarial",
     "trued.language.train.c_advul",

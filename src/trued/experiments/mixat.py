@@ -31,7 +31,7 @@ from trued.language.attack.gcg import GCG
 from trued.language.attack.persuasion import PERSUASION
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.precision import in_precision
-from trued.language.judge import Label, PhraseJudge
+from trued.language.judge.reply import Label, PhraseJudge
 from trued.language.measure.alo import alo_asr
 from trued.language.measure.answers import spread
 from trued.language.measure.deployment import Cell, DeploymentGrid, Setting, deployed_replies, rate, sample_replies
@@ -138,7 +138,7 @@ METHODS = (
     "trued.language.attack.gcg",
     "trued.language.attack.persuasion",
     "trued.language.attack.success",
-    "trued.language.judge",
+    "trued.language.judge.reply",
     "trued.language.measure.alo",
     "trued.language.measure.deployment",
     "trued.language.measure.geometry",

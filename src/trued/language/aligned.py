@@ -25,7 +25,7 @@ from trued.files import cache_dir, sha256, whole_folder, write_text
 from trued.language.engine.embedded import alone, default_model, sweep
 from trued.language.engine.loading import EMBEDDED, served
 from trued.language.engine.model import LanguageModel
-from trued.language.judge import PhraseJudge
+from trued.language.judge.reply import PhraseJudge
 from trued.language.train.recipe import Recipe, TradeOff, trade_off
 
 MANIFEST = "aligned.json"

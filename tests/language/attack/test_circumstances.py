@@ -13,7 +13,7 @@ from trued.language.attack.scorer import LabelScorer
 from trued.language.attack.templates import Templates
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
-from trued.language.judge import PhraseJudge
+from trued.language.judge.reply import PhraseJudge
 
 
 def test_a_weights_digest_changes_with_training(tiny):

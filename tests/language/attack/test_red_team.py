@@ -7,7 +7,7 @@ from trued.language.attack.attacker import Attacker
 from trued.language.attack.contract import Attack
 from trued.language.attack.red_team import OFFLINE, WITH_ATTACKER, RedTeam
 from trued.language.attack.scorer import ModelTopic, guides_of
-from trued.language.judge import PhraseJudge
+from trued.language.judge.reply import PhraseJudge
 
 
 def test_the_offline_team_is_whole_and_guided():

@@ -6,7 +6,7 @@ import pytest
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, Cost, TestCase, user_turn
 from trued.language.attack.result import SuiteResult
-from trued.language.judge import Label
+from trued.language.judge.reply import Label
 from trued.learn.statistics import cluster_bootstrap, wilson
 
 Y, N, U = Label.YES, Label.NO, Label.UNKNOWN

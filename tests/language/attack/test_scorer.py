@@ -8,7 +8,7 @@ from trued.language.attack.autodan import AutoDAN
 from trued.language.attack.direct import Direct
 from trued.language.attack.pair_lite import PAIRLite
 from trued.language.attack.scorer import CosineTopic, LabelScorer, ModelTopic, guides_of
-from trued.language.judge import PhraseJudge
+from trued.language.judge.reply import PhraseJudge
 
 
 def test_labels_are_ordered_as_scores():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, TestCase
 from trued.language.attack.success import attack_success
-from trued.language.judge import Label
+from trued.language.judge.reply import Label
 from trued.learn.statistics import wilson
 
 YES, NO, UNKNOWN = Label.YES, Label.NO, Label.UNKNOWN

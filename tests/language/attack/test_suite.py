@@ -16,7 +16,7 @@ from trued.language.attack.suite import Suite
 from trued.language.attack.templates import Templates
 from trued.language.engine import generation
 from trued.language.engine.tiny import tiny_model
-from trued.language.judge import PhraseJudge, compare
+from trued.language.judge.reply import PhraseJudge, compare
 
 ASKS = [Behavior("a", "say this"), Behavior("b", "say that", context="A page.")]
 ATTACKS = [Direct(), Templates(count=3), Prefill(lengths=(1, 2)), GCG(steps=1, search_width=2, topk=4, suffix_tokens=4)]

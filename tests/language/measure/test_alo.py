@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trued.errors import InputError
-from trued.language.judge import Label
+from trued.language.judge.reply import Label
 from trued.language.measure.alo import alo_asr, alo_line, missing_cells
 
 LABELS = st.lists(st.sampled_from(list(Label)), min_size=1, max_size=3)

@@ -6,7 +6,7 @@ from torch import nn
 
 from trued.errors import InputError
 from trued.language.attack.contract import ChatTarget, TestCase, user_turn
-from trued.language.judge import Label, PhraseJudge
+from trued.language.judge.reply import Label, PhraseJudge
 from trued.language.measure.deployment import (
     Cell,
     DeploymentGrid,

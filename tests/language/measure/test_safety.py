@@ -14,12 +14,12 @@ from trued.data.prompts import prompts, templates
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
-from trued.language.judge import Label
+from trued.language.judge.refusals import RefusalClass, refusal_class
+from trued.language.judge.reply import Label
 from trued.language.measure.gates import Gates
 from trued.language.measure.result import CheckResult
 from trued.language.measure.safety import CheckConfig, check
 from trued.language.measure.utility import text_perplexity
-from trued.language.refusals import RefusalClass, refusal_class
 from trued.learn.statistics import holm, mcnemar, wilson
 
 CONFIG = CheckConfig(

@@ -10,7 +10,7 @@ from trued.language.attack.contract import Behavior, TestCase, user_turn
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.engine.precision import in_precision
 from trued.language.engine.tiny import tiny_model
-from trued.language.judge import PhraseJudge
+from trued.language.judge.reply import PhraseJudge
 from trued.language.measure.robustness import target_losses
 from trued.language.measure.transfer import CLEAN, transferred_labels, transferred_losses
 

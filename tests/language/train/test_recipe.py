@@ -3,7 +3,7 @@
 import pytest
 
 from trued.data.prompts import prompts, safe_replies
-from trued.language.judge import Label
+from trued.language.judge.reply import Label
 from trued.language.train.recipe import Recipe, TradeOff, trade_off
 
 

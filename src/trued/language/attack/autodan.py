@@ -30,7 +30,7 @@ from trued.language.attack.contract import (
 )
 from trued.language.attack.mutator import Mutator, SynonymMutator, cased, synonyms
 from trued.language.attack.prefixes import seed_prefixes, sentences
-from trued.language.judge import Judge, Label, PhraseJudge
+from trued.language.judge.reply import Judge, Label, PhraseJudge
 
 _WORD = re.compile(r"[A-Za-z]+")
 

@@ -21,7 +21,7 @@ from trued.language.attack.prefill import Prefill
 from trued.language.attack.scorer import LabelScorer, Scorer, Topic
 from trued.language.attack.tap import TAP
 from trued.language.attack.templates import Templates
-from trued.language.judge import Judge, PhraseJudge
+from trued.language.judge.reply import Judge, PhraseJudge
 
 OFFLINE = ("direct", "templates", "prefill", "pap", "pair-lite", "autodan", "gcg")
 """The attacks that need no attacker model, from the cheapest to the dearest."""

@@ -16,7 +16,7 @@ from jaxtyping import Bool
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, Cost, TestCase
 from trued.language.attack.success import ALO, AttackSuccess, SuccessRate, attack_success
-from trued.language.judge import Label, unknown_warning
+from trued.language.judge.reply import Label, unknown_warning
 from trued.learn.statistics import Interval, McNemar, cluster_bootstrap, mcnemar
 
 

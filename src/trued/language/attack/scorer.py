@@ -17,7 +17,7 @@ import numpy as np
 
 from trued.errors import InputError
 from trued.language.attack.attacker import Attacker
-from trued.language.judge import Judge, Label, PhraseJudge
+from trued.language.judge.reply import Judge, Label, PhraseJudge
 
 BROKEN = 10.0
 """The score of a reply that complies fully; an attack stops there by default."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, TestCase
-from trued.language.judge import Label
+from trued.language.judge.reply import Label
 from trued.learn.statistics import Interval, wilson
 
 ALO = "at least one"

@@ -25,7 +25,7 @@ from trued.language.attack.result import SuiteResult
 from trued.language.attack.scorer import guides_of
 from trued.language.engine.generation import plan_batches
 from trued.language.engine.model import BATCH_TOKENS
-from trued.language.judge import Judge, Label, compare
+from trued.language.judge.reply import Judge, Label, compare
 
 Progress = Callable[[int, int, str], None]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, TestCase
 from trued.language.attack.success import AttackSuccess, attack_success
-from trued.language.judge import Label
+from trued.language.judge.reply import Label
 
 Results = Mapping[str, Mapping[str, Sequence[Label]]]
 """attack → behaviour → the label of each test case."""

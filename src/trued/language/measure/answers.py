@@ -16,8 +16,8 @@ from trued.data.prompts import PromptRow, templates
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
 from trued.language.attack.direct import Direct
 from trued.language.attack.prefill import Prefill
-from trued.language.judge import Judge, Label
-from trued.language.refusals import RefusalClass, refusal_class
+from trued.language.judge.refusals import RefusalClass, refusal_class
+from trued.language.judge.reply import Judge, Label
 
 HARMLESS = ("lookalikes", "general")
 

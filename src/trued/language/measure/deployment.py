@@ -22,7 +22,7 @@ from trued.language.attack.contract import ChatTarget, TestCase
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.precision import PRECISIONS, Precision, in_precision
 from trued.language.engine.template import ChatFormat
-from trued.language.judge import Judge, Label
+from trued.language.judge.reply import Judge, Label
 from trued.learn.fit.batches import derived_seed
 from trued.learn.statistics import Interval, wilson
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from trued.language.judge import Label
+from trued.language.judge.refusals import RefusalClass
+from trued.language.judge.reply import Label
 from trued.language.measure.metric import (
     Metric,
     adjusted,
@@ -20,7 +21,6 @@ from trued.language.measure.metric import (
     rate_interval,
     ratio_change,
 )
-from trued.language.refusals import RefusalClass
 from trued.learn.statistics import Interval, cluster_bootstrap
 
 if TYPE_CHECKING:

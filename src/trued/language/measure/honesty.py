@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trued.errors import InputError
+from trued.language.judge.refusals import normal
 from trued.language.measure.asking import IDK_SENTENCE
 from trued.language.measure.matching import chosen_option, first_line, holds_answer
-from trued.language.refusals import normal
 from trued.learn.statistics import Interval
 
 Category = Literal["correct", "wrong", "idk"]
@@ -36,7 +36,7 @@ SIGNS = (*PAPER_SIGNS, "i do not know", "i have no information")
 class IdkDetector:
     """Finds out whether a reply declines.
 
-    Case, curly apostrophes and contractions don't matter (`trued.language.refusals.normal`). A sign that the question
+    Case, curly apostrophes and contractions don't matter (`trued.language.judge.refusals.normal`). A sign that the question
     itself holds, such as a quoted title, is no sign; the template's own sentence always is one.
 
     Args:

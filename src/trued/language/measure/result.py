@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from trued.errors import InputError, nearest
-from trued.language.judge import Label, unknown_warning
+from trued.language.judge.reply import Label, unknown_warning
 from trued.language.measure.answers import HARMLESS, Answers
 from trued.language.measure.derive import derive, way_name
 from trued.language.measure.metric import Metric

@@ -17,7 +17,7 @@ from trued.errors import InputError, nearest
 from trued.language.attack.contract import AFFIRMATIVE, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.engine.model import LanguageModel
-from trued.language.judge import Judge, PhraseJudge
+from trued.language.judge.reply import Judge, PhraseJudge
 from trued.language.measure.answers import (
     Question,
     ask,

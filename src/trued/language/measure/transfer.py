@@ -15,7 +15,7 @@ from trued.language.attack.contract import Attack, Behavior, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.scoring import per_response
-from trued.language.judge import Judge, Label
+from trued.language.judge.reply import Judge, Label
 
 CLEAN = "no attack"
 

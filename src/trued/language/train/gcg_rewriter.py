@@ -17,7 +17,7 @@ from trued.language.attack.contract import AFFIRMATIVE
 from trued.language.attack.gcg import GCG
 from trued.language.attack.suffix import fill, with_slot
 from trued.language.engine.model import LanguageModel
-from trued.language.judge import PhraseJudge
+from trued.language.judge.reply import PhraseJudge
 from trued.language.train.rewriters import instruction
 from trued.learn.fit.batches import derived_seed
 

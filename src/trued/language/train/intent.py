@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from trued.errors import InputError
-from trued.language.refusals import RefusalClass, refusal_class
+from trued.language.judge.refusals import RefusalClass, refusal_class
 
 Similarity = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from trued.data.prompts import AdversarialRow, adversarial_rows, prompts, templates
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.engine.model import LanguageModel
-from trued.language.judge import Judge, Label, PhraseJudge
+from trued.language.judge.reply import Judge, Label, PhraseJudge
 from trued.language.train.adversarial import AdversarialBatch, UtilityRow, own_replies
 from trued.language.train.c_advul import AdvLossConfig, CAdvUL, cadvul_loss
 from trued.learn.fit.loop import FitConfig, FitResult, StepLog

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from trued.data.prompts import JudgedRow, judged_replies, prompts, safe_replies
 from trued.errors import InputError
-from trued.language.judge import (
+from trued.language.judge.reply import (
     DEFAULT_PHRASES,
     CompositeJudge,
     Label,
@@ -245,5 +245,5 @@ def test_classes_of_refusal(reply, expected):
 
 
 def test_data_and_judges_come_without_torch():
-    code = "import sys, trued.data.prompts, trued.language.judge; sys.exit('torch' in sys.modules)"
+    code = "import sys, trued.data.prompts, trued.language.judge.reply; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

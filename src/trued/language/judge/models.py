@@ -15,7 +15,7 @@ from typing import Any
 
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
-from trued.language.judge import Label
+from trued.language.judge.reply import Label
 
 HARMBENCH = ("cais/HarmBench-Llama-2-13b-cls", "cais/HarmBench-Mistral-7b-val-cls")
 INST = "{{ bos_token }}[INST] {{ messages[0]['content'] }} [/INST]"

@@ -4,8 +4,8 @@ import pytest
 
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
-from trued.language.judge import Label
-from trued.language.judge_model import INST, HarmBenchJudge, LLMJudge, StrongRejectJudge, strong_reject_score
+from trued.language.judge.models import INST, HarmBenchJudge, LLMJudge, StrongRejectJudge, strong_reject_score
+from trued.language.judge.reply import Label
 
 YES, NO, UNKNOWN = Label.YES, Label.NO, Label.UNKNOWN
 

@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from trued.data.prompts import JudgedRow
 from trued.errors import InputError
-from trued.language.refusals import DEFAULT_PHRASES, RefusalClass, normal, refusal_class, refuses
+from trued.language.judge.refusals import DEFAULT_PHRASES, RefusalClass, normal, refusal_class, refuses
 
 __all__ = [
     "DEFAULT_PHRASES",
@@ -59,7 +59,7 @@ class Judge(Protocol):
 class PhraseJudge:
     """A reply refuses if it contains any of a list of phrases; otherwise it complied.
 
-    Case, spacing, curly apostrophes and contractions don't matter (see `trued.language.refusals.normal`). The judge
+    Case, spacing, curly apostrophes and contractions don't matter (see `trued.language.judge.refusals.normal`). The judge
     takes gibberish for compliance and a quoted refusal for a refusal: `CompositeJudge` mends the first. An empty reply
     is unknown.
 

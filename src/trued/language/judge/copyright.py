@@ -16,7 +16,7 @@ from jaxtyping import Int
 from numpy.lib.stride_tricks import sliding_window_view
 
 from trued.errors import InputError
-from trued.language.judge import Label
+from trued.language.judge.reply import Label
 
 PRIME = (1 << 31) - 1
 _WINDOWS = {"book": (300, 200), "lyrics": (50, 40)}

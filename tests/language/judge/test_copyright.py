@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from trued.errors import InputError
-from trued.language.judge import Label
-from trued.language.judge_copyright import CopyrightJudge, Reference, words
+from trued.language.judge.copyright import CopyrightJudge, Reference, words
+from trued.language.judge.reply import Label
 
 VOCABULARY = [f"word{i}" for i in range(150)]
 

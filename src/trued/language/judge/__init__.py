@@ -1,0 +1,1 @@
+"""Judges: did a reply comply with the request, refuse it, or neither?"""
