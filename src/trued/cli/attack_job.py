@@ -155,7 +155,7 @@ def writer(source: str, device: str | None) -> Any:
         return open_model(source, device=device)
     import os
 
-    from trued.language.chat import ChatEndpoint
+    from trued.language.endpoint.chat import ChatEndpoint
 
     key = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else None
     return ChatEndpoint(name, address, key)

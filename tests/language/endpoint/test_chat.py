@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from trued.errors import InputError, MissingExtra
-from trued.language.chat import ChatEndpoint
+from trued.language.endpoint.chat import ChatEndpoint
 
 KEY = "sk-very-secret-0123456789"
 
@@ -242,7 +242,7 @@ def test_unknown_model_names_the_nearest_one(server, chat):
 
 
 def test_timeout_is_retried_and_then_named(server, chat, monkeypatch):
-    monkeypatch.setattr("trued.language.endpoint._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("trued.language.endpoint.request._FIRST_PAUSE", 0.01)
     server.delay = 0.4
     with pytest.raises(InputError, match=r"did not answer within 0\.1 s \(2 attempts\)"):
         chat(timeout=0.1, retries=1).generate(["a"])
@@ -250,7 +250,7 @@ def test_timeout_is_retried_and_then_named(server, chat, monkeypatch):
 
 
 def test_unreachable_host_names_the_address(server, chat, monkeypatch):
-    monkeypatch.setattr("trued.language.endpoint._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("trued.language.endpoint.request._FIRST_PAUSE", 0.01)
     server.http.shutdown()
     server.http.server_close()
     with pytest.raises(InputError, match=rf"{server.url} cannot be reached \(2 attempts\)"):

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from trued.data.messages import Prompt, as_messages
 from trued.errors import InputError
 from trued.files import write_text
-from trued.language.endpoint import Endpoint
+from trued.language.endpoint.request import Endpoint
 
 _TOP_LOGPROBS = 20  # the most that endpoints give
 _MOST_STOPS = 4  # more stop strings than these are refused by some endpoints; all of them are applied here again

@@ -1,0 +1,1 @@
+"""OpenAI-compatible endpoints as judges, attackers and targets."""
