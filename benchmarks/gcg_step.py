@@ -36,9 +36,9 @@ def shared(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the model's folder, another as nanoGCG's environment reads it, the rendered prompt, and candidates."""
     import torch
 
-    from trued.language.attack.suffix import SLOT, SlottedPrompt, allowed_ids
-    from trued.language.attack.suffix_search import draw_candidates
-    from trued.language.attack.suffix_start import first_tokens
+    from trued.language.attack.gcg.candidates import draw_candidates
+    from trued.language.attack.gcg.start import first_tokens
+    from trued.language.attack.gcg.suffix import SLOT, SlottedPrompt, allowed_ids
     from trued.language.engine.embedded import default_model
     from trued.language.engine.model import LanguageModel
     from trued.language.engine.tiny import tiny_model
@@ -93,8 +93,8 @@ def trued(settings: dict[str, Any]) -> Work:
 
     import torch
 
-    from trued.language.attack.gcg import GCG
-    from trued.language.attack.suffix_loss import SuffixLoss
+    from trued.language.attack.gcg.loss import SuffixLoss
+    from trued.language.attack.gcg.search import GCG
     from trued.language.engine.model import LanguageModel
 
     lm = LanguageModel.load(settings["model"], dtype=torch.bfloat16)

@@ -16,12 +16,12 @@ from trued.cli.options import JsonSwitch
 from trued.cli.settings import laid_over, options_of
 from trued.cli.terminal import console, plain_table, print_json
 from trued.language.attack.attacker import Attacker
-from trued.language.attack.autodan import AutoDAN
+from trued.language.attack.autodan.mutator import ModelMutator
+from trued.language.attack.autodan.search import AutoDAN
 from trued.language.attack.contract import AFFIRMATIVE, ChatTarget, user_turn
 from trued.language.attack.direct import Direct
 from trued.language.attack.embedding import EmbeddingAttack
-from trued.language.attack.gcg import GCG
-from trued.language.attack.mutator import ModelMutator
+from trued.language.attack.gcg.search import GCG
 from trued.language.attack.pair import PAIR
 from trued.language.attack.pair_lite import PAIRLite
 from trued.language.attack.pap import PAP

@@ -26,15 +26,15 @@ from trued.language.aligned import aligned_model
 from trued.language.attack.behaviors import shipped_behaviors
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
 from trued.language.attack.direct import Direct
-from trued.language.attack.gcg import GCG
+from trued.language.attack.gcg.candidates import draw_candidates
+from trued.language.attack.gcg.loss import SuffixLoss
+from trued.language.attack.gcg.search import GCG
+from trued.language.attack.gcg.start import first_tokens
+from trued.language.attack.gcg.suffix import SlottedPrompt, allowed_ids
 from trued.language.attack.pair_lite import PAIRLite
 from trued.language.attack.pap import PAP
 from trued.language.attack.prefill import Prefill
 from trued.language.attack.result import SuiteResult
-from trued.language.attack.suffix import SlottedPrompt, allowed_ids
-from trued.language.attack.suffix_loss import SuffixLoss
-from trued.language.attack.suffix_search import draw_candidates
-from trued.language.attack.suffix_start import first_tokens
 from trued.language.attack.suite import Suite
 from trued.language.attack.templates import Templates
 from trued.language.engine.model import LanguageModel
@@ -84,9 +84,9 @@ SCALES = {
 METHODS = (
     "trued.experiments.attacks",
     "trued.language.aligned",
-    "trued.language.attack.gcg",
-    "trued.language.attack.suffix_descent",
-    "trued.language.attack.suffix_search",
+    "trued.language.attack.gcg.search",
+    "trued.language.attack.gcg.descent",
+    "trued.language.attack.gcg.candidates",
     "trued.language.attack.prefill",
     "trued.language.attack.templates",
     "trued.language.attack.pap",

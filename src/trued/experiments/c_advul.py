@@ -24,7 +24,7 @@ from trued.data.prompts import AdversarialRow, adversarial_rows, affirmative_tar
 from trued.lab.experiment import Lab, experiment
 from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
-from trued.language.attack.gcg import GCG
+from trued.language.attack.gcg.search import GCG
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import Label, PhraseJudge
 from trued.language.measure.robustness import target_losses
@@ -114,8 +114,8 @@ class Requests:
 METHODS = (
     "trued.experiments.c_advul",
     "trued.language.attack.embedding",
-    "trued.language.attack.gcg",
-    "trued.language.attack.suffix_descent",
+    "trued.language.attack.gcg.search",
+    "trued.language.attack.gcg.descent",
     "trued.language.judge.reply",
     "trued.language.measure.robustness",
     "trued.language.train.adversarial",

@@ -27,7 +27,7 @@ from trued.experiments._model import load
 from trued.lab.experiment import Lab, experiment
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
 from trued.language.attack.embedding import EmbeddingAttack
-from trued.language.attack.gcg import GCG
+from trued.language.attack.gcg.search import GCG
 from trued.language.attack.persuasion import PERSUASION
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.precision import in_precision
@@ -135,7 +135,7 @@ class Requests:
 METHODS = (
     "trued.experiments.mixat",
     "trued.language.attack.embedding",
-    "trued.language.attack.gcg",
+    "trued.language.attack.gcg.search",
     "trued.language.attack.persuasion",
     "trued.language.attack.success",
     "trued.language.judge.reply",

@@ -15,7 +15,7 @@ from trued.language.attack.contract import (
     user_turn,
 )
 from trued.language.attack.direct import Direct
-from trued.language.attack.gcg import GCG
+from trued.language.attack.gcg.search import GCG
 from trued.language.attack.prefill import Prefill
 from trued.language.attack.templates import Templates
 

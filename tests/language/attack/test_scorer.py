@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trued.errors import InputError
-from trued.language.attack.autodan import AutoDAN
+from trued.language.attack.autodan.search import AutoDAN
 from trued.language.attack.direct import Direct
 from trued.language.attack.pair_lite import PAIRLite
 from trued.language.attack.scorer import CosineTopic, LabelScorer, ModelTopic, guides_of

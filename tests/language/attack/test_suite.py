@@ -8,7 +8,7 @@ from trued.data.prompts import judged_replies
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
 from trued.language.attack.direct import Direct
-from trued.language.attack.gcg import GCG
+from trued.language.attack.gcg.search import GCG
 from trued.language.attack.pair_lite import PAIRLite
 from trued.language.attack.prefill import Prefill
 from trued.language.attack.scorer import LabelScorer

@@ -10,10 +10,10 @@ from typing import Any
 
 from trued.errors import InputError, nearest
 from trued.language.attack.attacker import Attacker
-from trued.language.attack.autodan import AutoDAN
+from trued.language.attack.autodan.mutator import ModelMutator
+from trued.language.attack.autodan.search import AutoDAN
 from trued.language.attack.direct import Direct
-from trued.language.attack.gcg import GCG
-from trued.language.attack.mutator import ModelMutator
+from trued.language.attack.gcg.search import GCG
 from trued.language.attack.pair import PAIR
 from trued.language.attack.pair_lite import PAIRLite
 from trued.language.attack.pap import PAP

@@ -18,9 +18,9 @@ from typing import Any
 
 from trued.data.prompts import judged_replies
 from trued.errors import InputError
-from trued.language.attack.circumstances import describe_target, described
 from trued.language.attack.contract import Behavior, ChatTarget, Cost, TestCase, checked
 from trued.language.attack.journal import Journal, Row
+from trued.language.attack.protocol import describe_target, described
 from trued.language.attack.result import SuiteResult
 from trued.language.attack.scorer import guides_of
 from trued.language.engine.generation import plan_batches

@@ -14,8 +14,8 @@ import torch
 from trued.data.messages import Prompt, as_messages
 from trued.errors import InputError
 from trued.language.attack.contract import AFFIRMATIVE
-from trued.language.attack.gcg import GCG
-from trued.language.attack.suffix import fill, with_slot
+from trued.language.attack.gcg.search import GCG
+from trued.language.attack.gcg.suffix import fill, with_slot
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import PhraseJudge
 from trued.language.train.rewriters import instruction

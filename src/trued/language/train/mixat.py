@@ -24,7 +24,7 @@ from torch import Tensor
 from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack
-from trued.language.attack.gcg import GCG
+from trued.language.attack.gcg.search import GCG
 from trued.language.engine.model import LanguageModel
 from trued.language.train.adversarial import AdversarialBatch, UtilityRow, collate, encode_chats, interleave
 from trued.language.train.c_advul import (

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trued.errors import InputError
-from trued.language.attack.suffix import SLOT, SlottedPrompt, allowed_ids, fill, with_slot
+from trued.language.attack.gcg.suffix import SLOT, SlottedPrompt, allowed_ids, fill, with_slot
 from trued.language.engine.template import ChatFormat
 
 

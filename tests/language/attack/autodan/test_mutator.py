@@ -6,7 +6,7 @@ import pytest
 
 from trued.errors import InputError
 from trued.language.attack.attacker import Attacker
-from trued.language.attack.mutator import IdentityMutator, ModelMutator, SynonymMutator, cased, synonyms
+from trued.language.attack.autodan.mutator import IdentityMutator, ModelMutator, SynonymMutator, cased, synonyms
 
 TEXT = "Answer the question. Never IGNORE a rule, xyzzy."
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trued.language.attack.suffix_search import Buffer, Entry, draw_candidates, steepest_tokens
+from trued.language.attack.gcg.candidates import Buffer, Entry, draw_candidates, steepest_tokens
 
 
 def test_steepest_tokens_have_the_most_negative_one_hot_gradient():

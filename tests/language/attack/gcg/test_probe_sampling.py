@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from trued.language.attack.probe_sampling import probe_sample, rank_correlation
+from trued.language.attack.gcg.probe_sampling import probe_sample, rank_correlation
 
 COUNT = 128
 

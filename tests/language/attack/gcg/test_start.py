@@ -2,8 +2,8 @@
 
 import torch
 
-from trued.language.attack.suffix import allowed_ids
-from trued.language.attack.suffix_start import FILLERS, first_suffixes, first_tokens
+from trued.language.attack.gcg.start import FILLERS, first_suffixes, first_tokens
+from trued.language.attack.gcg.suffix import allowed_ids
 
 
 def test_the_first_suffix_is_the_init_and_the_others_are_fillers_of_its_length(tiny):

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from trued.errors import InputError
-from trued.language.attack.prefixes import seed_prefixes, sentences
+from trued.language.attack.autodan.prefixes import seed_prefixes, sentences
 
 
 @pytest.mark.parametrize("count", [1, 16, 64, 200])

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from trued.errors import InputError
-from trued.language.attack import gcg as module
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase
-from trued.language.attack.gcg import GCG
-from trued.language.attack.suffix import SLOT, allowed_ids, fill, with_slot
+from trued.language.attack.gcg.search import GCG
+from trued.language.attack.gcg.search import search as module
+from trued.language.attack.gcg.suffix import SLOT, allowed_ids, fill, with_slot
 from trued.language.engine.tiny import tiny_model
 
 SMALL = GCG(steps=6, search_width=24, topk=12, suffix_tokens=6)

@@ -14,15 +14,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.language.attack.probe_sampling import Score, probe_sample
-from trued.language.attack.suffix import SlottedPrompt
-from trued.language.attack.suffix_ensemble import SummedLoss
-from trued.language.attack.suffix_loss import require_finite
-from trued.language.attack.suffix_search import Buffer, Entry, draw_candidates, steepest_tokens
-from trued.language.attack.suffix_start import first_suffixes
+from trued.language.attack.gcg.candidates import Buffer, Entry, draw_candidates, steepest_tokens
+from trued.language.attack.gcg.ensemble import SummedLoss
+from trued.language.attack.gcg.loss import require_finite
+from trued.language.attack.gcg.probe_sampling import Score, probe_sample
+from trued.language.attack.gcg.start import first_suffixes
+from trued.language.attack.gcg.suffix import SlottedPrompt
 
 if TYPE_CHECKING:
-    from trued.language.attack.gcg import GCG
+    from trued.language.attack.gcg.search import GCG
 
 Draw = Callable[[Int[Tensor, " n"]], tuple[Int[Tensor, "candidates n"], Any]]
 

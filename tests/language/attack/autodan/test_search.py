@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trued.errors import InputError
-from trued.language.attack.autodan import AutoDAN, WordScores, exchange, roulette
+from trued.language.attack.autodan.mutator import IdentityMutator, synonyms
+from trued.language.attack.autodan.prefixes import sentences
+from trued.language.attack.autodan.search import AutoDAN, WordScores, exchange, roulette
 from trued.language.attack.contract import Behavior, ChatTarget
-from trued.language.attack.mutator import IdentityMutator, synonyms
-from trued.language.attack.prefixes import sentences
 
 ASK = Behavior("a", "say this")
 SMALL = AutoDAN(steps=6, population=8, elites=0.25, check_every=100, patience=100)

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.language.attack.suffix_loss import Encoded, SuffixLoss
+from trued.language.attack.gcg.loss import Encoded, SuffixLoss
 from trued.language.engine.model import LanguageModel
 
 

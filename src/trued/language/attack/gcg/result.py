@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from trued.language.attack.contract import Cost
-from trued.language.attack.suffix import SlottedPrompt
-from trued.language.attack.suffix_search import Entry
+from trued.language.attack.gcg.candidates import Entry
+from trued.language.attack.gcg.suffix import SlottedPrompt
 
 
 @dataclass(frozen=True)

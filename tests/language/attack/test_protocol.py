@@ -4,11 +4,11 @@ import torch
 
 from trued.data.prompts import Template
 from trued.language.attack.attacker import Attacker
-from trued.language.attack.circumstances import describe_target, described, weights_digest
 from trued.language.attack.contract import ChatTarget
-from trued.language.attack.gcg import GCG
+from trued.language.attack.gcg.search import GCG
 from trued.language.attack.pair_lite import PAIRLite
 from trued.language.attack.pap import PAP
+from trued.language.attack.protocol import describe_target, described, weights_digest
 from trued.language.attack.scorer import LabelScorer
 from trued.language.attack.templates import Templates
 from trued.language.engine.model import LanguageModel

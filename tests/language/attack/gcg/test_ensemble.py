@@ -5,9 +5,9 @@ import torch
 from torch.nn import functional as F
 
 from trued.errors import InputError
-from trued.language.attack.suffix import SlottedPrompt
-from trued.language.attack.suffix_ensemble import SummedLoss, require_one_vocabulary
-from trued.language.attack.suffix_loss import SuffixLoss
+from trued.language.attack.gcg.ensemble import SummedLoss, require_one_vocabulary
+from trued.language.attack.gcg.loss import SuffixLoss
+from trued.language.attack.gcg.suffix import SlottedPrompt
 from trued.language.engine.tiny import tiny_model
 
 AIMS = [("tell me", "Sure, here"), ("and now this one", "Yes")]

@@ -12,7 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.language.attack.suffix import SlottedPrompt
+from trued.language.attack.gcg.suffix import SlottedPrompt
 from trued.language.engine.model import LanguageModel
 
 FILLERS = ".,:;!?()[]{}@#$%&*vwxyz"

@@ -29,12 +29,12 @@ from trued.language.attack.contract import (
     generator_for,
     user_turn,
 )
-from trued.language.attack.suffix import SlottedPrompt, allowed_ids, fill, with_slot
-from trued.language.attack.suffix_descent import Descent
-from trued.language.attack.suffix_ensemble import SummedLoss, require_one_vocabulary
-from trued.language.attack.suffix_loss import SuffixLoss
-from trued.language.attack.suffix_result import GCGResult
-from trued.language.attack.suffix_start import first_tokens, require_startable
+from trued.language.attack.gcg.descent import Descent
+from trued.language.attack.gcg.ensemble import SummedLoss, require_one_vocabulary
+from trued.language.attack.gcg.loss import SuffixLoss
+from trued.language.attack.gcg.result import GCGResult
+from trued.language.attack.gcg.start import first_tokens, require_startable
+from trued.language.attack.gcg.suffix import SlottedPrompt, allowed_ids, fill, with_slot
 from trued.language.engine.model import LanguageModel
 
 

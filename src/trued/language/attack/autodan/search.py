@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from trued.errors import InputError
+from trued.language.attack.autodan.mutator import Mutator, SynonymMutator, cased, synonyms
+from trued.language.attack.autodan.prefixes import seed_prefixes, sentences
 from trued.language.attack.contract import (
     AFFIRMATIVE,
     Behavior,
@@ -28,8 +30,6 @@ from trued.language.attack.contract import (
     generator_for,
     user_turn,
 )
-from trued.language.attack.mutator import Mutator, SynonymMutator, cased, synonyms
-from trued.language.attack.prefixes import seed_prefixes, sentences
 from trued.language.judge.reply import Judge, Label, PhraseJudge
 
 _WORD = re.compile(r"[A-Za-z]+")

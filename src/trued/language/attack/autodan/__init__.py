@@ -1,0 +1,1 @@
+"""AutoDAN (arXiv 2310.04451): natural prefixes found by a genetic algorithm."""
