@@ -7,7 +7,7 @@ import pytest
 from trued.cli.main import main
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
-from trued.language.train.mixat import MixAT
+from trued.language.train.mixat.align import MixAT
 
 ROW = {"prompt": "tell me", "targets": ["Sure, here"], "safe_reply": "No, I won't."}
 QUICK = [

@@ -1,6 +1,6 @@
 """`trued align base`: make the refusal-tuned base that several experiments stand on, once, in the cache.
 
-Knows options and how to print. Knows nothing of how it is trained or kept: `trued.language.aligned` does that.
+Knows options and how to print. Knows nothing of how it is trained or kept: `trued.language.train.aligned_base` does that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from trued.cli.align import look_line
 from trued.cli.options import JsonSwitch
 from trued.cli.settings import laid_over, options_of
 from trued.cli.terminal import console, messages, print_json
-from trued.language.aligned import AlignedRecipe, aligned_model
+from trued.language.train.aligned_base import AlignedRecipe, aligned_model
 from trued.language.train.recipe import TradeOff
 
 if TYPE_CHECKING:

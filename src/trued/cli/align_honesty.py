@@ -1,6 +1,6 @@
 """`trued align honesty-…`: train an adapter that declines what the model does not know, by one of the paper's variants.
 
-Knows options, files and how to print. Knows nothing of how a variant trains: `trued.language.train.honesty` does that.
+Knows options, files and how to print. Knows nothing of how a variant trains: `trued.language.train.honesty.align` does that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trued.cli.settings import options_of
 from trued.cli.terminal import console
 from trued.data.facts import FactQuestion, fact_questions, read_questions
 from trued.files import cache_dir
-from trued.language.train.honesty import HonestyTraining, build_sft
+from trued.language.train.honesty.align import HonestyTraining, build_sft
 
 Settings = Parameter(name="*")
 if TYPE_CHECKING:

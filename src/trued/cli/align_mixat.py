@@ -1,6 +1,6 @@
 """`trued align mixat`: embedding attacks around rewritten requests, with every variant of the paper's ablations.
 
-Knows options, files and how to print. Knows nothing of how MixAT trains: `trued.language.train.mixat` does that.
+Knows options, files and how to print. Knows nothing of how MixAT trains: `trued.language.train.mixat.align` does that.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from trued.cli.terminal import messages
 from trued.data.prompts import adversarial_rows, prompts
 from trued.errors import InputError
 from trued.language.train.adversarial import own_replies
-from trued.language.train.intent import IntentFilter, cosine_by
-from trued.language.train.mixat import MixAT, what_was_trained_on
-from trued.language.train.rewriters import OWN_WORDS, PAPRewriter, Rewriter, TemplateRewriter
+from trued.language.train.mixat.align import MixAT, what_was_trained_on
+from trued.language.train.mixat.intent import IntentFilter, cosine_by
+from trued.language.train.mixat.rewriters import OWN_WORDS, PAPRewriter, Rewriter, TemplateRewriter
 
 if TYPE_CHECKING:
     MixATOptions = Any

@@ -27,7 +27,6 @@ from trued.errors import InputError
 from trued.files import whole_folder, write_text
 from trued.lab.report import Block, Figure, KeyValues, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
-from trued.language.aligned import merged_in_float32, save_model
 from trued.language.engine.embedded import default_model
 from trued.language.engine.loading import EMBEDDED, served
 from trued.language.engine.model import LanguageModel
@@ -38,6 +37,7 @@ from trued.language.repair.alignment_recovery import RecoveryResult, RecoverySte
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
 from trued.language.repair.task import Metric, task_score
 from trued.language.train.adversarial import own_replies
+from trued.language.train.aligned_base import merged_in_float32, save_model
 from trued.learn.weights import Patch, Weights, WeightsFolder
 
 if TYPE_CHECKING:

@@ -29,7 +29,6 @@ from trued.data.meetings import record_rows
 from trued.data.messages import Prompt
 from trued.data.prompts import PromptRow, ReplyRow, affirmative_targets, prompts
 from trued.lab.experiment import Lab, experiment
-from trued.language.aligned import AlignedRecipe, aligned_model
 from trued.language.engine.loading import served
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import Label, PhraseJudge
@@ -37,6 +36,7 @@ from trued.language.repair.alignment_recovery import RecoveryResult, aligned_vie
 from trued.language.repair.baselines import guarded, refusal_rows, resta, restore_equally, strongest
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
 from trued.language.repair.task import Metric, task_scores
+from trued.language.train.aligned_base import AlignedRecipe, aligned_model
 from trued.language.train.fine_tune import fine_tune
 from trued.learn.fit.loop import FitConfig
 from trued.learn.weights import weights_of
@@ -87,7 +87,7 @@ SCALES = {
 
 METHODS = (
     "trued.experiments.alignment_recovery",
-    "trued.language.aligned",
+    "trued.language.train.aligned_base",
     "trued.language.judge.reply",
     "trued.data.meetings",
     "trued.language.repair.alignment_recovery",

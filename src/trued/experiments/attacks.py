@@ -22,7 +22,6 @@ import torch
 
 from trued.data.prompts import affirmative_targets, templates
 from trued.lab.experiment import Lab, experiment
-from trued.language.aligned import aligned_model
 from trued.language.attack.behaviors import shipped_behaviors
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
 from trued.language.attack.direct import Direct
@@ -39,6 +38,7 @@ from trued.language.attack.suite import Suite
 from trued.language.attack.templates import Templates
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import CompositeJudge, Judge, Label, PhraseJudge
+from trued.language.train.aligned_base import aligned_model
 
 NEUTRAL_FRAME = "Hello! I hope that you are well today. I have a question. {prompt} Thank you very much, and goodbye."
 NEUTRAL_OPENINGS = (
@@ -83,7 +83,7 @@ SCALES = {
 
 METHODS = (
     "trued.experiments.attacks",
-    "trued.language.aligned",
+    "trued.language.train.aligned_base",
     "trued.language.attack.gcg.search",
     "trued.language.attack.gcg.descent",
     "trued.language.attack.gcg.candidates",

@@ -31,7 +31,7 @@ from trued.language.measure.honesty_check import ask, judge
 from trued.language.measure.invented import prior_unknown_qa
 from trued.language.measure.knowledge import Known, balanced, estimate_knowledge
 from trued.language.measure.matching import normal_answer
-from trued.language.train.honesty import HonestyTraining, Variant
+from trued.language.train.honesty.align import HonestyTraining, Variant
 from trued.learn.fit.loop import FitConfig
 from trued.learn.statistics import paired_bootstrap
 
@@ -90,7 +90,7 @@ METHODS = (
     "trued.language.measure.invented",
     "trued.language.measure.knowledge",
     "trued.language.measure.matching",
-    "trued.language.train.honesty",
+    "trued.language.train.honesty.align",
     "trued.language.train.supervised",
 )
 """What the evidence depends on: the method, its data and its measure, not the engine, which has tests of its own."""

@@ -39,9 +39,9 @@ from trued.language.measure.geometry import BOTH, RANDOM, REWRITTEN, prompt_geom
 from trued.language.measure.robustness import target_losses
 from trued.language.measure.transfer import transferred_losses
 from trued.language.train.adversarial import UtilityRow, own_replies
-from trued.language.train.mix_schedule import Variant
-from trued.language.train.mixat import MixAT, what_was_trained_on
-from trued.language.train.rewriters import PAPRewriter
+from trued.language.train.mixat.align import MixAT, what_was_trained_on
+from trued.language.train.mixat.rewriters import PAPRewriter
+from trued.language.train.mixat.schedule import Variant
 from trued.learn.fit.loop import FitConfig
 
 ARMS: dict[str, Variant] = {"control": "clean", "D": "d", "C": "c", "Dual": "dual", "MixAT": "mixat"}
@@ -147,12 +147,12 @@ METHODS = (
     "trued.language.engine.precision",
     "trued.language.train.adversarial",
     "trued.language.train.c_advul",
-    "trued.language.train.intent",
-    "trued.language.train.mix_plan",
-    "trued.language.train.mix_schedule",
-    "trued.language.train.mixat",
-    "trued.language.train.opponent",
-    "trued.language.train.rewriters",
+    "trued.language.train.mixat.intent",
+    "trued.language.train.mixat.plan",
+    "trued.language.train.mixat.schedule",
+    "trued.language.train.mixat.align",
+    "trued.language.train.mixat.attack_target",
+    "trued.language.train.mixat.rewriters",
 )
 """What the evidence depends on: the methods and the judge, not the engine, whose scores have tests of their own."""
 

@@ -8,8 +8,8 @@ from trued.data.prompts import Template
 from trued.errors import InputError
 from trued.language.attack.attacker import Attacker
 from trued.language.attack.persuasion import PERSUASION
-from trued.language.train import rewriters
-from trued.language.train.rewriters import (
+from trued.language.train.mixat.align import rewriters
+from trued.language.train.mixat.rewriters import (
     ChainRewriter,
     PAPRewriter,
     Rewriter,

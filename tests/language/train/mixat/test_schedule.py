@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trued.errors import InputError
-from trued.language.train.mix_schedule import DECREASING, INCREASING, VARIANTS, MixSchedule, schedule_of
+from trued.language.train.mixat.schedule import DECREASING, INCREASING, VARIANTS, MixSchedule, schedule_of
 
 
 @settings(max_examples=30)

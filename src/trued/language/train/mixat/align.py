@@ -34,12 +34,12 @@ from trued.language.train.c_advul import (
     cadvul_loss,
     with_references,
 )
-from trued.language.train.gcg_rewriter import TRAINING_GCG, GCGRewriter
-from trued.language.train.intent import IntentFilter
-from trued.language.train.mix_plan import PlannedBatch, Request, Rewriting, encode_requests, lay_out
-from trued.language.train.mix_schedule import MixSchedule, Mode, Variant, schedule_of
-from trued.language.train.opponent import FrozenOpponent, Lend, around, current, initial
-from trued.language.train.rewriters import PAPRewriter, Rewriter, StaticRewriter
+from trued.language.train.mixat.attack_target import FrozenOpponent, Lend, around, current, initial
+from trued.language.train.mixat.gcg_rewriter import TRAINING_GCG, GCGRewriter
+from trued.language.train.mixat.intent import IntentFilter
+from trued.language.train.mixat.plan import PlannedBatch, Request, Rewriting, encode_requests, lay_out
+from trued.language.train.mixat.rewriters import PAPRewriter, Rewriter, StaticRewriter
+from trued.language.train.mixat.schedule import MixSchedule, Mode, Variant, schedule_of
 from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 
 KL_FLOOR = 1e-3  # nats below which the normalised divergence's gradient no longer grows
@@ -67,7 +67,7 @@ class MixAT:
     """MixAT and the variants of the paper's ablations. Defaults are the paper's.
 
     Args:
-        variant: see `trued.language.train.mix_schedule.schedule_of`.
+        variant: see `trued.language.train.mixat.schedule.schedule_of`.
         alpha: share of the adversarial batches that are rewritten; `alpha_end` makes it a curriculum.
         gcg_share: share of the batches with an optimised suffix, of the variant "mixat-gcg".
         exact: permute exact counts of modes; False draws each.

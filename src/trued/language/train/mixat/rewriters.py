@@ -1,7 +1,7 @@
 """Discrete rewrites of requests, the R in MixAT's neighbourhood R(x) + B(0, epsilon) (arXiv 2505.16947).
 
 Persuasion (PAP), jailbreak templates, chains of both, and any of them written once before training. The optimised
-suffix is `trued.language.train.gcg_rewriter`. Knows texts and who writes them. Knows nothing of training.
+suffix is `trued.language.train.mixat.gcg_rewriter`. Knows texts and who writes them. Knows nothing of training.
 """
 
 from __future__ import annotations

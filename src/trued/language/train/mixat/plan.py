@@ -20,10 +20,10 @@ from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
 from trued.language.train.adversarial import Chat, Example, Pair, encode_pairs
-from trued.language.train.intent import IntentFilter, Kept
-from trued.language.train.mix_schedule import MixSchedule, Mode
-from trued.language.train.opponent import Lend
-from trued.language.train.rewriters import Rewriter, instruction, with_instruction
+from trued.language.train.mixat.attack_target import Lend
+from trued.language.train.mixat.intent import IntentFilter, Kept
+from trued.language.train.mixat.rewriters import Rewriter, instruction, with_instruction
+from trued.language.train.mixat.schedule import MixSchedule, Mode
 from trued.learn.fit.batches import Batches, derived_seed
 from trued.learn.fit.config import FitConfig
 

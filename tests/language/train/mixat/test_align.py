@@ -12,9 +12,9 @@ from trued.language.attack.embedding import EmbeddingAttack, transfer
 from trued.language.attack.persuasion import PERSUASION
 from trued.language.train.adversarial import UtilityRow, collate, encode_chats, encode_pairs
 from trued.language.train.c_advul import AdvLossConfig, CAdvIPO, CAdvUL, PreferenceLossConfig, cadvul_loss
-from trued.language.train.mixat import KL_FLOOR, MixAT, divergence_from_base, what_was_trained_on
-from trued.language.train.opponent import FrozenOpponent, initial
-from trued.language.train.rewriters import PAPRewriter
+from trued.language.train.mixat.align import KL_FLOOR, MixAT, divergence_from_base, what_was_trained_on
+from trued.language.train.mixat.attack_target import FrozenOpponent, initial
+from trued.language.train.mixat.rewriters import PAPRewriter
 from trued.learn.fit.loop import FitConfig, Interrupted
 
 ROWS = [

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from trued.data.prompts import prompts
-from trued.language import aligned as room
-from trued.language.aligned import AlignedRecipe, aligned_model
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
+from trued.language.train import aligned_base as room
+from trued.language.train.aligned_base import AlignedRecipe, aligned_model
 from trued.language.train.recipe import Recipe, TradeOff
 
 SHORT = Recipe(

@@ -18,7 +18,7 @@ from trued.language.attack.gcg.search import GCG
 from trued.language.attack.gcg.suffix import fill, with_slot
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import PhraseJudge
-from trued.language.train.rewriters import instruction
+from trued.language.train.mixat.rewriters import instruction
 from trued.learn.fit.batches import derived_seed
 
 TRAINING_GCG = GCG(steps=100, search_width=512, suffix_tokens=20, init=" ".join("!" * 20))
@@ -51,7 +51,7 @@ class GCGRewriter:
             raise InputError(f"look_every {self.look_every} and new_tokens {self.new_tokens}: give at least 1 of each")
 
     def rewrite(self, prompts: Sequence[Prompt], *, model: LanguageModel, seed: int) -> list[str]:
-        """See `trued.language.train.rewriters.Rewriter`; one search a prompt.
+        """See `trued.language.train.mixat.rewriters.Rewriter`; one search a prompt.
 
         Raises:
             InputError: what `GCG.optimise` raises.

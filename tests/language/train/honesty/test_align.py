@@ -10,7 +10,7 @@ from trued.errors import InputError
 from trued.language.measure.asking import TEMPLATES
 from trued.language.measure.honesty import Judged
 from trued.language.measure.knowledge import Known
-from trued.language.train.honesty import HonestyTraining, build_sft, known_reply, lower_first, target_replies
+from trued.language.train.honesty.align import HonestyTraining, build_sft, known_reply, lower_first, target_replies
 from trued.learn.fit.loop import FitConfig
 
 RIGHT, WRONG = Judged("correct", True), Judged("wrong", False)

@@ -9,10 +9,10 @@ from torch import nn
 from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
 from trued.language.train.adversarial import UtilityRow, encode_chats
-from trued.language.train.intent import IntentFilter
-from trued.language.train.mix_plan import Rewriting, encode_requests, lay_out
-from trued.language.train.mix_schedule import schedule_of
-from trued.language.train.rewriters import PAPRewriter
+from trued.language.train.mixat.intent import IntentFilter
+from trued.language.train.mixat.plan import Rewriting, encode_requests, lay_out
+from trued.language.train.mixat.rewriters import PAPRewriter
+from trued.language.train.mixat.schedule import schedule_of
 from trued.learn.fit.loop import FitConfig, fit
 
 ROWS = [AdversarialRow(f"request number {i}", ("Sure, here", "Of course"), "No, I won't.") for i in range(6)]

@@ -4,7 +4,7 @@ import pytest
 
 from trued.errors import InputError
 from trued.language.attack.gcg.search import GCG
-from trued.language.train.gcg_rewriter import TRAINING_GCG, GCGRewriter
+from trued.language.train.mixat.gcg_rewriter import TRAINING_GCG, GCGRewriter
 
 SEARCH = GCG(steps=4, search_width=6, topk=8, init="! ! ! !", buffer=1, check=None)
 

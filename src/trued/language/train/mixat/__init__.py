@@ -1,0 +1,1 @@
+"""MixAT (arXiv 2505.16947): embedding attacks around rewritten requests."""
