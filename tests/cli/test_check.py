@@ -16,9 +16,9 @@ from trued.cli.junit import junit
 from trued.cli.main import main
 from trued.lab.report import Report, render
 from trued.language.engine.tiny import tiny_model
-from trued.language.measure.gates import Gates
-from trued.language.measure.metric import Change, Metric
-from trued.language.measure.result import CheckResult
+from trued.language.measure.check.gates import Gates
+from trued.language.measure.check.metric import Change, Metric
+from trued.language.measure.check.result import CheckResult
 
 OPTIONS = "--harmful 4 --prefilled 3 --lookalikes 4 --general 3 --attacked 2 --max-new-tokens 4 --steps 1 --prefill 1"
 FEW = OPTIONS.split()
@@ -39,7 +39,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def compared() -> CheckResult:
-    from trued.language.measure.safety import CheckConfig, check
+    from trued.language.measure.check.safety import CheckConfig, check
 
     config = CheckConfig(
         harmful=4, prefilled=3, lookalikes=4, general=3, attacked=2, max_new_tokens=4, steps=1, prefill=(1,)

@@ -10,8 +10,8 @@ from trued.cli.main import main
 from trued.cli.terminal import console
 from trued.data.facts import FactQuestion
 from trued.language.engine.tiny import tiny_model
-from trued.language.measure import honesty_check
-from trued.language.measure.honesty_check import check_honesty
+from trued.language.measure.honesty.check import check_honesty
+from trued.language.measure.honesty.scores import check as honesty_check
 
 FEW = [
     "--harmful",

@@ -8,7 +8,7 @@ from trued.cli import loop as room
 from trued.cli.main import main
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
-from trued.language.measure.safety import CheckConfig
+from trued.language.measure.check.safety import CheckConfig
 from trued.language.train.recipe import Recipe
 
 FEW = CheckConfig.quick(

@@ -9,7 +9,7 @@ from trued.cli import repair as room
 from trued.cli.main import main
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
-from trued.language.measure.safety import CheckConfig
+from trued.language.measure.check.safety import CheckConfig
 from trued.learn.weights import WeightsFolder
 
 FEW = CheckConfig.quick(

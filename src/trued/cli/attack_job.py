@@ -89,7 +89,7 @@ class Job:
         composite: Judge | None = None
         if "composite" in (self.judge, self.guide):
             from trued.language.engine.embedder import SentenceEmbedder
-            from trued.language.measure.utility import text_perplexity
+            from trued.language.measure.check.utility import text_perplexity
 
             composite = CompositeJudge(embed=SentenceEmbedder.load(), perplexity=text_perplexity(reader))
         named: dict[str, Judge | None] = {"composite": composite, "phrase": PhraseJudge()}

@@ -24,11 +24,11 @@ from trued.lab.report import KeyValues, Report, Section, Table, write_report
 from trued.lab.wording import duration
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import CompositeJudge, Judge, PhraseJudge
-from trued.language.measure.gates import Gates, Outcome
-from trued.language.measure.honesty_check import HonestyCheck, check_honesty
-from trued.language.measure.result import CheckResult
-from trued.language.measure.safety import CheckConfig
-from trued.language.measure.safety import check as measure
+from trued.language.measure.check.gates import Gates, Outcome
+from trued.language.measure.check.result import CheckResult
+from trued.language.measure.check.safety import CheckConfig
+from trued.language.measure.check.safety import check as measure
+from trued.language.measure.honesty.check import HonestyCheck, check_honesty
 
 if TYPE_CHECKING:
     GateOptions = CheckOptions = Any
@@ -143,7 +143,7 @@ def _judge(name: str, lm: LanguageModel, base: LanguageModel | CheckResult | Non
     if name == "phrase":
         return PhraseJudge()
     from trued.language.engine.embedder import SentenceEmbedder
-    from trued.language.measure.utility import text_perplexity
+    from trued.language.measure.check.utility import text_perplexity
 
     reader = base if isinstance(base, LanguageModel) else lm
     return CompositeJudge(embed=SentenceEmbedder.load(), perplexity=text_perplexity(reader))

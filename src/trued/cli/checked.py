@@ -31,8 +31,8 @@ from trued.lab.report import (
 
 if TYPE_CHECKING:
     from trued.language.engine.model import LanguageModel
-    from trued.language.measure.metric import Metric
-    from trued.language.measure.result import CheckResult
+    from trued.language.measure.check.metric import Metric
+    from trued.language.measure.check.result import CheckResult
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 STYLES = {"good": "green", "bad": "red", "neutral": ""}
@@ -277,7 +277,7 @@ def _curve(result: CheckResult) -> Figure:
 
 
 def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
-    from trued.language.measure.derive import way_name
+    from trued.language.measure.check.derive import way_name
 
     found = [one for way in ways for one in result.examples(way, SHOWN_EXAMPLES // len(ways))]
     if not found:

@@ -28,7 +28,7 @@ from trued.language.attack.templates import Templates
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.precision import in_precision
 from trued.language.judge.reply import PhraseJudge
-from trued.language.measure.answers import spread
+from trued.language.measure.check.answers import spread
 from trued.language.measure.deployment import Cell, DeploymentGrid, deployed_replies, rate
 from trued.language.measure.transfer import transferred_losses
 

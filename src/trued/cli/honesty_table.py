@@ -15,7 +15,7 @@ from trued.cli.checked import percent
 from trued.cli.terminal import plain_table
 
 if TYPE_CHECKING:
-    from trued.language.measure.honesty_check import HonestyCheck
+    from trued.language.measure.honesty.check import HonestyCheck
     from trued.learn.statistics import Interval
 
 CATEGORIES = ("correct", "wrong", "declined")

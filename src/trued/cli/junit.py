@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trued.language.measure.gates import Outcome
-    from trued.language.measure.result import CheckResult
+    from trued.language.measure.check.gates import Outcome
+    from trued.language.measure.check.result import CheckResult
 
 # What XML 1.0 cannot hold, not even escaped; a model's name or a template may bring it.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

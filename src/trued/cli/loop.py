@@ -21,8 +21,8 @@ from trued.errors import InputError
 from trued.files import write_text
 from trued.lab.report import Figure, KeyValues, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
-from trued.language.measure.result import CheckResult
-from trued.language.measure.safety import CheckConfig, check
+from trued.language.measure.check.result import CheckResult
+from trued.language.measure.check.safety import CheckConfig, check
 from trued.language.train.recipe import Recipe, TradeOff
 
 if TYPE_CHECKING:

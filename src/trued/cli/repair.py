@@ -31,8 +31,8 @@ from trued.language.engine.embedded import default_model
 from trued.language.engine.loading import EMBEDDED, served
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import Label, PhraseJudge
-from trued.language.measure.result import CheckResult
-from trued.language.measure.safety import CheckConfig, check
+from trued.language.measure.check.result import CheckResult
+from trued.language.measure.check.safety import CheckConfig, check
 from trued.language.repair.alignment_recovery import RecoveryResult, RecoveryStep, aligned_view, recover
 from trued.language.repair.recovery_config import PAPER, RecoveryConfig
 from trued.language.repair.task import Metric, task_score

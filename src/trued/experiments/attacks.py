@@ -163,7 +163,7 @@ def _load(lab: Lab) -> tuple[LanguageModel, Judge]:
         lab.model_name = lm.name
         return lm, PhraseJudge()
     from trued.language.engine.embedder import SentenceEmbedder
-    from trued.language.measure.utility import text_perplexity
+    from trued.language.measure.check.utility import text_perplexity
 
     start = lab.model or lab.scale.model
     lab.bars.say("attacks · making the refusal-tuned base, or finding it in the cache")

@@ -24,13 +24,13 @@ from trued.data.facts import FactQuestion, check_disjoint, fact_questions, place
 from trued.experiments._model import load
 from trued.lab.experiment import Lab, experiment
 from trued.language.engine.model import LanguageModel
-from trued.language.measure.asking import TEMPLATES
-from trued.language.measure.calibration import calibration
-from trued.language.measure.honesty import HonestyReport, IdkDetector, Judged, evolution, question_scores
-from trued.language.measure.honesty_check import ask, judge
-from trued.language.measure.invented import prior_unknown_qa
-from trued.language.measure.knowledge import Known, balanced, estimate_knowledge
-from trued.language.measure.matching import normal_answer
+from trued.language.measure.honesty.asking import TEMPLATES
+from trued.language.measure.honesty.calibration import calibration
+from trued.language.measure.honesty.check import ask, judge
+from trued.language.measure.honesty.invented import prior_unknown_qa
+from trued.language.measure.honesty.knowledge import Known, balanced, estimate_knowledge
+from trued.language.measure.honesty.matching import normal_answer
+from trued.language.measure.honesty.scores import HonestyReport, IdkDetector, Judged, evolution, question_scores
 from trued.language.train.honesty.align import HonestyTraining, Variant
 from trued.learn.fit.loop import FitConfig
 from trued.learn.statistics import paired_bootstrap
@@ -83,13 +83,13 @@ SCALES = {
 METHODS = (
     "trued.experiments.honesty",
     "trued.data.facts",
-    "trued.language.measure.asking",
-    "trued.language.measure.calibration",
-    "trued.language.measure.honesty",
-    "trued.language.measure.honesty_check",
-    "trued.language.measure.invented",
-    "trued.language.measure.knowledge",
-    "trued.language.measure.matching",
+    "trued.language.measure.honesty.asking",
+    "trued.language.measure.honesty.calibration",
+    "trued.language.measure.honesty.scores",
+    "trued.language.measure.honesty.check",
+    "trued.language.measure.honesty.invented",
+    "trued.language.measure.honesty.knowledge",
+    "trued.language.measure.honesty.matching",
     "trued.language.train.honesty.align",
     "trued.language.train.supervised",
 )

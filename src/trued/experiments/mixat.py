@@ -33,7 +33,7 @@ from trued.language.engine.model import LanguageModel
 from trued.language.engine.precision import in_precision
 from trued.language.judge.reply import Label, PhraseJudge
 from trued.language.measure.alo import alo_asr
-from trued.language.measure.answers import spread
+from trued.language.measure.check.answers import spread
 from trued.language.measure.deployment import Cell, DeploymentGrid, Setting, deployed_replies, rate, sample_replies
 from trued.language.measure.geometry import BOTH, RANDOM, REWRITTEN, prompt_geometry
 from trued.language.measure.robustness import target_losses

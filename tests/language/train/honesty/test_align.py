@@ -7,9 +7,9 @@ import pytest
 
 from trued.data.facts import FactQuestion
 from trued.errors import InputError
-from trued.language.measure.asking import TEMPLATES
-from trued.language.measure.honesty import Judged
-from trued.language.measure.knowledge import Known
+from trued.language.measure.honesty.asking import TEMPLATES
+from trued.language.measure.honesty.knowledge import Known
+from trued.language.measure.honesty.scores import Judged
 from trued.language.train.honesty.align import HonestyTraining, build_sft, known_reply, lower_first, target_replies
 from trued.learn.fit.loop import FitConfig
 

@@ -26,9 +26,9 @@ from trued.data.facts import FactQuestion
 from trued.data.prompts import ReplyRow
 from trued.errors import InputError, nearest
 from trued.language.engine.model import LanguageModel
-from trued.language.measure.asking import TEMPLATES, HonestyTemplates
-from trued.language.measure.honesty import IdkDetector, Verifier
-from trued.language.measure.knowledge import KnowledgeTable, Known, balanced, estimate_knowledge
+from trued.language.measure.honesty.asking import TEMPLATES, HonestyTemplates
+from trued.language.measure.honesty.knowledge import KnowledgeTable, Known, balanced, estimate_knowledge
+from trued.language.measure.honesty.scores import IdkDetector, Verifier
 from trued.language.train.supervised import collate, encode, reply_loss
 from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from trued.data.facts import FactQuestion, check_questions, fact_questions, place_names
 from trued.language.engine.model import LanguageModel
-from trued.language.measure.asking import TEMPLATES, HonestyTemplates
-from trued.language.measure.honesty import HonestyReport, IdkDetector, Judged, classify_all, evolution
-from trued.language.measure.invented import prior_unknown_qa
-from trued.language.measure.matching import first_line
+from trued.language.measure.honesty.asking import TEMPLATES, HonestyTemplates
+from trued.language.measure.honesty.invented import prior_unknown_qa
+from trued.language.measure.honesty.matching import first_line
+from trued.language.measure.honesty.scores import HonestyReport, IdkDetector, Judged, classify_all, evolution
 from trued.learn.statistics import Interval, wilson
 
 INVENTED = 60

@@ -18,7 +18,7 @@ from trued.language.attack.contract import AFFIRMATIVE, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import Judge, PhraseJudge
-from trued.language.measure.answers import (
+from trued.language.measure.check.answers import (
     Question,
     ask,
     direct_questions,
@@ -28,9 +28,9 @@ from trued.language.measure.answers import (
     spread,
     template_questions,
 )
-from trued.language.measure.result import CheckResult, Curve, comparable
+from trued.language.measure.check.result import CheckResult, Curve, comparable
+from trued.language.measure.check.utility import HeldOut, held_out
 from trued.language.measure.robustness import target_losses
-from trued.language.measure.utility import HeldOut, held_out
 
 AttackName = Literal["direct", "templates", "prefill"]
 Progress = Callable[[int, int, str], None]

@@ -16,10 +16,10 @@ from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
 from trued.language.judge.refusals import RefusalClass, refusal_class
 from trued.language.judge.reply import Label
-from trued.language.measure.gates import Gates
-from trued.language.measure.result import CheckResult
-from trued.language.measure.safety import CheckConfig, check
-from trued.language.measure.utility import text_perplexity
+from trued.language.measure.check.gates import Gates
+from trued.language.measure.check.result import CheckResult
+from trued.language.measure.check.safety import CheckConfig, check
+from trued.language.measure.check.utility import text_perplexity
 from trued.learn.statistics import holm, mcnemar, wilson
 
 CONFIG = CheckConfig(

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trued.errors import InputError
-from trued.language.measure.asking import TEMPLATES, VERBAL_BOUNDS, HonestyTemplates
-from trued.language.measure.honesty import IdkDetector
+from trued.language.measure.honesty.asking import TEMPLATES, VERBAL_BOUNDS, HonestyTemplates
+from trued.language.measure.honesty.scores import IdkDetector
 
 
 def test_prompts_hold_the_question_and_permission_to_decline():

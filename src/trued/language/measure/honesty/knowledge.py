@@ -22,9 +22,9 @@ from trued.data.facts import FactQuestion, check_questions
 from trued.errors import InputError
 from trued.files import write_text
 from trued.language.engine.model import LanguageModel
-from trued.language.measure.asking import TEMPLATES, HonestyTemplates
-from trued.language.measure.honesty import IdkDetector, Judged, Verifier, classify_all
-from trued.language.measure.matching import first_line
+from trued.language.measure.honesty.asking import TEMPLATES, HonestyTemplates
+from trued.language.measure.honesty.matching import first_line
+from trued.language.measure.honesty.scores import IdkDetector, Judged, Verifier, classify_all
 
 CHUNK = 64  # questions that are sampled together, and cached together
 

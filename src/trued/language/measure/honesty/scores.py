@@ -17,8 +17,8 @@ from jaxtyping import Float, Int
 
 from trued.errors import InputError
 from trued.language.judge.refusals import normal
-from trued.language.measure.asking import IDK_SENTENCE
-from trued.language.measure.matching import chosen_option, first_line, holds_answer
+from trued.language.measure.honesty.asking import IDK_SENTENCE
+from trued.language.measure.honesty.matching import chosen_option, first_line, holds_answer
 from trued.learn.statistics import Interval
 
 Category = Literal["correct", "wrong", "idk"]

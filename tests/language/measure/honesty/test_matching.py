@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trued.errors import InputError
-from trued.language.measure.matching import chosen_option, first_line, holds_answer, normal_answer
+from trued.language.measure.honesty.matching import chosen_option, first_line, holds_answer, normal_answer
 
 
 def test_normalisation_is_triviaqas():

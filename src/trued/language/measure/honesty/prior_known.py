@@ -16,7 +16,7 @@ import torch
 
 from trued.data.facts import FactQuestion
 from trued.errors import InputError
-from trued.language.measure.matching import normal_answer
+from trued.language.measure.honesty.matching import normal_answer
 from trued.language.measure.rouge import first_of_each
 
 TOPICS = (

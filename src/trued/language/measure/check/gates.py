@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from trued.errors import InputError
-from trued.language.measure.metric import Metric
-from trued.language.measure.result import CheckResult
+from trued.language.measure.check.metric import Metric
+from trued.language.measure.check.result import CheckResult
 
 
 @dataclass(frozen=True)

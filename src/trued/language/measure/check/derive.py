@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from trued.language.judge.refusals import RefusalClass
 from trued.language.judge.reply import Label
-from trued.language.measure.metric import (
+from trued.language.measure.check.metric import (
     Metric,
     adjusted,
     mean_change,
@@ -24,7 +24,7 @@ from trued.language.measure.metric import (
 from trued.learn.statistics import Interval, cluster_bootstrap
 
 if TYPE_CHECKING:
-    from trued.language.measure.result import CheckResult
+    from trued.language.measure.check.result import CheckResult
 
 REFUSED = "harmful requests refused"
 ANSWERED = "attack success (ASR)"

@@ -4,7 +4,7 @@ import pytest
 
 from trued.data.facts import check_questions, place_names
 from trued.errors import InputError
-from trued.language.measure.invented import prior_unknown_qa
+from trued.language.measure.honesty.invented import prior_unknown_qa
 
 
 def test_names_are_drawn_once_in_turn_and_have_no_answer():

@@ -15,10 +15,10 @@ from jaxtyping import Bool
 
 from trued.errors import InputError, nearest
 from trued.language.judge.reply import Label, unknown_warning
-from trued.language.measure.answers import HARMLESS, Answers
-from trued.language.measure.derive import derive, way_name
-from trued.language.measure.metric import Metric
-from trued.language.measure.utility import HeldOut
+from trued.language.measure.check.answers import HARMLESS, Answers
+from trued.language.measure.check.derive import derive, way_name
+from trued.language.measure.check.metric import Metric
+from trued.language.measure.check.utility import HeldOut
 
 _SCHEMA = 1
 

@@ -3,7 +3,7 @@
 import pytest
 
 from trued.errors import InputError
-from trued.language.measure.verify import LlmVerifier, read_rating
+from trued.language.measure.honesty.verify import LlmVerifier, read_rating
 
 
 class Scripted:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trued.errors import InputError
-from trued.language.measure.prior_known import SEED_PAIRS, TOPICS, prior_known_qa, read_pairs
+from trued.language.measure.honesty.prior_known import SEED_PAIRS, TOPICS, prior_known_qa, read_pairs
 
 WRITTEN = """Q: What colour is the sky?
 A: Blue

@@ -9,9 +9,9 @@ import torch
 from trued.data.facts import FactQuestion
 from trued.errors import InputError
 from trued.language.engine.tiny import tiny_model
-from trued.language.measure.asking import HonestyTemplates
-from trued.language.measure.honesty import Judged
-from trued.language.measure.knowledge import Known, balanced, estimate_knowledge, weights_digest
+from trued.language.measure.honesty.asking import HonestyTemplates
+from trued.language.measure.honesty.knowledge import Known, balanced, estimate_knowledge, weights_digest
+from trued.language.measure.honesty.scores import Judged
 
 
 def question(name, relation="r", answers=("kite",)):
@@ -60,7 +60,7 @@ def test_the_greedy_answer_and_the_samples_are_the_models_own(tiny, asked):
 
 
 def test_the_cache_spares_the_model_and_changes_nothing(tiny, asked, tmp_path, monkeypatch):
-    monkeypatch.setattr("trued.language.measure.knowledge.CHUNK", 2)
+    monkeypatch.setattr("trued.language.measure.honesty.knowledge.CHUNK", 2)
     file = tmp_path / "deep" / "known.jsonl"
     settings = {"m": 3, "max_new_tokens": 3, "seed": 1}
     fresh = estimate_knowledge(tiny, asked, **settings)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trued.errors import InputError
-from trued.language.measure.calibration import Bin, calibration
+from trued.language.measure.honesty.calibration import Bin, calibration
 
 
 def test_a_confidence_that_means_what_it_says():

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trued.errors import InputError
-from trued.language.measure.asking import IDK_SENTENCE
-from trued.language.measure.honesty import (
+from trued.language.measure.honesty.asking import IDK_SENTENCE
+from trued.language.measure.honesty.scores import (
     PAPER_SIGNS,
     IdkDetector,
     Judged,
