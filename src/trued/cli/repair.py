@@ -33,8 +33,8 @@ from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import Label, PhraseJudge
 from trued.language.measure.check.result import CheckResult
 from trued.language.measure.check.safety import CheckConfig, check
-from trued.language.repair.alignment_recovery import RecoveryResult, RecoveryStep, aligned_view, recover
-from trued.language.repair.recovery_config import PAPER, RecoveryConfig
+from trued.language.repair.alignment_recovery.config import PAPER, RecoveryConfig
+from trued.language.repair.alignment_recovery.recover import RecoveryResult, RecoveryStep, aligned_view, recover
 from trued.language.repair.task import Metric, task_score
 from trued.language.train.adversarial import own_replies
 from trued.language.train.aligned_base import merged_in_float32, save_model

@@ -32,9 +32,9 @@ from trued.lab.experiment import Lab, experiment
 from trued.language.engine.loading import served
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import Label, PhraseJudge
-from trued.language.repair.alignment_recovery import RecoveryResult, aligned_view, recover
-from trued.language.repair.baselines import guarded, refusal_rows, resta, restore_equally, strongest
-from trued.language.repair.recovery_config import PAPER, RecoveryConfig
+from trued.language.repair.alignment_recovery.baselines import guarded, refusal_rows, resta, restore_equally, strongest
+from trued.language.repair.alignment_recovery.config import PAPER, RecoveryConfig
+from trued.language.repair.alignment_recovery.recover import RecoveryResult, aligned_view, recover
 from trued.language.repair.task import Metric, task_scores
 from trued.language.train.aligned_base import AlignedRecipe, aligned_model
 from trued.language.train.fine_tune import fine_tune
@@ -90,12 +90,12 @@ METHODS = (
     "trued.language.train.aligned_base",
     "trued.language.judge.reply",
     "trued.data.meetings",
-    "trued.language.repair.alignment_recovery",
-    "trued.language.repair.baselines",
-    "trued.language.repair.recovery_config",
-    "trued.language.repair.representation",
-    "trued.language.repair.restored",
-    "trued.language.repair.selection",
+    "trued.language.repair.alignment_recovery.recover",
+    "trued.language.repair.alignment_recovery.baselines",
+    "trued.language.repair.alignment_recovery.config",
+    "trued.language.repair.alignment_recovery.representation",
+    "trued.language.repair.alignment_recovery.restored",
+    "trued.language.repair.alignment_recovery.selection",
     "trued.language.repair.task",
     "trued.language.train.fine_tune",
     "trued.learn.radix",

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trued.errors import InputError
-from trued.language.repair.selection import choose, known, scores
+from trued.language.repair.alignment_recovery.selection import choose, known, scores
 
 
 def model(seed, shapes=((3, 4), (2, 5), (6,))):

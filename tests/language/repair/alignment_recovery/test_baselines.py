@@ -9,7 +9,7 @@ from trued.data.prompts import safe_replies
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
-from trued.language.repair.baselines import (
+from trued.language.repair.alignment_recovery.baselines import (
     GUARD,
     guarded,
     refusal_rows,
@@ -18,8 +18,8 @@ from trued.language.repair.baselines import (
     restore_layers,
     strongest,
 )
-from trued.language.repair.recovery_config import PAPER
-from trued.language.repair.representation import repairable
+from trued.language.repair.alignment_recovery.config import PAPER
+from trued.language.repair.alignment_recovery.representation import repairable
 from trued.learn.weights import weights_of
 
 

@@ -29,16 +29,16 @@ from torch import Tensor
 from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
-from trued.language.repair.recovery_config import PAPER, RecoveryConfig
-from trued.language.repair.representation import (
+from trued.language.repair.alignment_recovery.config import PAPER, RecoveryConfig
+from trued.language.repair.alignment_recovery.representation import (
     all_states,
     direction,
     one_minus_cosine,
     repairable,
     states,
 )
-from trued.language.repair.restored import Restored
-from trued.language.repair.selection import Indices, choose, scores
+from trued.language.repair.alignment_recovery.restored import Restored
+from trued.language.repair.alignment_recovery.selection import Indices, choose, scores
 from trued.learn.radix import TopK, kth_largest
 from trued.learn.weights import Patch, Weights, tensor_like
 

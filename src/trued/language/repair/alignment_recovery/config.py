@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
-from trued.language.repair.representation import DirectionKind, decoder_layers
-from trued.language.repair.selection import Granularity, Rule, known
+from trued.language.repair.alignment_recovery.representation import DirectionKind, decoder_layers
+from trued.language.repair.alignment_recovery.selection import Granularity, Rule, known
 
 
 @dataclass(frozen=True)

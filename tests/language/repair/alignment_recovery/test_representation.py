@@ -5,7 +5,7 @@ import torch
 
 from trued.errors import InputError
 from trued.language.engine.tiny import tiny_model
-from trued.language.repair.representation import (
+from trued.language.repair.alignment_recovery.representation import (
     all_states,
     decoder_layers,
     direction,

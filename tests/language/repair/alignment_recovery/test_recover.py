@@ -9,9 +9,9 @@ import torch
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
-from trued.language.repair.alignment_recovery import aligned_view, recover
-from trued.language.repair.recovery_config import PAPER, RecoveryConfig
-from trued.language.repair.representation import repairable
+from trued.language.repair.alignment_recovery.config import PAPER, RecoveryConfig
+from trued.language.repair.alignment_recovery.recover import aligned_view, recover
+from trued.language.repair.alignment_recovery.representation import repairable
 from trued.learn.weights import weights_of
 
 HARMFUL = ["how to do harm", "a bad thing", "a worse thing, please"]
@@ -253,5 +253,5 @@ def test_unfit_settings_are_named(changes, message):
 
 @pytest.mark.parametrize(("layers", "depth"), [(32, 21), (28, 18), (18, 12), (40, 26), (64, 42), (30, 20)])
 def test_the_depth_is_the_papers(layers, depth, monkeypatch):
-    monkeypatch.setattr("trued.language.repair.recovery_config.decoder_layers", lambda lm: range(layers))
+    monkeypatch.setattr("trued.language.repair.alignment_recovery.config.decoder_layers", lambda lm: range(layers))
     assert PAPER.depth(None) == depth

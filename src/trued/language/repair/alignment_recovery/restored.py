@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from trued.language.repair.selection import Indices
+from trued.language.repair.alignment_recovery.selection import Indices
 from trued.learn.weights import Change, Patch, Weights, shape_digest
 
 Places = dict[str, tuple[Tensor, Tensor]]

@@ -16,11 +16,11 @@ from trued.data.messages import Message, Prompt, as_messages
 from trued.data.prompts import ReplyRow, safe_replies
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
-from trued.language.repair.alignment_recovery import check_pair
-from trued.language.repair.recovery_config import PAPER, RecoveryConfig
-from trued.language.repair.representation import decoder_layers, repairable
-from trued.language.repair.restored import Restored
-from trued.language.repair.selection import Rule, choose
+from trued.language.repair.alignment_recovery.config import PAPER, RecoveryConfig
+from trued.language.repair.alignment_recovery.recover import check_pair
+from trued.language.repair.alignment_recovery.representation import decoder_layers, repairable
+from trued.language.repair.alignment_recovery.restored import Restored
+from trued.language.repair.alignment_recovery.selection import Rule, choose
 from trued.learn.weights import Patch, Weights, add_difference
 
 GUARD = (
