@@ -16,8 +16,8 @@ from side_by_side import Benchmark, Side, Work, floor_of
 
 
 def load(settings: dict[str, Any]) -> tuple[Any, Any]:
-    from trued.generation.masked_model import MaskedConfig, TinyMaskedLM
-    from trued.generation.masked_state import all_masked
+    from trued.generation.masked.model import MaskedConfig, TinyMaskedLM
+    from trued.generation.masked.state import all_masked
 
     config = MaskedConfig(
         settings["vocab"], settings["length"], settings["width"], settings["layers"], settings["heads"]
@@ -44,7 +44,7 @@ def work(settings: dict[str, Any], draw: Callable[[Any, Any, Any], Any], after: 
 
 
 def trued(settings: dict[str, Any]) -> Work:
-    from trued.generation.first_hitting import first_hitting
+    from trued.generation.masked.first_hitting import first_hitting
 
     def floor() -> dict[str, Any]:
         model, _ = load(settings)
@@ -59,7 +59,7 @@ def trued(settings: dict[str, Any]) -> Work:
 
 
 def by_steps(settings: dict[str, Any], draw: Any) -> Work:
-    from trued.generation.ancestral import ancestral
+    from trued.generation.masked.ancestral import ancestral
 
     return work(
         settings,

@@ -8,8 +8,8 @@ import pytest
 
 from trued.cli.main import main
 from trued.data.plays import train_bpe
-from trued.generation.masked_model import MaskedConfig, TinyMaskedLM
-from trued.generation.masked_text import save_tiny
+from trued.generation.masked.model import MaskedConfig, TinyMaskedLM
+from trued.generation.masked.text import save_tiny
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
 

@@ -18,9 +18,9 @@ from trued.cli.options import JsonSwitch
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, messages, print_json
 from trued.errors import InputError
-from trued.generation.masked_sampler import MaskedSampler
-from trued.generation.masked_state import SampleResult
-from trued.generation.masked_text import PLAYS, MaskedText
+from trued.generation.masked.sampler import MaskedSampler
+from trued.generation.masked.state import SampleResult
+from trued.generation.masked.text import PLAYS, MaskedText
 from trued.generation.quality import Quality, distinct, gen_quality, token_entropy
 from trued.lab.wording import duration
 

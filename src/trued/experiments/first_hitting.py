@@ -34,16 +34,16 @@ from trued.data.prompts import prompts
 from trued.experiments._first_hitting_laws import FEW, SYMBOLS, TOKENS, closed_form, on_source, on_zipf
 from trued.experiments._first_hitting_shown import present
 from trued.experiments._model import load
-from trued.generation.ancestral import ancestral
-from trued.generation.confidence import confidence
-from trued.generation.first_hitting import Hits, first_hitting
-from trued.generation.mask_schedule import LINEAR, Cosine
-from trued.generation.masked_loss import causal_nll, masked_nelbo, mdm_nelbo
-from trued.generation.masked_model import MaskedConfig, TinyMaskedLM
-from trued.generation.masked_state import SampleResult, all_masked
-from trued.generation.parallel_hitting import parallel_first_hitting
+from trued.generation.masked.ancestral import ancestral
+from trued.generation.masked.confidence import confidence
+from trued.generation.masked.first_hitting import Hits, first_hitting
+from trued.generation.masked.loss import causal_nll, masked_nelbo, mdm_nelbo
+from trued.generation.masked.model import MaskedConfig, TinyMaskedLM
+from trued.generation.masked.parallel_hitting import parallel_first_hitting
+from trued.generation.masked.schedule import LINEAR, Cosine
+from trued.generation.masked.state import SampleResult, all_masked
+from trued.generation.masked.train import bound_per_token, train_masked_lm
 from trued.generation.quality import gen_quality
-from trued.generation.train_masked import bound_per_token, train_masked_lm
 from trued.lab.experiment import Lab, experiment
 from trued.language.engine.model import LanguageModel
 from trued.learn.categorical import Draw
@@ -94,18 +94,18 @@ SCALES = {
 METHODS = (
     "trued.experiments._first_hitting_laws",
     "trued.experiments.first_hitting",
-    "trued.generation.ancestral",
-    "trued.generation.confidence",
-    "trued.generation.exact_source",
-    "trued.generation.first_hitting",
-    "trued.generation.mask_schedule",
-    "trued.generation.masked_loss",
-    "trued.generation.masked_model",
-    "trued.generation.masked_state",
-    "trued.generation.parallel_hitting",
+    "trued.generation.masked.ancestral",
+    "trued.generation.masked.confidence",
+    "trued.generation.masked.exact_source",
+    "trued.generation.masked.first_hitting",
+    "trued.generation.masked.schedule",
+    "trued.generation.masked.loss",
+    "trued.generation.masked.model",
+    "trued.generation.masked.state",
+    "trued.generation.masked.parallel_hitting",
     "trued.data.plays",
     "trued.generation.quality",
-    "trued.generation.train_masked",
+    "trued.generation.masked.train",
     "trued.learn.categorical",
     "trued.learn.gumbel.truncated",
 )

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from trued.errors import InputError
-from trued.generation.masked_model import FromLogits, HuggingFaceMaskedLM, MaskedConfig, TinyMaskedLM
+from trued.generation.masked.model import FromLogits, HuggingFaceMaskedLM, MaskedConfig, TinyMaskedLM
 
 CONFIG = MaskedConfig(20, 8, 16, 2, 2)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trued.errors import InputError
-from trued.generation.mask_schedule import (
+from trued.generation.masked.schedule import (
     LINEAR,
     SCHEDULES,
     Geometric,

@@ -16,8 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.generation.mask_schedule import LINEAR, MaskSchedule
-from trued.generation.masked_model import MaskedModel
+from trued.generation.masked.model import MaskedModel
+from trued.generation.masked.schedule import LINEAR, MaskSchedule
 
 
 def masked_nelbo(

@@ -7,10 +7,10 @@ import torch
 
 from trued.data.plays import read_bpe, train_bpe
 from trued.errors import InputError
-from trued.generation import masked_text
-from trued.generation.masked_model import MaskedConfig, TinyMaskedLM
-from trued.generation.masked_sampler import MaskedSampler
-from trued.generation.masked_text import MaskedText, plays_model, save_tiny
+from trued.generation.masked import text as masked_text
+from trued.generation.masked.model import MaskedConfig, TinyMaskedLM
+from trued.generation.masked.sampler import MaskedSampler
+from trued.generation.masked.text import MaskedText, plays_model, save_tiny
 
 BPE = train_bpe(["to be or not to be that is the question " * 4], 280)
 

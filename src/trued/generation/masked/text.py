@@ -19,8 +19,8 @@ from torch import Tensor
 from trued.data.plays import MASK, plays, read_bpe, train_bpe, windows
 from trued.errors import InputError
 from trued.files import cache_dir, whole_folder
-from trued.generation.masked_model import HuggingFaceMaskedLM, MaskedConfig, MaskedModel, TinyMaskedLM
-from trued.generation.train_masked import train_masked_lm
+from trued.generation.masked.model import HuggingFaceMaskedLM, MaskedConfig, MaskedModel, TinyMaskedLM
+from trued.generation.masked.train import train_masked_lm
 from trued.learn.fit.loop import FitConfig
 
 if TYPE_CHECKING:

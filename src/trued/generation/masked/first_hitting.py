@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from trued.generation.mask_schedule import LINEAR, MaskSchedule
-from trued.generation.masked_model import MaskedModel
-from trued.generation.masked_state import Filling, SampleResult
+from trued.generation.masked.model import MaskedModel
+from trued.generation.masked.schedule import LINEAR, MaskSchedule
+from trued.generation.masked.state import Filling, SampleResult
 from trued.learn.categorical import Draw
 
 

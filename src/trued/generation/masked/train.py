@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.generation.masked_loss import causal_nll, masked_nelbo
-from trued.generation.masked_model import MaskedConfig, TinyMaskedLM
+from trued.generation.masked.loss import causal_nll, masked_nelbo
+from trued.generation.masked.model import MaskedConfig, TinyMaskedLM
 from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trued.errors import InputError
-from trued.generation.exact_source import MarkovSource
+from trued.generation.masked.exact_source import MarkovSource
 
 SOURCE = MarkovSource(4, 3, seed=1)
 STRINGS = torch.tensor(list(itertools.product(range(3), repeat=4)))

@@ -11,12 +11,12 @@ import torch
 from scipy import stats
 
 from trued.errors import InputError
-from trued.generation.exact_source import MarkovSource
-from trued.generation.first_hitting import Hits, first_hitting
-from trued.generation.mask_schedule import LINEAR, SCHEDULES, Cosine
-from trued.generation.masked_loss import causal_nll, masked_nelbo, mdm_nelbo
-from trued.generation.masked_model import FromLogits, MaskedConfig, TinyMaskedLM
-from trued.generation.train_masked import bound_per_token, train_masked_lm
+from trued.generation.masked.exact_source import MarkovSource
+from trued.generation.masked.first_hitting import Hits, first_hitting
+from trued.generation.masked.loss import causal_nll, masked_nelbo, mdm_nelbo
+from trued.generation.masked.model import FromLogits, MaskedConfig, TinyMaskedLM
+from trued.generation.masked.schedule import LINEAR, SCHEDULES, Cosine
+from trued.generation.masked.train import bound_per_token, train_masked_lm
 from trued.learn.fit.loop import FitConfig
 
 SOURCE = MarkovSource(4, 3, seed=2)

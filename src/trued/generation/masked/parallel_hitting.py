@@ -22,10 +22,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.generation.first_hitting import Hits
-from trued.generation.mask_schedule import LINEAR, MaskSchedule
-from trued.generation.masked_model import MaskedModel
-from trued.generation.masked_state import Filling, SampleResult
+from trued.generation.masked.first_hitting import Hits
+from trued.generation.masked.model import MaskedModel
+from trued.generation.masked.schedule import LINEAR, MaskSchedule
+from trued.generation.masked.state import Filling, SampleResult
 from trued.learn.categorical import Draw
 
 Cut = Literal["count", "time"]

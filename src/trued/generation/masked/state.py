@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.generation.masked_model import MaskedModel
+from trued.generation.masked.model import MaskedModel
 from trued.learn.categorical import DRAWS, Draw, nucleus, sample_categorical
 
 

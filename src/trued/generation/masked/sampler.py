@@ -13,13 +13,13 @@ from jaxtyping import Int
 from torch import Tensor
 
 from trued.errors import InputError, nearest
-from trued.generation.ancestral import ancestral
-from trued.generation.confidence import confidence
-from trued.generation.first_hitting import first_hitting
-from trued.generation.mask_schedule import schedule_of
-from trued.generation.masked_model import MaskedModel
-from trued.generation.masked_state import SampleResult
-from trued.generation.parallel_hitting import Cut, Variant, parallel_first_hitting
+from trued.generation.masked.ancestral import ancestral
+from trued.generation.masked.confidence import confidence
+from trued.generation.masked.first_hitting import first_hitting
+from trued.generation.masked.model import MaskedModel
+from trued.generation.masked.parallel_hitting import Cut, Variant, parallel_first_hitting
+from trued.generation.masked.schedule import schedule_of
+from trued.generation.masked.state import SampleResult
 from trued.learn.categorical import DRAWS, Draw
 
 Sampler = Literal["first-hitting", "ancestral", "confidence"]
