@@ -25,7 +25,7 @@ def shared(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     from torch.nn import functional as F
 
     from trued.data.globe import from_sphere, jitter
-    from trued.representation.location_encoder import LocationEncoder
+    from trued.representation.geoclip.location_encoder import LocationEncoder
 
     generator = torch.Generator().manual_seed(0)
     encoder = encoder_of(settings)
@@ -47,7 +47,7 @@ def shared(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def encoder_of(settings: dict[str, Any]):
-    from trued.representation.location_encoder import LocationEncoder, LocationEncoderConfig
+    from trued.representation.geoclip.location_encoder import LocationEncoder, LocationEncoderConfig
 
     if settings["tiny"]:
         return LocationEncoder(LocationEncoderConfig(features=16, hidden=32, depth=1, dim=32)).eval()
@@ -57,7 +57,7 @@ def encoder_of(settings: dict[str, Any]):
 def load(settings: dict[str, Any]):
     from safetensors.torch import load_file
 
-    from trued.representation.gallery import Gallery
+    from trued.representation.geoclip.gallery import Gallery
 
     found = load_file(settings["file"])
     return Gallery(found["places"], found["vectors"]), found["queries"]
@@ -73,7 +73,7 @@ def answers(found: list[Any], seconds: float) -> dict[str, Any]:
 
 
 def by_cells(settings: dict[str, Any]) -> Work:
-    from trued.representation.gallery_index import GalleryIndex
+    from trued.representation.geoclip.gallery_index import GalleryIndex
 
     gallery, queries = load(settings)
     index = GalleryIndex(gallery, members=settings["members"], probes=settings["probes"])
@@ -109,7 +109,7 @@ def exact(settings: dict[str, Any]) -> Work:
 
 def plain(settings: dict[str, Any]) -> Work:
     """What one writes first: a product with all vectors in float32, softmax, top k."""
-    from trued.representation.gallery import Found
+    from trued.representation.geoclip.gallery import Found
 
     gallery, queries = load(settings)
     vectors = gallery.vectors.float()

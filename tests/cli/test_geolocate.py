@@ -11,8 +11,8 @@ from trued.cli import geolocated
 from trued.cli.geolocated import Answer, draw_map, spread_km
 from trued.cli.main import main
 from trued.errors import InputError
-from trued.representation.geoclip import GeoCLIP, GeoCLIPConfig, Guess
-from trued.representation.location_encoder import LocationEncoderConfig
+from trued.representation.geoclip.location_encoder import LocationEncoderConfig
+from trued.representation.geoclip.model import GeoCLIP, GeoCLIPConfig, Guess
 
 SHAPE = GeoCLIPConfig(3, 8, "colours", LocationEncoderConfig(sigmas=(1.0,), features=4, hidden=8, depth=1, dim=6))
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from trued.cli.main import main
-from trued.representation.layers import LayerFeatures
 from trued.representation.space import SharedSpace
+from trued.representation.structure.layers import LayerFeatures
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

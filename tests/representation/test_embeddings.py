@@ -11,7 +11,7 @@ import torch
 from trued.errors import InputError
 from trued.representation import embeddings
 from trued.representation.embeddings import features_of, read_embeddings, read_picture
-from trued.representation.layers import LayerFeatures
+from trued.representation.structure.layers import LayerFeatures
 
 
 def test_a_folder_of_arrays_is_one_layer_a_file_in_natural_order(tmp_path):

@@ -18,9 +18,9 @@ from trued.errors import InputError
 from trued.lab.figure import QUIET, RULE, SERIES, draw_svg
 from trued.lab.report import Figure, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
-from trued.representation.backbone import Backbone, open_backbone, open_pictures
-from trued.representation.gallery import Gallery, check_top_k, read_places, released_places
-from trued.representation.geoclip import GeoCLIP, Guess
+from trued.representation.geoclip.backbone import Backbone, open_backbone, open_pictures
+from trued.representation.geoclip.gallery import Gallery, check_top_k, read_places, released_places
+from trued.representation.geoclip.model import GeoCLIP, Guess
 
 HALF = 0.5  # of the probability, for the spread
 PRIVACY = (

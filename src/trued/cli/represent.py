@@ -19,9 +19,9 @@ from trued.errors import InputError
 from trued.files import write_text
 from trued.learn.similarity import Score
 from trued.representation.embeddings import features_of
-from trued.representation.layers import paired
-from trued.representation.low_data import Measured, Split, align_two, compared
-from trued.representation.train_heads import Aligner
+from trued.representation.structure.layers import paired
+from trued.representation.structure.low_data import Measured, Split, align_two, compared
+from trued.representation.structure.train import Aligner
 
 app = App(name="represent", help="Bring frozen encoders into one space, from few pairs.")
 

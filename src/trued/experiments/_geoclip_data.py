@@ -18,7 +18,7 @@ from trued.data.cities import City, cities, draw, places_of
 from trued.data.earth import SPLITS, Split, blue_marble, land_grid
 from trued.data.globe import from_sphere, to_sphere
 from trued.lab.experiment import Lab
-from trued.representation.location_encoder import LocationEncoder, LocationEncoderConfig
+from trued.representation.geoclip.location_encoder import LocationEncoder, LocationEncoderConfig
 from trued.vision.encoder import DEFAULT, ImageEncoder
 from trued.vision.views import Views
 

@@ -15,8 +15,8 @@ from trued.experiments._geoclip_data import Pictures, Words, described
 from trued.lab.experiment import Lab
 from trued.lab.figure import QUIET, RULE, SERIES
 from trued.learn.statistics import paired_bootstrap
-from trued.representation.geo_metrics import CONTINENT, COUNTRY, REGION, error_curve, errors_km, game_score
-from trued.representation.geoclip import GeoCLIP, Heatmap
+from trued.representation.geoclip.metrics import CONTINENT, COUNTRY, REGION, error_curve, errors_km, game_score
+from trued.representation.geoclip.model import GeoCLIP, Heatmap
 
 CURVES = (
     "GeoCLIP", "GeoCLIP, 20 %", "cells", "sphere regression", "nearest picture", "no Fourier features",

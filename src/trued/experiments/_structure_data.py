@@ -13,7 +13,7 @@ from torch import Tensor
 from trued.errors import InputError
 from trued.lab.experiment import Lab
 from trued.representation.embeddings import features_of
-from trued.representation.layers import LayerFeatures
+from trued.representation.structure.layers import LayerFeatures
 
 IMAGE, TEXT, OTHER = "image", "text", "language model"
 DEVELOPMENT = 2025  # of the permutation that sets the development pairs apart, the same for every seed

@@ -30,14 +30,14 @@ from trued.experiments import _geoclip_shown as shown
 from trued.experiments._geoclip_data import Pictures, Words, encoders, labelled, pictures, words
 from trued.lab.experiment import Lab, experiment
 from trued.learn.fit.loop import FitConfig
-from trued.representation.backbone import SENTENCES
-from trued.representation.gallery import Gallery
-from trued.representation.geo_baselines import CellClassifier, SphereRegression, nearest_picture, one_guess
-from trued.representation.geo_metrics import CONTINENT, COUNTRY, errors_km, game_score
-from trued.representation.geoclip import GeoCLIP, GeoCLIPConfig
-from trued.representation.location_encoder import LocationEncoder, LocationEncoderConfig
-from trued.representation.place_features import featurizers, linear_accuracy, nearest_accuracy
-from trued.representation.train_geoclip import GeoCLIPTraining
+from trued.representation.geoclip.backbone import SENTENCES
+from trued.representation.geoclip.baselines import CellClassifier, SphereRegression, nearest_picture, one_guess
+from trued.representation.geoclip.gallery import Gallery
+from trued.representation.geoclip.location_encoder import LocationEncoder, LocationEncoderConfig
+from trued.representation.geoclip.metrics import CONTINENT, COUNTRY, errors_km, game_score
+from trued.representation.geoclip.model import GeoCLIP, GeoCLIPConfig
+from trued.representation.geoclip.place_features import featurizers, linear_accuracy, nearest_accuracy
+from trued.representation.geoclip.train import GeoCLIPTraining
 
 TOO_LOW = 2.0**-8  # the whole map is then within a 256th of a period
 CELLS = (5.0, 10.0, 20.0)  # degrees

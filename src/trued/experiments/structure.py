@@ -31,9 +31,9 @@ from trued.lab.experiment import Lab, experiment
 from trued.learn.fit.loop import FitConfig
 from trued.learn.similarity import Score, effective_rank, similarity_matrix
 from trued.representation.heads import Kind
-from trued.representation.layers import LayerFeatures, select_layers
 from trued.representation.space import quality
-from trued.representation.train_heads import Aligner
+from trued.representation.structure.layers import LayerFeatures, select_layers
+from trued.representation.structure.train import Aligner
 
 BASELINE, METHOD = "last layers", "chosen layers + STRUCTURE"
 PENALTY, CHOSEN = "last layers + STRUCTURE", "chosen layers"
@@ -103,11 +103,11 @@ METHODS = (
     "trued.learn.neighbours",
     "trued.learn.similarity",
     "trued.representation.heads",
-    "trued.representation.layers",
+    "trued.representation.structure.layers",
     "trued.representation.retrieval",
     "trued.representation.space",
-    "trued.representation.structure",
-    "trued.representation.train_heads",
+    "trued.representation.structure.penalty",
+    "trued.representation.structure.train",
 )
 
 

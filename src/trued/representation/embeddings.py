@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.representation.layers import LayerFeatures
+from trued.representation.structure.layers import LayerFeatures
 
 KINDS = ("image", "text")
 

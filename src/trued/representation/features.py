@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from trued.errors import InputError, nearest
 from trued.learn.trace import outputs_of
-from trued.representation.layers import LayerFeatures
+from trued.representation.structure.layers import LayerFeatures
 
 Pool = Literal["mean", "cls", "last"]
 BATCH_TOKENS = 4096

@@ -12,8 +12,8 @@ from trued.learn.contrastive import clip_loss
 from trued.learn.fit.loop import FitConfig
 from trued.representation.retrieval import recall_at
 from trued.representation.space import SharedSpace, quality
-from trued.representation.sweep import sweep
-from trued.representation.train_heads import Aligner, _Collate, _Objective, _Trained
+from trued.representation.structure.sweep import sweep
+from trued.representation.structure.train import Aligner, _Collate, _Objective, _Trained
 
 pytestmark = pytest.mark.filterwarnings("ignore:a batch of", "ignore:at tau")
 
@@ -79,7 +79,7 @@ def test_the_penalty_keeps_neighbourhoods_and_a_shuffled_one_does_not():
 
 
 def test_the_loss_is_the_sum_that_the_docstring_says():
-    from trued.representation.structure import structure_loss
+    from trued.representation.structure.penalty import structure_loss
 
     x = {name: rows(40, 5, i) for i, name in enumerate("abc")}
     aligner = replace(ALIGNER, dim=4, lam=3.0, tau=0.3, levels=2)

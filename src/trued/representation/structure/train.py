@@ -24,7 +24,7 @@ from trued.learn.fit.loop import FitConfig, FitResult, fit
 from trued.representation.heads import Kind, Standardize, canonical
 from trued.representation.retrieval import recall_at
 from trued.representation.space import SharedSpace, check_paired
-from trued.representation.structure import Order, StructureLoss
+from trued.representation.structure.penalty import Order, StructureLoss
 
 Features = Mapping[str, Float[Tensor, "rows _"]]
 Loss = Callable[..., Float[Tensor, ""]]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from trued.errors import InputError
-from trued.representation.train_heads import Aligner, Features
+from trued.representation.structure.train import Aligner, Features
 
 
 @dataclass(frozen=True)

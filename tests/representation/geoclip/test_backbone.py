@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, PreTrainedTokenizerFast
 
 from trued.errors import InputError
-from trued.representation.backbone import (
+from trued.representation.geoclip.backbone import (
     ClipBackbone,
     PictureBackbone,
     SentenceBackbone,

@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from trued.data.globe import from_sphere, haversine_km, to_sphere
 from trued.errors import InputError
 from trued.learn.fit.loop import FitConfig
-from trued.representation.gallery import Gallery
-from trued.representation.geoclip import GeoCLIP, GeoCLIPConfig, fingerprint
-from trued.representation.location_encoder import LocationEncoder, LocationEncoderConfig
-from trued.representation.location_queue import LocationQueue
-from trued.representation.train_geoclip import GeoCLIPTraining
+from trued.representation.geoclip.gallery import Gallery
+from trued.representation.geoclip.location_encoder import LocationEncoder, LocationEncoderConfig
+from trued.representation.geoclip.model import GeoCLIP, GeoCLIPConfig, fingerprint
+from trued.representation.geoclip.queue import LocationQueue
+from trued.representation.geoclip.train import GeoCLIPTraining
 
 SMALL = GeoCLIPConfig(8, 16, "none", LocationEncoderConfig(sigmas=(1.0, 4.0), features=8, hidden=16, depth=1, dim=12))
 

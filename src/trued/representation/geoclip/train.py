@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from trued.data.globe import check_places, jitter
 from trued.errors import InputError
 from trued.learn.fit.loop import FitConfig, FitResult, fit
-from trued.representation.geoclip import GeoCLIP
-from trued.representation.location_queue import LocationQueue
+from trued.representation.geoclip.model import GeoCLIP
+from trued.representation.geoclip.queue import LocationQueue
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from torch import Tensor
 from trued.errors import InputError
 from trued.learn.contrastive import same_pairs
 from trued.learn.similarity import Score
-from trued.representation.layers import LayerChoice, LayerFeatures, select_layers
 from trued.representation.space import SharedSpace, quality
-from trued.representation.sweep import sweep
-from trued.representation.train_heads import Aligner
+from trued.representation.structure.layers import LayerChoice, LayerFeatures, select_layers
+from trued.representation.structure.sweep import sweep
+from trued.representation.structure.train import Aligner
 
 NEIGHBOURS = 10  # of trustworthiness and continuity, and of the choice of layers
 LEAST = 2 * NEIGHBOURS + 1  # rows that these need

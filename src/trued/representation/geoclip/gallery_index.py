@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trued.data.globe import equal_earth
 from trued.errors import InputError
-from trued.representation.gallery import Found, Gallery, check_top_k
+from trued.representation.geoclip.gallery import Found, Gallery, check_top_k
 
 _MEMBERS_AT_ONCE = 1 << 14  # vectors of places averaged at once while the index is built
 

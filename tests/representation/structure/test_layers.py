@@ -7,7 +7,7 @@ import torch
 
 from trued.errors import InputError
 from trued.learn.similarity import mutual_knn
-from trued.representation.layers import LayerFeatures, paired, select_layers
+from trued.representation.structure.layers import LayerFeatures, paired, select_layers
 
 
 def rows(n, dim, seed=0):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trued.data.globe import equal_earth, haversine_km, to_sphere
 from trued.errors import InputError
-from trued.representation.location_encoder import FourierFeatures, LocationEncoder, LocationEncoderConfig
+from trued.representation.geoclip.location_encoder import FourierFeatures, LocationEncoder, LocationEncoderConfig
 
 Featurizer = Callable[[Tensor], Tensor]
 

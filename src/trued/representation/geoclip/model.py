@@ -27,8 +27,8 @@ from trued.fetch.assets import Asset, asset_path
 from trued.fetch.wheel import Member
 from trued.files import whole_folder
 from trued.learn.contrastive import Temperature, info_nce
-from trued.representation.gallery import Gallery, Searchable
-from trued.representation.location_encoder import WHEEL, LocationEncoder, LocationEncoderConfig
+from trued.representation.geoclip.gallery import Gallery, Searchable
+from trued.representation.geoclip.location_encoder import WHEEL, LocationEncoder, LocationEncoderConfig
 
 HEAD = Asset(
     Member(WHEEL, "geoclip/model/weights/image_encoder_mlp_weights.pth"),
@@ -48,7 +48,7 @@ class GeoCLIPConfig:
     Args:
         features: width of the backbone's features.
         hidden: width of the head's hidden layer.
-        backbone: what gives the features: a name that `trued.representation.backbone` knows, or a hub id.
+        backbone: what gives the features: a name that `trued.representation.geoclip.backbone` knows, or a hub id.
         location: the location encoder's shape.
     """
 

@@ -8,7 +8,7 @@ import torch
 
 from trued.data.globe import RADIUS_KM
 from trued.errors import InputError
-from trued.representation.geo_metrics import distance_accuracy, error_curve, errors_km, game_score, summary
+from trued.representation.geoclip.metrics import distance_accuracy, error_curve, errors_km, game_score, summary
 
 DEGREE = RADIUS_KM * math.pi / 180  # 111.19 km
 

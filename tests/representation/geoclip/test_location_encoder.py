@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from trued.data.globe import equal_earth
 from trued.errors import InputError
-from trued.representation.location_encoder import (
+from trued.representation.geoclip.location_encoder import (
     FourierFeatures,
     LocationEncoder,
     LocationEncoderConfig,

@@ -5,8 +5,8 @@ import torch
 
 from trued.data.cities import cities, draw, places_of
 from trued.errors import InputError
-from trued.representation.location_encoder import LocationEncoder, LocationEncoderConfig
-from trued.representation.place_features import featurizers, linear_accuracy, nearest_accuracy, random_fourier
+from trued.representation.geoclip.location_encoder import LocationEncoder, LocationEncoderConfig
+from trued.representation.geoclip.place_features import featurizers, linear_accuracy, nearest_accuracy, random_fourier
 
 SMALL = LocationEncoderConfig(features=8, hidden=16, depth=1, dim=12)
 

@@ -26,7 +26,7 @@ from trued.errors import InputError
 from trued.fetch.assets import Asset, asset_path
 from trued.fetch.wheel import Member
 from trued.files import cache_dir, whole_folder
-from trued.representation.location_encoder import WHEEL, LocationEncoder
+from trued.representation.geoclip.location_encoder import WHEEL, LocationEncoder
 
 PLACES = Asset(
     Member(WHEEL, "geoclip/model/gps_gallery/coordinates_100K.csv"),
@@ -54,7 +54,7 @@ class Found:
 
 @runtime_checkable
 class Searchable(Protocol):
-    """Places that can be searched by vectors: `Gallery`, or the faster `trued.representation.gallery_index`."""
+    """Places that can be searched by vectors: `Gallery`, or the faster `trued.representation.geoclip.gallery_index`."""
 
     @property
     def places(self) -> Tensor: ...
@@ -98,7 +98,7 @@ class Gallery:
             return cls(places, encoder.embed(places))
         from safetensors.torch import load_file, save_file
 
-        from trued.representation.geoclip import fingerprint
+        from trued.representation.geoclip.model import fingerprint
 
         key = hashlib.sha256(fingerprint(encoder).encode() + places.cpu().contiguous().numpy().tobytes()).hexdigest()
         folder = cache_dir() / "galleries" / key[:32]

@@ -6,7 +6,7 @@ import torch
 from trued.data.globe import from_sphere, haversine_km, to_sphere
 from trued.errors import InputError
 from trued.learn.fit.loop import FitConfig
-from trued.representation.geo_baselines import CellClassifier, SphereRegression, nearest_picture, one_guess
+from trued.representation.geoclip.baselines import CellClassifier, SphereRegression, nearest_picture, one_guess
 
 FIT = FitConfig(steps=150, batch_size=64, lr=1e-2, warmup=0.0)
 

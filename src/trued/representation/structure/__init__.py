@@ -1,0 +1,1 @@
+"""STRUCTURE (arXiv 2506.16895): frozen encoders aligned from few pairs."""
