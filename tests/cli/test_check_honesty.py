@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from trued.cli import check as command
-from trued.cli.honesty_table import honesty_table
+from trued.cli.check.command import command
+from trued.cli.check.honesty import honesty_table
 from trued.cli.main import main
 from trued.cli.terminal import console
 from trued.data.facts import FactQuestion

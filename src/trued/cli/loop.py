@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trued.cli.align import look_line
-from trued.cli.checked import check_bar, open_model, report_sections, result_table, summary
+from trued.cli.align.app import look_line
+from trued.cli.check.report import check_bar, open_model, report_sections, result_table, summary
 from trued.cli.options import Switch
 from trued.cli.terminal import console, messages
 from trued.errors import InputError

@@ -39,17 +39,17 @@ app = App(
 # name → where it is, and its line in `trued --help`, which is given here so that help imports nothing
 COMMANDS = {
     "loop": ("trued.cli.loop:loop", "Check a model, attack it, align it, and check it again."),
-    "check": ("trued.cli.check:check", "Measure refusals, robustness and usefulness; gates for a pipeline."),
+    "check": ("trued.cli.check.command:check", "Measure refusals, robustness and usefulness; gates for a pipeline."),
     "repair": ("trued.cli.repair:repair", "Bring back refusals that fine-tuning lost, by restoring a few weights."),
-    "attack": ("trued.cli.attack:app", "Attack a model you are responsible for, and count how often it complies."),
-    "align": ("trued.cli.align:app", "Train an adapter that refuses what it should, under attack too."),
+    "attack": ("trued.cli.attack.app:app", "Attack a model you are responsible for, and count how often it complies."),
+    "align": ("trued.cli.align.app:app", "Train an adapter that refuses what it should, under attack too."),
     "represent": ("trued.cli.represent:app", "Bring two frozen encoders into one space, from few pairs."),
     "geolocate": (
-        "trued.cli.geolocate:geolocate",
+        "trued.cli.geolocate.command:geolocate",
         "Say where on Earth pictures were taken, and where phrases point.",
     ),
     "sample": ("trued.cli.sample:sample", "Draw text from a masked language model, exactly, and say what it cost."),
-    "papers": ("trued.cli.papers:app", "List the papers and show what each one claims."),
+    "papers": ("trued.cli.papers.app:app", "List the papers and show what each one claims."),
     "run": ("trued.cli.run:run", "Run the experiments on papers' claims and print the verdicts."),
     "report": ("trued.cli.report:report", "List the runs, or write the report of one again."),
     "serve": ("trued.cli.serve:serve", "Serve the page of the daily papers, with search, verdicts and runs."),

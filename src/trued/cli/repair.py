@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from trued.cli.checked import check_bar, report_sections, result_table, summary
+from trued.cli.check.report import check_bar, report_sections, result_table, summary
 from trued.cli.options import JsonSwitch, Switch
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, messages, print_json

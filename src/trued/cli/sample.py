@@ -95,7 +95,7 @@ def sample(
 def _quality(result: SampleResult, written: Sequence[str], reference: str | None, device: str | None) -> Quality | None:
     if reference is None:
         return None
-    from trued.cli.checked import open_model
+    from trued.cli.check.report import open_model
 
     return gen_quality(result.ids, written, open_model(reference, device=device))
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from trued.cli.align import Work, finish
-from trued.cli.checked import check_bar
+from trued.cli.align.app import Work, finish
+from trued.cli.check.report import check_bar
 from trued.cli.options import JsonSwitch
 from trued.cli.settings import options_of
 from trued.cli.terminal import console

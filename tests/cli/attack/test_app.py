@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from trued.cli import attack, attack_job
-from trued.cli.attacked import comparisons, labels, overview, rate, rates_table
+from trued.cli.attack.app import app as attack
+from trued.cli.attack.app import job as attack_job
+from trued.cli.attack.report import comparisons, labels, overview, rate, rates_table
 from trued.cli.main import main
 from trued.language.attack.success import SuccessRate
 from trued.language.engine.tiny import tiny_model

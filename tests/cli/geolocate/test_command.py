@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from trued.cli import geolocated
-from trued.cli.geolocated import Answer, draw_map, spread_km
+from trued.cli.geolocate.command import report as geolocated
+from trued.cli.geolocate.report import Answer, draw_map, spread_km
 from trued.cli.main import main
 from trued.errors import InputError
 from trued.representation.geoclip.location_encoder import LocationEncoderConfig

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from trued.cli.align import look_line
+from trued.cli.align.app import look_line
 from trued.cli.options import JsonSwitch
 from trued.cli.settings import laid_over, options_of
 from trued.cli.terminal import console, messages, print_json

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from trued.cli.attack_job import Job, Writer, run
+from trued.cli.attack.job import Job, Writer, run
 from trued.cli.options import JsonSwitch
 from trued.cli.settings import laid_over, options_of
 from trued.cli.terminal import console, plain_table, print_json
@@ -34,7 +34,7 @@ from trued.language.measure.robustness import target_losses
 
 app = App(name="attack", help="Attack a model that you are responsible for, and count how often it complies.")
 app.command(
-    "trued.cli.deployment:deployment", name="deployment",
+    "trued.cli.attack.deployment:deployment", name="deployment",
     help="What of a model's robustness hangs on template, precision, adapter strength and temperature.",
 )  # fmt: skip
 

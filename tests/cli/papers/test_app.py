@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trued.cli.papers import app
+from trued.cli.papers.app import app
 from trued.errors import InputError
 from trued.papers import cards, catalogue
 
@@ -101,7 +101,7 @@ def test_an_unknown_slug_is_bad_input() -> None:
 
 
 def test_listing_imports_no_torch() -> None:
-    code = "import sys; from trued.cli.papers import list_papers; list_papers(); print(*sys.modules)"
+    code = "import sys; from trued.cli.papers.app import list_papers; list_papers(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
     assert {"torch", "numpy", "transformers", "sqlalchemy", "matplotlib"}.isdisjoint(loaded)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from trued.cli.checked import check_bar, open_model, protocol_line, report_sections, result_table, summary
-from trued.cli.honesty_table import honesty_table
-from trued.cli.junit import junit
+from trued.cli.check.honesty import honesty_table
+from trued.cli.check.junit import junit
+from trued.cli.check.report import check_bar, open_model, protocol_line, report_sections, result_table, summary
 from trued.cli.options import JsonSwitch, Switch
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, messages, print_json

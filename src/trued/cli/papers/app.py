@@ -21,24 +21,24 @@ from trued.papers.card import Card, Claim, Field, PaperFigures
 from trued.papers.catalogue import State
 
 app = App(name="papers", help="List the papers, and show what one of them claims.")
-app.command("trued.cli.papers_ingest:ingest", name="ingest", help="Bring papers into the store.")
-app.command("trued.cli.papers_ingest:sync", name="sync", help="Bring the store up to date with the daily feed.")
-app.command("trued.cli.papers_search:search", name="search", help="Find papers by words and by meaning.")
-app.command("trued.cli.papers_search:similar", name="similar", help="Show the papers nearest in meaning to one.")
-app.command("trued.cli.papers_search:recommend", name="recommend", help="Show recent papers like those with a tag.")
-app.command("trued.cli.papers_search:trending", name="trending", help="Show what is trending.")
-app.command("trued.cli.papers_search:tag", name="tag", help="Tag a paper, or show its tags.")
-app.command("trued.cli.papers_search:note", name="note", help="Keep a note on a paper, or show it.")
-app.command("trued.cli.papers_search:index", name="index", help="Bring the vectors for search up to date.")
-app.command("trued.cli.papers_search:doctor", name="doctor", help="Check that the store is sound.")
+app.command("trued.cli.papers.ingest:ingest", name="ingest", help="Bring papers into the store.")
+app.command("trued.cli.papers.ingest:sync", name="sync", help="Bring the store up to date with the daily feed.")
+app.command("trued.cli.papers.search:search", name="search", help="Find papers by words and by meaning.")
+app.command("trued.cli.papers.search:similar", name="similar", help="Show the papers nearest in meaning to one.")
+app.command("trued.cli.papers.search:recommend", name="recommend", help="Show recent papers like those with a tag.")
+app.command("trued.cli.papers.search:trending", name="trending", help="Show what is trending.")
+app.command("trued.cli.papers.search:tag", name="tag", help="Tag a paper, or show its tags.")
+app.command("trued.cli.papers.search:note", name="note", help="Keep a note on a paper, or show it.")
+app.command("trued.cli.papers.search:index", name="index", help="Bring the vectors for search up to date.")
+app.command("trued.cli.papers.search:doctor", name="doctor", help="Check that the store is sound.")
 app.command(
-    "trued.cli.papers_export:export", name="export", help="Write papers as BibTeX, RIS, CSL-JSON, CSV, and more."
+    "trued.cli.papers.export:export", name="export", help="Write papers as BibTeX, RIS, CSL-JSON, CSV, and more."
 )
-app.command("trued.cli.papers_export:feed", name="feed", help="Write papers as an Atom, RSS or JSON feed.")
-app.command("trued.cli.papers_digest:digest", name="digest", help="Send digests by e-mail.")
-app.command("trued.cli.papers_digest:subscribe", name="subscribe", help="Ask an address whether it wants digests.")
-app.command("trued.cli.papers_digest:unsubscribe", name="unsubscribe", help="End the digests to an address.")
-app.command("trued.cli.papers_digest:subscribers", name="subscribers", help="List who gets digests.")
+app.command("trued.cli.papers.export:feed", name="feed", help="Write papers as an Atom, RSS or JSON feed.")
+app.command("trued.cli.papers.digest:digest", name="digest", help="Send digests by e-mail.")
+app.command("trued.cli.papers.digest:subscribe", name="subscribe", help="Ask an address whether it wants digests.")
+app.command("trued.cli.papers.digest:unsubscribe", name="unsubscribe", help="End the digests to an address.")
+app.command("trued.cli.papers.digest:subscribers", name="subscribers", help="List who gets digests.")
 
 STATE_STYLE = {"runs": "green", "planned": "dim"}
 BETTER_WORDS = {

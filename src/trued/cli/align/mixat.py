@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from trued.cli.align import Given, finish
-from trued.cli.attack_job import writer
+from trued.cli.align.app import Given, finish
+from trued.cli.attack.job import writer
 from trued.cli.options import JsonSwitch
 from trued.cli.settings import options_of
 from trued.cli.terminal import messages

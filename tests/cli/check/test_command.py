@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from trued.cli import check as command
-from trued.cli.checked import change, report_sections, result_table, summary, tone
-from trued.cli.junit import junit
+from trued.cli.check.command import command
+from trued.cli.check.junit import junit
+from trued.cli.check.report import change, report_sections, result_table, summary, tone
 from trued.cli.main import main
 from trued.lab.report import Report, render
 from trued.language.engine.tiny import tiny_model

@@ -18,7 +18,7 @@ from trued.errors import InputError
 from trued.files import write_text
 
 if TYPE_CHECKING:
-    from trued.cli.geolocated import Answer
+    from trued.cli.geolocate.report import Answer
 
 
 def geolocate(
@@ -63,7 +63,7 @@ def geolocate(
         raise InputError(f"--map {map_file}: the map is written as SVG, so give a name that ends in .svg")
     if any(not phrase.strip() for phrase in text):
         raise InputError("--text is empty: give a phrase")
-    from trued.cli.geolocated import Locator, draw_map, report
+    from trued.cli.geolocate.report import Locator, draw_map, report
 
     started = time.perf_counter()
     locator = Locator.open(images, model=model, backbone=backbone, gallery=gallery, top_k=top_k, device=device)

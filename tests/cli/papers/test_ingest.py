@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from local_web import Asked, LocalWeb, Reply
 
-from trued.cli.papers import app
+from trued.cli.papers.app import app
 from trued.errors import InputError
 from trued.feed.paper import FeedPaper
 from trued.feed.store.store import default_store

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from trued.cli.checked import percent
+from trued.cli.check.report import percent
 from trued.cli.terminal import plain_table
 
 if TYPE_CHECKING:

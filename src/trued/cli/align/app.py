@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import App, Parameter
 
-from trued.cli.checked import open_model
+from trued.cli.check.report import open_model
 from trued.cli.options import JsonSwitch, Switch
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, messages, print_json
@@ -35,7 +35,7 @@ HONESTY = {
     "fine-tuned": "Learn right answers alone: the baseline of the other four.",
 }
 for _variant, _help in HONESTY.items():
-    app.command(f"trued.cli.align_honesty:{_variant.replace('-', '_')}", name=f"honesty-{_variant}", help=_help)
+    app.command(f"trued.cli.align.honesty:{_variant.replace('-', '_')}", name=f"honesty-{_variant}", help=_help)
 
 T = TypeVar("T")
 
@@ -103,9 +103,9 @@ class Job(Work):
 Given = Annotated[Job, Settings]
 
 
-app.command("trued.cli.align_base:base", name="base")
+app.command("trued.cli.align.base:base", name="base")
 app.command(
-    "trued.cli.align_mixat:mixat", name="mixat",
+    "trued.cli.align.mixat:mixat", name="mixat",
     help="MixAT (arXiv 2505.16947): embedding attacks around rewritten requests, and its ablations.",
 )  # fmt: skip
 

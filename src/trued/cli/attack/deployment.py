@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.table import Table as Grid
 
-from trued.cli.checked import check_bar, open_model
+from trued.cli.check.report import check_bar, open_model
 from trued.cli.options import JsonSwitch
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, plain_table, print_json

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from trued.cli.deployment import Asked, deployment
+from trued.cli.attack.deployment import Asked, deployment
 from trued.cli.main import main
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter
 
-from trued.cli.attacked import comparisons, cost_table, overview, protocol_lines, rates_table, report_sections
-from trued.cli.checked import check_bar, open_model
+from trued.cli.attack.report import comparisons, cost_table, overview, protocol_lines, rates_table, report_sections
+from trued.cli.check.report import check_bar, open_model
 from trued.cli.settings import laid_over, read_settings
 from trued.cli.terminal import console, print_json
 from trued.errors import InputError

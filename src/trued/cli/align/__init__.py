@@ -1,0 +1,1 @@
+"""`trued align`: training an adapter by any of the methods."""

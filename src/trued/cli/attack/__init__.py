@@ -1,0 +1,1 @@
+"""`trued attack`: attacks, suites and deployment studies."""

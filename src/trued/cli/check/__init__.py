@@ -1,0 +1,1 @@
+"""`trued check`: safety, robustness and usefulness, and gates for a pipeline."""

@@ -1,0 +1,1 @@
+"""`trued geolocate`: where a picture was taken."""

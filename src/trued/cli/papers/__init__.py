@@ -1,0 +1,1 @@
+"""`trued papers`: the store of papers and the cards."""
