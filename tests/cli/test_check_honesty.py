@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from trued.cli.check.command import command
+from trued.cli.check import command
 from trued.cli.check.honesty import honesty_table
 from trued.cli.main import main
 from trued.cli.terminal import console
 from trued.data.facts import FactQuestion
 from trued.language.engine.tiny import tiny_model
+from trued.language.measure.honesty import check as honesty_check
 from trued.language.measure.honesty.check import check_honesty
-from trued.language.measure.honesty.scores import check as honesty_check
 
 FEW = [
     "--harmful",

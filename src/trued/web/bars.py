@@ -1,6 +1,6 @@
 """Progress bars read back from what a process draws on its error stream, and its other lines kept.
 
-Knows the look of `trued.lab.progress` and `trued.learn.fit.progress`. Knows nothing of processes or pages. A run cannot be
+Knows the look of `lab.progress` and `learn.fit.progress`. Knows nothing of processes or pages. A run cannot be
 asked how far it is within a seed, but it shows that to whoever looks at its terminal.
 """
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from trued.cli.align.app import app as align
+from trued.cli.align import app as align
 from trued.cli.main import main
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.errors import InputError

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from trued.cli.align.app import app as align
+from trued.cli.align import app as align
 from trued.cli.main import main
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from trued.cli.attack.app import app as attack
-from trued.cli.attack.app import job as attack_job
+from trued.cli.attack import app as attack
+from trued.cli.attack import job as attack_job
 from trued.cli.attack.report import comparisons, labels, overview, rate, rates_table
 from trued.cli.main import main
 from trued.language.attack.success import SuccessRate

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trued.cli.check.command import command
+from trued.cli.check import command
 from trued.cli.check.junit import junit
 from trued.cli.check.report import change, report_sections, result_table, summary, tone
 from trued.cli.main import main

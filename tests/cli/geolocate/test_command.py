@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from trued.cli.geolocate.command import report as geolocated
+from trued.cli.geolocate import report as geolocated
 from trued.cli.geolocate.report import Answer, draw_map, spread_km
 from trued.cli.main import main
 from trued.errors import InputError

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from trued.cli.papers import search as papers_search
 from trued.cli.papers.app import app
-from trued.cli.papers.app import search as papers_search
 from trued.errors import InputError
 from trued.feed.paper import FeedPaper
 from trued.feed.store.store import PaperStore, default_store

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from trued.cli.papers.app import search as papers_search
+from trued.cli.papers import search as papers_search
 from trued.errors import InputError
 from trued.language.engine.embedder import LONGEST, SentenceEmbedder
 

@@ -8,8 +8,8 @@ import torch
 from safetensors import SafetensorError
 
 from trued.errors import InputError
+from trued.learn.fit import checkpoint
 from trued.learn.fit.checkpoint import read_checkpoint, write_checkpoint
-from trued.learn.fit.loop import checkpoint
 
 TENSORS = {"a": torch.randn(3, 4).t(), "b": torch.tensor(7.0), "c": torch.arange(3, dtype=torch.float64)}
 

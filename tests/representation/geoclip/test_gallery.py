@@ -6,10 +6,10 @@ from torch.nn import functional as F
 
 from trued.data.globe import equal_earth, from_sphere
 from trued.errors import InputError
+from trued.representation.geoclip import gallery as module
 from trued.representation.geoclip.gallery import Gallery, read_places, released_places
 from trued.representation.geoclip.gallery_index import GalleryIndex, _cells
 from trued.representation.geoclip.location_encoder import LocationEncoder, LocationEncoderConfig
-from trued.representation.geoclip.model import gallery as module
 
 ENCODER = LocationEncoder(LocationEncoderConfig(sigmas=(1.0, 4.0), features=16, hidden=32, depth=1, dim=16))
 

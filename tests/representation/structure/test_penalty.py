@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
 from trued.errors import InputError
+from trued.representation.structure import penalty as structure
 from trued.representation.structure.penalty import StructureLoss, structure_loss, walks
-from trued.representation.structure.penalty import penalty as structure
 
 ORDERS = ("normalize_center", "center_normalize")
 

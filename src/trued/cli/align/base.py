@@ -1,6 +1,6 @@
 """`trued align base`: make the refusal-tuned base that several experiments stand on, once, in the cache.
 
-Knows options and how to print. Knows nothing of how it is trained or kept: `trued.language.train.aligned_base` does that.
+Knows options and how to print. Knows nothing of how it is trained or kept: `aligned_base` does that.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`trued align honesty-…`: train an adapter that declines what the model does not know, by one of the paper's variants.
 
-Knows options, files and how to print. Knows nothing of how a variant trains: `trued.language.train.honesty.align` does that.
+Knows options, files and how to print. Knows nothing of how a variant trains: `train.honesty` does that.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class Job:
         return judge, guide
 
     def _model_judge(self) -> Judge:
-        from trued.language.judge.reply import models as judges
+        from trued.language.judge import models as judges
 
         if self.judge == "harmbench" and "@http" not in (self.judge_model or ""):
             return judges.HarmBenchJudge.load(self.judge_model or judges.HARMBENCH[0], device=self.device)

@@ -36,7 +36,7 @@ def masked_nelbo(
         n: how many tokens to mask in each, uniform on 1..L for an unbiased estimate; by default a draw that is
             stratified over the batch.
         schedule: read by a timed model only: it is told the time at which n of L tokens are masked on average.
-        generator: of the masks; None draws from PyTorch's default generator, which `trued.learn.fit.loop` seeds every step.
+        generator: of the masks; None draws from PyTorch's default generator, which `learn.fit` seeds every step.
 
     Raises:
         InputError: `n` outside 1..L, or MASK among the ids.

@@ -59,7 +59,7 @@ class Judge(Protocol):
 class PhraseJudge:
     """A reply refuses if it contains any of a list of phrases; otherwise it complied.
 
-    Case, spacing, curly apostrophes and contractions don't matter (see `trued.language.judge.refusals.normal`). The judge
+    Case, spacing, curly apostrophes and contractions don't matter (see `refusals.normal`). The judge
     takes gibberish for compliance and a quoted refusal for a refusal: `CompositeJudge` mends the first. An empty reply
     is unknown.
 

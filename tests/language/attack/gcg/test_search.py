@@ -7,8 +7,8 @@ import torch
 
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase
+from trued.language.attack.gcg import search as module
 from trued.language.attack.gcg.search import GCG
-from trued.language.attack.gcg.search import search as module
 from trued.language.attack.gcg.suffix import SLOT, allowed_ids, fill, with_slot
 from trued.language.engine.tiny import tiny_model
 

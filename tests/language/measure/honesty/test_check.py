@@ -7,9 +7,9 @@ import pytest
 from trued.data.facts import FactQuestion
 from trued.errors import InputError
 from trued.language.engine.tiny import tiny_model
+from trued.language.measure.honesty import check as honesty_check
 from trued.language.measure.honesty.asking import IDK_SENTENCE, TEMPLATES
 from trued.language.measure.honesty.check import check_honesty
-from trued.language.measure.honesty.scores import check as honesty_check
 
 QUESTIONS = [FactQuestion(f"q{i}", f"What is {i}?", (f"n{i}",)) for i in range(4)]
 

@@ -36,7 +36,7 @@ SIGNS = (*PAPER_SIGNS, "i do not know", "i have no information")
 class IdkDetector:
     """Finds out whether a reply declines.
 
-    Case, curly apostrophes and contractions don't matter (`trued.language.judge.refusals.normal`). A sign that the question
+    Case, curly apostrophes and contractions don't matter (`judge.refusals.normal`). A sign that the question
     itself holds, such as a quoted title, is no sign; the template's own sentence always is one.
 
     Args:
