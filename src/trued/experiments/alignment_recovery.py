@@ -86,23 +86,6 @@ SCALES = {
     ),
 }  # fmt: skip
 
-METHODS = (
-    "trued.experiments.alignment_recovery",
-    "trued.language.aligned",
-    "trued.language.judge",
-    "trued.language.records",
-    "trued.language.repair.alignment_recovery",
-    "trued.language.repair.baselines",
-    "trued.language.repair.recovery_config",
-    "trued.language.repair.representation",
-    "trued.language.repair.restored",
-    "trued.language.repair.selection",
-    "trued.language.repair.task",
-    "trued.language.train.fine_tune",
-    "trued.learn.radix",
-    "trued.learn.weights",
-)
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -132,7 +115,7 @@ class Asked:
         return [row.prompt for row in self.unseen]
 
 
-@experiment("alignment-recovery", scales=SCALES, seeds=(0, 1, 2), methods=METHODS)
+@experiment("alignment-recovery", scales=SCALES, seeds=(0, 1, 2))
 def run(lab: Lab) -> None:
     """Break the aligned model by fine-tuning once a seed, mend it in every way, and measure all of them alike."""
     scale: Scale = lab.scale

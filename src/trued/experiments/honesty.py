@@ -80,21 +80,6 @@ SCALES = {
     ),
 }  # fmt: skip
 
-METHODS = (
-    "trued.experiments.honesty",
-    "trued.language.facts",
-    "trued.language.measure.asking",
-    "trued.language.measure.calibration",
-    "trued.language.measure.honesty",
-    "trued.language.measure.honesty_check",
-    "trued.language.measure.invented",
-    "trued.language.measure.knowledge",
-    "trued.language.measure.matching",
-    "trued.language.train.honesty",
-    "trued.language.train.supervised",
-)
-"""What the evidence depends on: the method, its data and its measure, not the engine, which has tests of its own."""
-
 
 @dataclass(frozen=True)
 class Questions:
@@ -116,7 +101,7 @@ class Questions:
     substring_only: int
 
 
-@experiment("honesty", scales=SCALES, seeds=(0, 1, 2), methods=METHODS)
+@experiment("honesty", scales=SCALES, seeds=(0, 1, 2))
 def run(lab: Lab) -> None:
     """Ask the model what it knows, train the arms for each seed, ask all of them the same, and compare."""
     scale: Scale = lab.scale
