@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from trued.lab import evidence, executor
+from trued.lab import committed, evidence, executor
 from trued.lab.experiment import known_experiments, load_experiment
 from trued.lab.verdict import Kind
 from trued.papers import catalogue
 
+EVIDENCE = Path(__file__).parents[1] / "docs" / "evidence"
 RUNNING = known_experiments()
 
 
@@ -40,7 +42,9 @@ def test_an_experiment_can_give_evidence(slug):
 
 @pytest.mark.parametrize("slug", RUNNING)
 def test_an_experiment_runs_at_tiny_scale(slug, tmp_path):
-    result = executor.run(slug, scale="tiny", seeds=2, output=tmp_path / "out", progress=False)
+    result = executor.run(
+        slug, scale="tiny", seeds=executor.TINY_SEEDS, device="cpu", output=tmp_path / "out", progress=False
+    )
     found = result.evidence
     assert found.seeds == (0, 1)
     assert found.measurements
@@ -59,3 +63,13 @@ def test_an_experiment_runs_at_tiny_scale(slug, tmp_path):
     page = result.report.read_text(encoding="utf-8")
     assert page.count("</html>") == 1
     assert len(list((result.folder / "figures").glob("*.svg"))) == len(found.figures)
+    agrees_with_what_is_committed(slug, executor.repeatable(found.measurements))
+
+
+def agrees_with_what_is_committed(slug, numbers):
+    """Evidence that calls itself fresh has the numbers that the tiny run gives today."""
+    if not committed.path_of(slug, EVIDENCE).is_file():
+        return
+    shown = committed.read(slug, EVIDENCE)
+    if not evidence.is_stale(shown):
+        assert not committed.differences(shown.tiny, numbers), "the evidence is stale, whatever its digest says"

@@ -74,7 +74,7 @@ class Closure:
     digest: str
 
 
-def closure(module: str, root: Path = ROOT) -> Closure:
+def closure(module: str, root: Path | None = None) -> Closure:
     """Return what `module` rests on, itself included and `ENGINE` left out.
 
     The digest holds no module's name, no file's, and no order among them. So moving or renaming a file leaves it as it
@@ -83,12 +83,12 @@ def closure(module: str, root: Path = ROOT) -> Closure:
 
     Args:
         module: a dotted name. It may lie outside trued, but only trued's modules are followed.
-        root: the folder of the package trued.
+        root: the folder of the package trued; the one that runs if None.
 
     Raises:
         InputError: the module has no source file, or a file is not Python.
     """
-    package = _Package(root)
+    package = _Package(root or ROOT)
     modules = package.reached(module)
     code = {hashlib.sha256(text).digest() for name in modules if (text := package.text(name))}
     data = {hashlib.sha256(file.read_bytes()).digest() for name in modules for file in package.data(name)}
