@@ -33,7 +33,7 @@ def planted(lab):
 def folder(plant, claim, tmp_path, monkeypatch):
     """A folder with evidence of the planted experiment, as a run leaves it."""
     plant(planted, claim(), claim("lower", id="faster"))
-    monkeypatch.setattr(committed, "load_experiment", lambda slug: planted)
+    monkeypatch.setattr(committed, "module_of", lambda slug: planted.module)
     monkeypatch.setitem(METHOD, "gain", 1.0)
     result = executor.run("planted", scale="tiny", progress=False)
     committed.keep(result, tmp_path / "evidence")

@@ -19,7 +19,7 @@ from trued.errors import InputError
 from trued.files import whole_folder
 from trued.lab.dependence import closure
 from trued.lab.evidence import Confirmation, Evidence, FigureNote, Measurement, load
-from trued.lab.experiment import load_experiment
+from trued.lab.experiment import module_of
 from trued.lab.results import Result, figure_name
 
 TOLERANCE = 1e-4
@@ -99,7 +99,7 @@ def keep(result: Result, folder: str | Path) -> Path:
 
     evidence, folder = result.evidence, Path(folder)
     evidence = replace(evidence, tiny=tiny_numbers(evidence.slug))
-    if closure(load_experiment(evidence.slug).module).digest != evidence.method_digest:
+    if closure(module_of(evidence.slug)).digest != evidence.method_digest:
         _log.warning("%s: its code was changed while it ran, so the evidence is stale: run it again", evidence.slug)
         evidence = replace(evidence, tiny={})
     with whole_folder(folder / evidence.slug) as drawings:
@@ -120,7 +120,7 @@ def confirm(slug: str, folder: Path | None = None, *, progress: bool = False) ->
     """
     from trued.lab.executor import tiny_numbers
 
-    evidence, today = read(slug, folder), closure(load_experiment(slug).module).digest
+    evidence, today = read(slug, folder), closure(module_of(slug)).digest
     if today == evidence.method_digest:
         return Decision(slug, True, "the code is the one that it was measured with")
     day = next((one.date[:10] for one in evidence.confirmed if one.digest == today), None)

@@ -111,8 +111,12 @@ class Evidence:
         return next(claim for claim in self.claims if claim.id == id)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON data."""
-        return {"schema": SCHEMA, **asdict(self)}
+        """Return plain JSON data; only measurements that are timed say whether they are."""
+        data = {"schema": SCHEMA, **asdict(self)}
+        for row in (*data["measurements"].values(), *data["tiny"].values()):
+            if not row["timed"]:
+                del row["timed"]
+        return data
 
     def write(self, path: str | Path) -> Path:
         """Write the evidence as JSON, atomically, one line per list of numbers."""
