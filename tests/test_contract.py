@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,4 +73,16 @@ def agrees_with_what_is_committed(slug, numbers):
         return
     shown = committed.read(slug, EVIDENCE)
     if not evidence.is_stale(shown):
-        assert not committed.differences(shown.tiny, numbers), "the evidence is stale, whatever its digest says"
+        changed = committed.differences(shown.tiny, numbers)
+        assert not changed, f"{slug} is stale, whatever its digest says: {'; '.join(changed)}"
+
+
+def test_fresh_evidence_with_other_numbers_would_be_noticed():
+    fresh = [shown for shown in committed.read_all(EVIDENCE).values() if not evidence.is_stale(shown)]
+    for shown in fresh:
+        claim, row = next(iter(shown.tiny.items()))
+        first, *rest = row.method[0]
+        numbers = {**shown.tiny, claim: replace(row, method=((first + 0.01 * (1 + first), *rest), *row.method[1:]))}
+        agrees_with_what_is_committed(shown.slug, shown.tiny)
+        with pytest.raises(AssertionError, match=f"{claim}, method, seed 0"):
+            agrees_with_what_is_committed(shown.slug, numbers)

@@ -20,7 +20,7 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeGuard
 
@@ -90,7 +90,7 @@ def closure(module: str, root: Path | None = None) -> Closure:
     """
     package = _Package(root or ROOT)
     modules = package.reached(module)
-    code = {hashlib.sha256(text).digest() for name in modules if (text := package.text(name))}
+    code = {package.digest(name) for name in modules if not package.file(name).is_face}
     data = {hashlib.sha256(file.read_bytes()).digest() for name in modules for file in package.data(name)}
     total = hashlib.sha256()
     for kind, hashes in ((b"code", code), (b"data", data)):
@@ -105,7 +105,7 @@ def digest_of(code: str) -> str:
     Raises:
         SyntaxError: it is not Python.
     """
-    return hashlib.sha256(_File(ast.parse(code), face=False).text(frozenset())).hexdigest()
+    return _File(code, face=False).digest(frozenset()).hex()
 
 
 def is_engine(module: str) -> bool:
@@ -176,14 +176,14 @@ class _Package:
         above = line.level - (path is not None and path.name == "__init__.py")
         return ".".join([*parts[: len(parts) - above], *([line.module] if line.module else [])])
 
-    def text(self, module: str) -> bytes:
-        """Return what a module computes, in words; a module that it imports as such has no name in them."""
+    def digest(self, module: str) -> bytes:
+        """Return the hash of what a module computes; a module that it imports as such has no name in it."""
         file, modules = self.file(module), set()
         for line in file.imports:
             inner = f"{self.source(module, line)}.{line.name}" if line.name else line.module if line.alias else ""
             if self.path(inner):
                 modules.add(line.bound)
-        return file.text(frozenset(modules))
+        return file.digest(frozenset(modules))
 
     def data(self, module: str) -> set[Path]:
         """Return the data files that a module of trued reads beside itself, as far as its text tells."""
@@ -235,53 +235,41 @@ class _Import:
 
 
 class _File:
-    """One source file: its imports, and the words of what it computes."""
+    """One source file: its imports, and the words of what it computes. Its tree is not kept: it is large."""
 
-    def __init__(self, tree: ast.Module, *, face: bool) -> None:
-        self.tree, self._may_be_face = tree, face
-        self._texts: dict[frozenset[str], bytes] = {}
-
-    @cached_property
-    def imports(self) -> tuple[_Import, ...]:
+    def __init__(self, code: bytes | str, *, face: bool) -> None:
+        self.code = code
+        tree, nodes = self.tree, list(_executed(self.tree))
+        self.imports = tuple(dict.fromkeys(_imports(nodes)))
         """What is imported when the file runs, inside functions too."""
-        return tuple(dict.fromkeys(_imports(_executed(self.tree))))
-
-    @cached_property
-    def exports(self) -> frozenset[_Import]:
-        """What a face lets others import: its imports for type checking name what it exports lazily."""
-        return frozenset(line for line in _imports(ast.walk(self.tree)) if line.name)
-
-    @cached_property
-    def is_face(self) -> bool:
+        self.is_face = face and all(_exports_only(node) for node in tree.body)
         """Whether it is a package's `__init__` that only names what the package exports."""
-        return self._may_be_face and all(_exports_only(node) for node in self.tree.body)
-
-    @cached_property
-    def finds_itself(self) -> bool:
+        self.exports = frozenset(line for line in _imports(ast.walk(tree)) if line.name) if face else frozenset()
+        """What a face lets others import: its imports for type checking name what it exports lazily."""
+        self.finds_itself = any(isinstance(node, ast.Name) and node.id == "__file__" for node in nodes) or any(
+            f"{line.module}.{line.name}".startswith("importlib.resources") for line in self.imports
+        )
         """Whether it looks for files beside itself."""
-        names = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
-        lines = {f"{line.module}.{line.name}".rstrip(".") for line in self.imports}
-        return "__file__" in names or any(line.startswith("importlib.resources") for line in lines)
-
-    @cached_property
-    def texts(self) -> frozenset[str]:
+        self.texts = frozenset(_names_of_files(nodes)) if self.finds_itself else frozenset()
         """The strings that may be the name of a file or of a folder."""
-        values = {node.value for node in ast.walk(self.tree) if isinstance(node, ast.Constant)}
-        texts = {value.strip("/") for value in values if isinstance(value, str) and len(value) < 100}
-        return frozenset(text for text in texts if text.strip(". ") and text.isprintable() and ".." not in text)
+        self._digests: dict[frozenset[str], bytes] = {}
 
-    def text(self, modules: frozenset[str]) -> bytes:
-        """Return what the file computes, in words; names in `modules` are numbered in the order of their use."""
-        if modules not in self._texts:
-            lines = sorted(line.word for line in self.imports if line.bound not in modules)
-            words = [*lines, *_words(self.tree, dict.fromkeys(modules, ""))]
-            self._texts[modules] = b"" if self.is_face else "\0".join(words).encode()
-        return self._texts[modules]
+    @property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.code)
+
+    def digest(self, modules: frozenset[str]) -> bytes:
+        """Return the hash of what the file computes; names in `modules` are numbered in the order of their use."""
+        if modules not in self._digests:
+            words = sorted(line.word for line in self.imports if line.bound not in modules)
+            _add_words(self.tree, words, dict.fromkeys(modules, ""))
+            self._digests[modules] = hashlib.sha256("\0".join(words).encode()).digest()
+        return self._digests[modules]
 
 
-def _words(node: ast.AST, modules: dict[str, str]) -> Iterator[str]:
-    """Yield the tree in words. `ast.dump` will not do: what it leaves out differs between versions of Python."""
-    yield type(node).__name__
+def _add_words(node: ast.AST, words: list[str], modules: dict[str, str]) -> None:
+    """Put the tree in words. `ast.dump` will not do: what it leaves out differs between versions of Python."""
+    words.append(type(node).__name__)
     for name, value in ast.iter_fields(node):
         if value is None or value == [] or name in ("ctx", "kind", "type_comment"):
             continue
@@ -290,32 +278,33 @@ def _words(node: ast.AST, modules: dict[str, str]) -> Iterator[str]:
             items = items[1:]
         if name in ("body", "orelse", "finalbody"):
             items = [item for item in _flat(items) if not _computes_nothing(item)]
-        yield name
+        words.append(name)
         for item in items:
             if isinstance(item, ast.AST):
-                yield from _words(item, modules)
+                _add_words(item, words, modules)
             elif isinstance(node, ast.Name) and item in modules:
                 modules[item] = modules[item] or f"module {sum(map(bool, modules.values()))}"
-                yield modules[item]
+                words.append(modules[item])
             else:
-                yield repr(item)
-    yield "."
+                words.append(repr(item))
+    words.append(".")
 
 
-def _flat(items: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Yield statements, and in place of a block for type checking what runs without one."""
+def _flat(items: Iterable[ast.AST]) -> list[ast.AST]:
+    """Return statements, and in place of a block for type checking what runs without one."""
+    flat = []
     for item in items:
-        if _for_type_checking(item):
-            yield from item.orelse
-        else:
-            yield item
+        flat += item.orelse if _for_type_checking(item) else [item]
+    return flat
 
 
-def _executed(node: ast.AST) -> Iterator[ast.AST]:
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
     """Walk a tree without what is for type checking."""
-    yield node
-    for child in _flat(ast.iter_child_nodes(node)):
-        yield from _executed(child)
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += _flat(ast.iter_child_nodes(node))
 
 
 def _imports(nodes: Iterable[ast.AST]) -> Iterator[_Import]:
@@ -325,6 +314,13 @@ def _imports(nodes: Iterable[ast.AST]) -> Iterator[_Import]:
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 yield _Import(node.module or "", node.level, alias.name, alias.asname or "")
+
+
+def _names_of_files(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        text = node.value.strip("/") if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        if text.strip(". ") and len(text) < 100 and text.isprintable() and ".." not in text:
+            yield text
 
 
 def _for_type_checking(node: ast.AST) -> TypeGuard[ast.If]:
@@ -375,7 +371,7 @@ def _read(path: Path) -> _File:
 @lru_cache(maxsize=2048)
 def _parse(path: Path, _time: int, _size: int) -> _File:
     try:
-        return _File(ast.parse(path.read_bytes()), face=path.name == "__init__.py")
+        return _File(path.read_bytes(), face=path.stem == "__init__")
     except (SyntaxError, ValueError) as error:
         raise InputError(f"{path} is not Python ({error}); mend the file") from None
 
