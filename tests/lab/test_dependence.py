@@ -1,6 +1,7 @@
 """What a result rests on: the code and data that are found, and what changes their hash."""
 
 import ast
+import os
 import re
 import shutil
 from pathlib import Path
@@ -226,29 +227,43 @@ def test_what_has_no_source_is_refused(package):
 # The real one
 
 
+def digests(root: Path) -> dict[str, str]:
+    return {slug: closure(module_of(slug), root).digest for slug in known_experiments()}
+
+
 @pytest.fixture(scope="module")
-def original(tmp_path_factory):
+def source(tmp_path_factory):
+    """A copy of the package, for edits that are taken back."""
     root = tmp_path_factory.mktemp("source") / "trued"
-    shutil.copytree(dependence.ROOT, root, ignore=shutil.ignore_patterns("__pycache__"))
-    return root
+    return Path(shutil.copytree(dependence.ROOT, root, ignore=shutil.ignore_patterns("__pycache__")))
+
+
+@pytest.fixture(scope="module")
+def before(source):
+    return digests(source)
 
 
 @pytest.fixture
-def source(original, tmp_path):
-    return Path(shutil.copytree(original, tmp_path / "trued"))
+def edit():
+    """Change what a file computes, until the test is over."""
+    edited = []
+
+    def edit(file: Path) -> None:
+        edited.append((file, file.read_bytes(), file.stat()))
+        file.write_bytes(file.read_bytes() + b"\nEDITED = True\n")
+
+    yield edit
+    for file, content, status in edited:
+        file.write_bytes(content)
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def edit(file: Path) -> None:
-    file.write_text(file.read_text() + "\nEDITED = True\n")
+def changed(root: Path, before: dict[str, str]) -> set[str]:
+    return {slug for slug, digest in digests(root).items() if digest != before[slug]}
 
 
-def stale(root: Path, other: Path) -> set[str]:
-    slugs = known_experiments()
-    return {slug for slug in slugs if closure(module_of(slug), root).digest != closure(module_of(slug), other).digest}
-
-
-def test_the_digests_do_not_depend_on_where_the_package_lies(source):
-    assert stale(source, dependence.ROOT) == set()
+def test_the_digests_do_not_depend_on_where_the_package_lies(before):
+    assert changed(dependence.ROOT, before) == set()
 
 
 @pytest.mark.parametrize(
@@ -262,14 +277,16 @@ def test_the_digests_do_not_depend_on_where_the_package_lies(source):
         ("committed.py", set()),
     ],
 )
-def test_an_edit_makes_stale_what_rests_on_it(original, source, name, slugs):
+def test_an_edit_makes_stale_what_rests_on_it(source, before, edit, name, slugs):
     (file,) = source.rglob(name)
     edit(file)
-    assert slugs <= stale(original, source)
-    assert slugs or not stale(original, source)
+    stale = changed(source, before)
+    assert slugs <= stale
+    assert slugs or not stale
 
 
-def test_a_moved_file_makes_nothing_stale(original, source):
+def test_a_moved_file_makes_nothing_stale(source, before, tmp_path):
+    source = Path(shutil.copytree(source, tmp_path / "trued"))
     (file,) = source.rglob("suffix_descent.py")
     old = ".".join(("trued", *file.relative_to(source).with_suffix("").parts))
     (source / "another_room").mkdir()
@@ -283,7 +300,7 @@ def test_a_moved_file_makes_nothing_stale(original, source):
             edited += 1
     assert edited
     assert "trued.another_room.descent" in closure(module_of("mixat"), source).modules
-    assert stale(original, source) == set()
+    assert changed(source, before) == set()
 
 
 CALLS = []
@@ -294,7 +311,7 @@ def features():
     return [0.5]
 
 
-def test_features_are_computed_anew_when_the_encoder_is_edited(source, tmp_path, monkeypatch):
+def test_features_are_computed_anew_when_the_encoder_is_edited(source, edit, tmp_path, monkeypatch):
     monkeypatch.setattr(dependence, "ROOT", source)
     monkeypatch.setattr(features, "__module__", module_of("structure"))
     CALLS.clear()
