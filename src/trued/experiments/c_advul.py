@@ -111,20 +111,7 @@ class Requests:
         )
 
 
-METHODS = (
-    "trued.experiments.c_advul",
-    "trued.language.attack.embedding",
-    "trued.language.attack.gcg.search",
-    "trued.language.attack.gcg.descent",
-    "trued.language.judge.reply",
-    "trued.language.measure.robustness",
-    "trued.language.train.adversarial",
-    "trued.language.train.c_advul",
-)
-"""What the evidence depends on: the methods and the judge, not the engine, whose scores have tests of their own."""
-
-
-@experiment("c-advul", scales=SCALES, seeds=(0, 1, 2), methods=METHODS)
+@experiment("c-advul", scales=SCALES, seeds=(0, 1, 2))
 def run(lab: Lab) -> None:
     """Train the arms for each seed, measure all of them the same way, and compare with the base."""
     scale: Scale = lab.scale

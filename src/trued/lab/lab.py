@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from trued.errors import InputError, nearest
 from trued.lab.cache import Cache
-from trued.lab.measurement import SeedData, json_copy, same_items, values_of
+from trued.lab.measurement import TIMED, SeedData, json_copy, same_items, values_of
 from trued.lab.platform import peak_bytes
 from trued.lab.progress import Bars
 from trued.papers.card import Claim
@@ -112,7 +112,7 @@ class Lab:
 
     # What is measured
 
-    def measure(self, claim_id: str, seed: int, *, baseline: Any, method: Any) -> None:
+    def measure(self, claim_id: str, seed: int, *, baseline: Any, method: Any, timed: bool = False) -> None:
         """Keep what the baseline and the method gave for a claim, side by side.
 
         Args:
@@ -120,6 +120,7 @@ class Lab:
             seed: the seed in progress.
             baseline: a number or one number per item, in the claim's unit; shares from 0 to 1.
             method: the same for the method, on the same items in the same order.
+            timed: the values, a control's too, come from a clock or a memory meter: no run gives them again.
 
         Raises:
             InputError: no such claim, not the seed in progress, measured twice, not finite, or not as many values.
@@ -134,6 +135,8 @@ class Lab:
             if claim_id in kept.measurements:
                 same_items(claim, seed, before, len(kept.measurements[claim_id]["baseline"]), f"seed {other}")
         data.measurements[claim_id] = {"baseline": before, "method": after}
+        if timed:
+            data.records[TIMED] = [*data.records.get(TIMED, ()), claim_id]
 
     def control(self, claim_id: str, seed: int, values: Any) -> None:
         """Keep what the negative control gave in the method's place. It is compared with the same baseline.

@@ -6,14 +6,13 @@ Knows evidence, exhibits and the report's blocks. Knows nothing of HTML, and not
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trued.errors import InputError
-from trued.files import whole_folder, write_text
+from trued.files import write_text
 from trued.lab.evidence import Evidence, from_json
 from trued.lab.report import (
     Block,
@@ -71,18 +70,6 @@ def write_results(evidence: Evidence, exhibits: list[dict[str, Any]], output: st
             write_text(folder / "figures" / f"{figure_name(one['name'])}.svg", one["svg"])
     report = write_report(folder / "report.html", evidence_report(evidence, exhibits))
     return Result(evidence, report, folder)
-
-
-def keep_evidence(result: Result, folder: str | Path) -> Path:
-    """Put a run's evidence where it is committed: `folder/SLUG.json`, and its figures in `folder/SLUG/`.
-
-    The documentation's page of the paper is made of these.
-    """
-    slug = result.evidence.slug
-    with whole_folder(Path(folder) / slug) as figures:
-        for drawing in sorted((result.folder / "figures").glob("*.svg")):
-            shutil.copyfile(drawing, figures / drawing.name)
-    return result.evidence.write(Path(folder) / f"{slug}.json")
 
 
 def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = ()) -> Report:
