@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from trued.data.facts import FactQuestion, check_disjoint, fact_questions, place_names
-from trued.experiments._model import load
+from trued.experiments._language import load
 from trued.lab.experiment import Lab, experiment
 from trued.language.engine.model import LanguageModel
 from trued.language.measure.honesty.asking import TEMPLATES
