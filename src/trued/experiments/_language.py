@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from trued.data.messages import Prompt
+from trued.data.prompts import affirmative_targets, prompts
 from trued.lab.experiment import Lab
+from trued.language.attack.contract import Behavior, ChatTarget
+from trued.language.attack.gcg.search import GCG
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import Label, PhraseJudge
 
@@ -90,6 +93,25 @@ def judged(texts: Sequence[str], replies: Sequence[str]) -> Answers:
 def spread(items: Sequence[T], count: int) -> list[T]:
     """Return `count` of the items, evenly spaced."""
     return list(items[:: max(1, len(items) // count)][:count])
+
+
+def texts_of(kind: Any, split: Any, limit: int | None) -> list[str]:
+    """Return the shipped requests of a kind and split, the first `limit` of them."""
+    return [row.prompt for row in prompts(kind, split)][:limit]
+
+
+def short_gcg(lm: LanguageModel, gcg: GCG, texts: Sequence[str], tokens: int, seed: int) -> dict[str, list[float]]:
+    """Run GCG on a few requests: losses, compliance with the string, passes and seconds a request."""
+    target, model = affirmative_targets()[0], ChatTarget(lm, max_new_tokens=tokens)
+    behaviors = [Behavior(f"request-{i}", text, target=target) for i, text in enumerate(texts)]
+    cases = gcg.run(behaviors, model, seed=seed)
+    return {
+        "first": [case.meta["losses"][0] for case in cases],
+        "best": [case.meta["loss"] for case in cases],
+        "complied": judged(texts, model.generate(cases)).answered,
+        "passes": [case.cost.forwards + case.cost.backwards for case in cases],
+        "seconds": [case.cost.seconds for case in cases],
+    }
 
 
 def notes(lab: Lab, paper: str) -> None:

@@ -15,17 +15,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from trued.data.prompts import AdversarialRow, adversarial_rows, affirmative_targets, prompts, templates
-from trued.experiments._language import answers, examples, judged, load, notes, spread
+from trued.experiments._language import answers, examples, judged, load, notes, short_gcg, spread, texts_of
 from trued.lab import plots
 from trued.lab.arms import Arms, count, number, share
 from trued.lab.experiment import Lab, experiment
-from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg.search import GCG
 from trued.language.engine.model import LanguageModel
@@ -83,20 +81,17 @@ class Requests:
     """The prompts of one run: what is trained on, what the trade-off is traced on, what is tested on."""
 
     def __init__(self, scale: Scale) -> None:
-        def texts(kind: Any, split: Any, limit: int | None) -> list[str]:
-            return [row.prompt for row in prompts(kind, split)][:limit]
-
         wraps = templates()
         self.adversarial: list[AdversarialRow] = adversarial_rows("train", targets=3, refusals=2)[: scale.train]
-        self.utility = texts("lookalikes", "train", scale.train) + texts("general", "train", scale.train)
+        self.utility = texts_of("lookalikes", "train", scale.train) + texts_of("general", "train", scale.train)
         self.trace = {kind: texts(kind, "validation", scale.train) for kind in ("harmful", "lookalikes")}
-        self.harmful = texts("harmful", "test", scale.test)
+        self.harmful = texts_of("harmful", "test", scale.test)
         self.jailbreaks = [
             wraps[(i + k * 7) % len(wraps)].wrap(text)
             for i, text in enumerate(self.harmful)
             for k in range(scale.templates)
         ]
-        self.lookalikes = texts("lookalikes", "test", scale.test)
+        self.lookalikes = texts_of("lookalikes", "test", scale.test)
         self.chats = [(row.prompt, row.reply) for row in prompts("general", "test")[: scale.test] if row.reply]
 
 
@@ -209,16 +204,7 @@ def evaluate(
 
 def attack_costs(lm: LanguageModel, texts: list[str], scale: Scale, seed: int) -> dict[str, dict[str, list[float]]]:
     """Run a short GCG, and the training's embedding attack, one request at a time: what each reaches and costs."""
-    behaviors = [Behavior(f"request-{i}", text, target=affirmative_targets()[0]) for i, text in enumerate(texts)]
-    target = ChatTarget(lm, max_new_tokens=scale.new_tokens)
-    cases = scale.gcg.run(behaviors, target, seed=seed)
-    gcg = {
-        "first": [case.meta["losses"][0] for case in cases],
-        "best": [case.meta["loss"] for case in cases],
-        "complied": judged(texts, target.generate(cases)).answered,
-        "passes": [case.cost.forwards + case.cost.backwards for case in cases],
-        "seconds": [case.cost.seconds for case in cases],
-    }
+    gcg = short_gcg(lm, scale.gcg, texts, scale.new_tokens, seed)
     attack, reply = replace(RADIUS, steps=scale.attack_steps), lm.reply_ids(affirmative_targets()[0], end=False)
     embedding: dict[str, list[float]] = {"passes": [], "seconds": []}
     for text in texts:
@@ -232,12 +218,9 @@ def attack_costs(lm: LanguageModel, texts: list[str], scale: Scale, seed: int) -
 def describe(lab: Lab, scale: Scale, requests: Requests) -> None:
     """Put the protocol and the limits, which hold for every seed, into the evidence."""
     lab.protocol(
-        arms=list(ARMS), judge=PhraseJudge().name, steps=scale.steps, lr=scale.lr, batch=scale.batch,
-        lora_r=scale.lora_r, attack_steps=scale.attack_steps, eps=RADIUS.eps,
-        training_requests=len(requests.adversarial), utility_rows=len(requests.utility),
-        harmful_test=len(requests.harmful), jailbreak_prompts=len(requests.jailbreaks),
-        lookalikes_test=len(requests.lookalikes), chat_test=len(requests.chats), curve_prompts=scale.curve_prompts,
-        gcg={"steps": scale.gcg.steps, "width": scale.gcg.search_width, "requests": scale.gcg_prompts},
+        arms=list(ARMS), judge=PhraseJudge().name, eps=RADIUS.eps, training_requests=len(requests.adversarial),
+        utility_rows=len(requests.utility), harmful_test=len(requests.harmful), chat_test=len(requests.chats),
+        jailbreak_prompts=len(requests.jailbreaks), lookalikes_test=len(requests.lookalikes),
         template="the tokenizer's own, default system prompt", decoding=f"greedy, {scale.new_tokens} tokens",
     )  # fmt: skip
     notes(lab, "the paper's models have 2 to 7 billion parameters and were attacked for hundreds of GCG steps")
@@ -253,43 +236,64 @@ def present(lab: Lab, scale: Scale) -> None:
     arms: Arms = lab.arms("base", *ARMS)
     attacked: Arms = {arm: runs for arm, runs in arms.items() if "curve" in runs[0]}
     trained: Arms = {arm: runs for arm, runs in arms.items() if arm != "base"}
-    refusals = {"harmful, direct": "direct", "harmful, templates": "templates", "look-alikes": "lookalikes"}
-    lab.arm_table("What each arm does", arms, {
-        "harmful refused, direct": share("direct"), "under templates": share("templates"),
-        "look-alikes refused": share("lookalikes"), "empty replies": number("unknown", ".1f"),
-        "chat perplexity": number("perplexity"), "training, s": number("seconds", ".0f"),
-    }, "Means over seeds. An empty reply is no refusal. Training seconds include the traces.")  # fmt: skip
-    lab.arm_table("Short GCG on unseen requests", attacked, {
-        "target loss at start": number("gcg.first"), "after GCG": number("gcg.best"), "complied": count("gcg.complied"),
-        "passes a request": number("gcg.passes", ".0f"), "seconds a request": number("gcg.seconds", ".0f"),
-    }, "Buffered; the string is judged, not the token ids.")  # fmt: skip
-    lab.table("What an attack costs", [
-        {"attack": name, "passes a request": number(f"{key}.passes", ".0f")(arms["C-AdvUL"]),
-         "seconds a request": number(f"{key}.seconds")(arms["C-AdvUL"])}
-        for name, key in (("embedding, as in training", "embedding"), ("short GCG", "gcg"))
-    ], "On the C-AdvUL arms, one request at a time, means over seeds.")  # fmt: skip
+    lab.arm_table(
+        "What each arm does",
+        arms,
+        {
+            "harmful refused, direct": share("direct"),
+            "under templates": share("templates"),
+            "look-alikes refused": share("lookalikes"),
+            "empty replies": number("unknown", ".1f"),
+            "chat perplexity": number("perplexity"),
+            "training, s": number("seconds", ".0f"),
+        },
+        caption="Means over seeds. An empty reply is no refusal. Training seconds include the trade-off's points.",
+    )
+    costs = {"passes a request": "passes", "seconds a request": "seconds"}
+    lab.arm_table(
+        "Short GCG on unseen requests",
+        attacked,
+        {
+            "target loss at start": number("gcg.first"),
+            "after GCG": number("gcg.best"),
+            "complied": count("gcg.complied"),
+            **{name: number(f"gcg.{key}", ".0f") for name, key in costs.items()},
+        },
+        caption="Buffered; the string is judged, not the token ids.",
+    )
+    attacks = {"embedding, as in training": "embedding", "short GCG": "gcg"}
+    lab.arm_table(
+        "What an attack costs",
+        {name: [record[key] for record in arms["C-AdvUL"]] for name, key in attacks.items()},
+        {name: number(key) for name, key in costs.items()},
+        caption="On the C-AdvUL arms, one request at a time, means over seeds.",
+    )
     steps, limit = scale.long_attack
-    once = {arm: runs[:1] for arm, runs in attacked.items()}
-    lab.arm_table("A longer attack", once, {"10 steps": number("as long"), f"{steps} steps": number("long")},
-                  f"Target cross-entropy, nats a token, training radius; the first {limit} test requests, one seed.")  # fmt: skip
+    lab.arm_table(
+        "A longer attack",
+        {arm: runs[:1] for arm, runs in attacked.items()},
+        {"10 steps": number("as long"), f"{steps} steps": number("long")},
+        caption=f"Target cross-entropy, nats a token, training radius; the first {limit} test requests, one seed.",
+    )
     curve = {arm: [[np.mean(part) for part in one["curve"].values()] for one in runs] for arm, runs in attacked.items()}
+    axis = "radius of the attack, times the training radius"
     lab.figure(
         "Robustness curve",
-        partial(plots.curves, series=curve, x=scale.curve, xlabel="radius of the attack, times the training radius",
-                ylabel="target cross-entropy, nats a token"),
+        lambda axes: plots.curves(axes, curve, scale.curve, axis, "target cross-entropy, nats a token"),
         alt="Cross-entropy of the affirmative target against the attack's radius: higher is more robust.",
         caption="Unseen harmful requests, 10 attack steps; radius 1 is the training radius. Bars: range over seeds.",
-    )  # fmt: skip
+    )
+    refused = ("benign look-alikes refused, %", "harmful requests refused, %")
     lab.figure(
         "Trade-off while training",
-        partial(plots.paths, arms=trained, trace="trace", x="lookalikes", y="harmful",
-                xlabel="benign look-alikes refused, %", ylabel="harmful requests refused, %"),
+        lambda axes: plots.paths(axes, trained, "trace", "lookalikes", "harmful", *refused),
         alt="Harmful requests refused against benign look-alikes refused, step by step, for each arm.",
         caption="Validation split; each line runs through training, its mark is the last step. Up and left is better.",
-    )  # fmt: skip
+    )
+    kinds = {"harmful, direct": "direct", "harmful, templates": "templates", "look-alikes": "lookalikes"}
     lab.figure(
         "Refusals",
-        partial(plots.bars, arms=arms, shown=refusals, ylabel="refused, %"),
+        lambda axes: plots.bars(axes, arms, kinds, "refused, %"),
         alt="Refusal rates by arm: harmful requests asked directly, in templates, and benign look-alikes.",
         caption="Test split, means over seeds.",
     )

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from trued.data.prompts import AdversarialRow, PromptRow, adversarial_rows, affirmative_targets, prompts, templates
-from trued.experiments._mixat_shown import WAYS, present
 from trued.experiments._language import load
+from trued.experiments._mixat_shown import WAYS, present
 from trued.lab.experiment import Lab, experiment
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
 from trued.language.attack.embedding import EmbeddingAttack

@@ -19,8 +19,9 @@ REFERENCES = ("base", "aligned", "unaligned")
 
 def colors(arms: Iterable[str]) -> dict[str, str]:
     """Return a colour for every arm, the same for the same arms in the same order."""
+    arms = list(arms)
     treated = [arm for arm in arms if arm not in REFERENCES]
-    return {arm: QUIET for arm in arms} | {arm: SERIES[i % len(SERIES)] for i, arm in enumerate(treated)}
+    return dict.fromkeys(arms, QUIET) | {arm: SERIES[i % len(SERIES)] for i, arm in enumerate(treated)}
 
 
 def bars(
