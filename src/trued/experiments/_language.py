@@ -100,7 +100,7 @@ def texts_of(kind: Any, split: Any, limit: int | None) -> list[str]:
     return [row.prompt for row in prompts(kind, split)][:limit]
 
 
-def short_gcg(lm: LanguageModel, gcg: GCG, texts: Sequence[str], tokens: int, seed: int) -> dict[str, list[float]]:
+def short_gcg(lm: LanguageModel, gcg: GCG, texts: Sequence[str], tokens: int, seed: int) -> dict[str, list[Any]]:
     """Run GCG on a few requests: losses, compliance with the string, passes and seconds a request."""
     target, model = affirmative_targets()[0], ChatTarget(lm, max_new_tokens=tokens)
     behaviors = [Behavior(f"request-{i}", text, target=target) for i, text in enumerate(texts)]

@@ -84,7 +84,7 @@ class Requests:
         wraps = templates()
         self.adversarial: list[AdversarialRow] = adversarial_rows("train", targets=3, refusals=2)[: scale.train]
         self.utility = texts_of("lookalikes", "train", scale.train) + texts_of("general", "train", scale.train)
-        self.trace = {kind: texts(kind, "validation", scale.train) for kind in ("harmful", "lookalikes")}
+        self.trace = {kind: texts_of(kind, "validation", scale.train) for kind in ("harmful", "lookalikes")}
         self.harmful = texts_of("harmful", "test", scale.test)
         self.jailbreaks = [
             wraps[(i + k * 7) % len(wraps)].wrap(text)
