@@ -28,6 +28,14 @@ def test_a_card_is_whole(slug):
     assert (catalogue.state(slug) == "runs") == (slug in RUNNING)
 
 
+@pytest.mark.parametrize("slug", catalogue.slugs())
+def test_a_card_holds_only_figures_that_were_read_in_the_paper(slug):
+    for claim in catalogue.card(slug).claims:
+        where = (claim.paper.where or "").lower()
+        assert (claim.paper.method is None) or where, f"{claim.id}: a figure without its place in the paper"
+        assert not any(word in where for word in ("secondary", "third-party", "third party")), claim.id
+
+
 def test_every_experiment_has_a_card():
     assert RUNNING
     assert set(RUNNING) <= set(catalogue.slugs())

@@ -11,6 +11,7 @@ from trued.lab.committed import confirm, differences
 from trued.lab.evidence import Evidence, FigureNote, Measurement, assess_all, is_stale, load
 from trued.lab.experiment import experiment
 from trued.lab.results import Result
+from trued.papers.card import PaperFigures
 
 TINY = {"better": Measurement((0, 1), ((1.0, 2.0), (3.0, 4.0)), ((5.0, 6.0), (7.0, 8.0)), ((0.0, 0.0), (1.0, 1.0)))}
 METHOD = {"gain": 1.0}
@@ -30,10 +31,11 @@ def planted(lab):
 
 
 @pytest.fixture
-def folder(plant, claim, tmp_path, monkeypatch):
+def folder(plant, claim, card, tmp_path, monkeypatch):
     """A folder with evidence of the planted experiment, as a run leaves it."""
     plant(planted, claim(), claim("lower", id="faster"))
     monkeypatch.setattr(committed, "module_of", lambda slug: planted.module)
+    monkeypatch.setattr(committed, "card", lambda slug: card(claim(), claim("lower", id="faster")))
     monkeypatch.setitem(METHOD, "gain", 1.0)
     result = executor.run("planted", scale="tiny", progress=False)
     committed.keep(result, tmp_path / "evidence")
@@ -110,6 +112,19 @@ def test_changed_numbers_leave_it_stale_and_are_named(folder, monkeypatch, gain,
     assert [line[:22] for line in decision.differences] == (
         [] if fresh else [f"better, method, seed {n}" for n in "01"]
     )
+
+
+def test_fresh_evidence_takes_over_the_papers_figures_and_nothing_else_of_the_card(folder, monkeypatch, card, claim):
+    measured = committed.read("planted", folder)
+    assert measured.claim("better").paper.baseline is None
+    figures = PaperFigures(baseline=81.0, method=78.2, unit="%", where="Table 2")
+    changed = replace(claim(), paper=figures, margin=replace(claim().margin, value=0.9))
+    monkeypatch.setattr(committed, "card", lambda slug: card(changed, claim("lower", id="faster")))
+    assert confirm("planted", folder).fresh
+    evidence = committed.read("planted", folder)
+    assert evidence.claim("better").paper == figures
+    assert evidence.claim("better").margin == measured.claim("better").margin
+    assert evidence.measurements == measured.measurements
 
 
 def test_evidence_without_tiny_numbers_cannot_be_confirmed(folder):

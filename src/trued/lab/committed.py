@@ -21,6 +21,7 @@ from trued.lab.dependence import closure
 from trued.lab.evidence import Confirmation, Evidence, FigureNote, Measurement, load
 from trued.lab.experiment import module_of
 from trued.lab.results import Result, figure_name
+from trued.papers.catalogue import card
 
 TOLERANCE = 1e-4
 """How far a number of the tiny run may lie from the one that was kept: absolutely, plus this share of it."""
@@ -113,14 +114,19 @@ def confirm(slug: str, folder: Path | None = None, *, progress: bool = False) ->
 
     It does if the code's digest is the one that it was measured with or one that was confirmed before. If not, the
     experiment's tiny run decides: where it gives the numbers that it gave when the evidence was measured, today's
-    digest is written into the evidence as confirmed.
+    digest is written into the evidence as confirmed. Evidence that holds takes over what the card says today of the
+    paper's own figures, which no run measures; margins and controls stay as they were measured.
 
     Raises:
         InputError: there is no such evidence or experiment, or the tiny run cannot be made.
     """
     from trued.lab.executor import tiny_numbers
 
-    evidence, today = read(slug, folder), closure(module_of(slug)).digest
+    committed, today = read(slug, folder), closure(module_of(slug)).digest
+    evidence = _with_card(committed)
+    holds = today == evidence.method_digest or today in {one.digest for one in evidence.confirmed}
+    if holds and evidence != committed:
+        evidence.write(path_of(slug, folder))
     if today == evidence.method_digest:
         return Decision(slug, True, "the code is the one that it was measured with")
     day = next((one.date[:10] for one in evidence.confirmed if one.digest == today), None)
@@ -134,8 +140,15 @@ def confirm(slug: str, folder: Path | None = None, *, progress: bool = False) ->
             slug, False, "the code has changed, and the tiny run gives other numbers: run it again", changed
         )
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    replace(evidence, confirmed=(*evidence.confirmed, Confirmation(today, now))).write(path_of(slug, folder))
+    replace(evidence, confirmed=(Confirmation(today, now),)).write(path_of(slug, folder))
     return Decision(slug, True, "the code has changed, and the tiny run gives the same numbers: confirmed")
+
+
+def _with_card(evidence: Evidence) -> Evidence:
+    """Return evidence with the paper's figures as the card has them today."""
+    today = {claim.id: claim.paper for claim in card(evidence.slug).claims}
+    claims = tuple(replace(claim, paper=today.get(claim.id, claim.paper)) for claim in evidence.claims)
+    return replace(evidence, claims=claims)
 
 
 def differences(before: Mapping[str, Measurement], now: Mapping[str, Measurement]) -> tuple[str, ...]:
