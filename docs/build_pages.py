@@ -178,7 +178,10 @@ def page(card: Card, evidence: Evidence | None) -> str:
     }
     lines = [f"# {card.title}", "", f"`{card.slug}`", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in facts.items() if value]
-    lines += ["", card.summary, "", "## Claims", ""]
+    lines += ["", card.summary, ""]
+    if card.details:
+        lines += ["## Implementation details that matter", "", *(f"- {detail}" for detail in card.details), ""]
+    lines += ["## Claims", ""]
     if evidence is not None:
         lines += _verdicts(evidence)
     else:
