@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from trued.data.messages import Prompt
 from trued.lab.experiment import Lab
 from trued.language.engine.model import LanguageModel
-from trued.language.judge.reply import Label, PhraseJudge
+from trued.language.judge.reply import CompositeJudge, Judge, Label, PhraseJudge
 
 T = TypeVar("T")
 
 
+def is_random(lab: Lab) -> bool:
+    """Tell whether this run works on a model of random weights: at tiny scale, unless the user names one."""
+    return lab.scale_name == "tiny" and lab.model is None
+
+
 def load(lab: Lab) -> LanguageModel:
     """Return the model of this run: the user's, the scale's, the embedded default, or at tiny scale a random one."""
-    if lab.scale_name == "tiny" and lab.model is None:
+    if is_random(lab):
         from trued.language.engine.tiny import tiny_model
 
         lm = tiny_model()
@@ -33,7 +38,7 @@ def load_aligned(lab: Lab, *, layers: int = 2, **options: Any) -> tuple[Language
         layers: of the random models.
         options: handed to `LanguageModel.load`, such as `dtype`.
     """
-    if lab.scale_name == "tiny" and lab.model is None:
+    if is_random(lab):
         from trued.language.engine.tiny import tiny_model
 
         lab.model_name = "tiny-random"
@@ -47,6 +52,16 @@ def load_aligned(lab: Lab, *, layers: int = 2, **options: Any) -> tuple[Language
     unaligned = LanguageModel.load(start, device=lab.device, **options)
     lab.model_name = f"{unaligned.name}, refusal-tuned"
     return LanguageModel.load(made.folder, device=lab.device, **options), unaligned
+
+
+def composite_judge(lab: Lab, reader: LanguageModel) -> Judge:
+    """Return a judge by similarity, phrases and the fluency that `reader` sees; for a random model phrases alone."""
+    if is_random(lab):
+        return PhraseJudge()
+    from trued.language.engine.embedder import SentenceEmbedder
+    from trued.language.measure.check.utility import text_perplexity
+
+    return CompositeJudge(embed=SentenceEmbedder.load(), perplexity=text_perplexity(reader))
 
 
 @dataclass(frozen=True)
@@ -92,13 +107,36 @@ def spread(items: Sequence[T], count: int) -> list[T]:
     return list(items[:: max(1, len(items) // count)][:count])
 
 
-def notes(lab: Lab, paper: str) -> None:
-    """State the limits of every experiment with a small model and a judge by phrases.
+def evenly(items: Sequence[T], limit: int | None) -> list[T]:
+    """Return at most `limit` of the items, spaced over all of them, so that every group keeps its share.
+
+    Unlike `spread`, which goes in whole steps from the first on, it reaches the end; None takes all.
+    """
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[i * len(items) // limit] for i in range(limit)]
+
+
+def protocol(lab: Lab, tokens: int, **settings: Any) -> None:
+    """Put settings into the evidence, and how all of these experiments ask and judge.
+
+    Args:
+        tokens: length of a reply.
+        settings: what is particular; it may name another judge.
+    """
+    usual = {"template": "the tokenizer's own, default system prompt", "decoding": f"greedy, {tokens} tokens"}
+    lab.protocol(**{"judge": PhraseJudge().name, **usual, **settings})
+
+
+def notes(lab: Lab, paper: str = "", *, by_phrases: bool = True) -> None:
+    """State the limits of every experiment with a small model.
 
     Args:
         paper: what the paper's models are, as the end of a sentence.
+        by_phrases: whether refusals are told by phrases alone.
     """
-    lab.note("Refusals are told by phrases; whether a compliant reply is harmful or hollow is not judged.")
+    if by_phrases:
+        lab.note("Refusals are told by phrases; whether a compliant reply is harmful or hollow is not judged.")
     lab.note(
         "A 135M model gives hollow answers whatever it is asked, so compliance here is willingness and not ability"
         + (f"; {paper}." if paper else ".")
@@ -111,3 +149,16 @@ def examples(
     """Show the first three replies before and after; they are not chosen by what they say."""
     for text, old, new in list(zip(texts, before, after, strict=False))[:3]:
         lab.example(f"{arm}: {text}" if arm else text, old, new, note=note)
+
+
+def replies_beside(
+    lab: Lab, seed: int, texts: Mapping[str, Sequence[str]], before: str, after: str, *, arm: str = ""
+) -> None:
+    """Show the first replies of two arms, which recorded them by kind as "replies".
+
+    Args:
+        texts: kind → what was asked.
+    """
+    old, new = (lab.records(name)[seed]["replies"] for name in (before, after))
+    for kind, prompts in texts.items():
+        examples(lab, prompts, old[kind], new[kind], arm=arm, note=kind)

@@ -56,12 +56,18 @@ def spread(table: np.ndarray) -> np.ndarray:
     return np.stack([middle - table.min(0), table.max(0) - middle]).clip(min=0)
 
 
+def by_seed(records: Mapping[int, Record]) -> dict[str, list[Record]]:
+    """Return the records of one arm as arms of their own, named by their seeds: a table with one row a seed."""
+    return {str(seed): [record] for seed, record in records.items()}
+
+
 def number(value: Value, spec: str = ".2f") -> Column:
     """Return a table's column: the mean over seeds and items, as `spec` formats it; a dash where an arm has none."""
 
     def text(runs: Runs) -> str:
         try:
-            return format(mean(runs, value), spec)
+            empty = not runs or any(np.size(read(record, value)) == 0 for record in runs)
+            return MISSING if empty else format(mean(runs, value), spec)
         except KeyError:
             return MISSING
 
