@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from trued.data.messages import Prompt
 from trued.lab.experiment import Lab
+from trued.language.attack.contract import Behavior, ChatTarget
+from trued.language.attack.gcg.search import GCG
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import CompositeJudge, Judge, Label, PhraseJudge
 
@@ -100,6 +102,29 @@ def judged(texts: Sequence[str], replies: Sequence[str]) -> Answers:
     labels = PhraseJudge().label(list(texts), list(replies))
     refused = [int(label is Label.NO) for label in labels]
     return Answers(list(replies), refused, sum(label is Label.UNKNOWN for label in labels))
+
+
+def gcg_record(attack: GCG, behaviors: Sequence[Behavior], target: ChatTarget, seed: int) -> dict[str, list[Any]]:
+    """Run a suffix search, one request at a time: what it reaches and costs.
+
+    Returns:
+        Per request: "losses" of the target by step, in nats a token, with "first", "best" and "drop"; "stable", 1 where
+        the suffix's text encodes to its tokens; "answered", 1 where the reply to it is no refusal by phrases; "passes"
+        of sequences, forward and backward; "seconds"; "prompt tokens" with the suffix.
+    """
+    cases = attack.run(behaviors, target, seed=seed)
+    losses = [list(case.meta["losses"]) for case in cases]
+    return {
+        "losses": losses,
+        "first": [path[0] for path in losses],
+        "best": [case.meta["loss"] for case in cases],
+        "drop": [path[0] - case.meta["loss"] for path, case in zip(losses, cases, strict=True)],
+        "stable": [int(case.meta["stable"]) for case in cases],
+        "answered": judged([behavior.prompt for behavior in behaviors], target.generate(cases)).answered,
+        "passes": [case.cost.forwards + case.cost.backwards for case in cases],
+        "seconds": [case.cost.seconds for case in cases],
+        "prompt tokens": [len(target.model.prompt_ids(case.messages)) for case in cases],
+    }
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from trued.data.prompts import affirmative_targets, templates
-from trued.experiments._language import composite_judge, judged, load_aligned, notes, protocol, spread
+from trued.experiments._language import composite_judge, gcg_record, judged, load_aligned, notes, protocol, spread
 from trued.lab import plots
 from trued.lab.arms import by_seed, number, share
 from trued.lab.experiment import Lab, experiment
@@ -31,10 +31,11 @@ from trued.language.attack.direct import Direct
 from trued.language.attack.gcg.search import GCG
 from trued.language.attack.gcg.shuffled import ShuffledGCG
 from trued.language.attack.gcg.suffix import SlottedPrompt
-from trued.language.attack.gcg.walks import random_walks
+from trued.language.attack.gcg.walks import round_trips
 from trued.language.attack.pair_lite import PAIRLite
 from trued.language.attack.pap import PAP
 from trued.language.attack.prefill import Prefill
+from trued.language.attack.success import broken_by_tries
 from trued.language.attack.suite import Suite
 from trued.language.attack.templates import Templates
 from trued.language.judge.reply import Judge, Label, PhraseJudge
@@ -98,17 +99,14 @@ def run(lab: Lab) -> None:
     present(lab, scale, shared)
 
 
+def framed(behaviors: Sequence[Behavior], text: str = "{prompt}") -> list[TestCase]:
+    """Return one case a request, in a frame or plain."""
+    return [TestCase(b.id, user_turn(text.replace("{prompt}", b.prompt))) for b in behaviors]
+
+
 @dataclass(frozen=True)
 class Bench:
-    """What every claim is measured with.
-
-    Args:
-        lab: where the numbers go.
-        target: the model as it is asked.
-        judge: the judge of success.
-        requests: the test requests.
-        few: some of them, for what takes many replies each.
-    """
+    """What every claim is measured with; `few` are some of the test requests, for what takes many replies each."""
 
     lab: Lab
     target: ChatTarget
@@ -134,11 +132,6 @@ class Bench:
         return self.label([by_id[case.behavior_id] for case in cases], self.replies(cases))
 
 
-def framed(behaviors: Sequence[Behavior], text: str = "{prompt}") -> list[TestCase]:
-    """Return one case a request, in a frame or plain."""
-    return [TestCase(b.id, user_turn(text.replace("{prompt}", b.prompt))) for b in behaviors]
-
-
 def unseeded(bench: Bench) -> dict[str, Any]:
     """Greedy replies that no seed changes: direct, neutral, each template on validation, the suite on test requests."""
     scale: Scale = bench.lab.scale
@@ -159,12 +152,9 @@ def unseeded(bench: Bench) -> dict[str, Any]:
         "neutral": bench.complied(framed(requests, NEUTRAL_FRAME)),
         "validation": dict(zip((frame.id for frame in frames), validation.tolist(), strict=True)),
         "together": list(result.by_variant("templates").values()),
-        "rates": [{"attack": rate.name, **asdict(rate.interval()), "unknown": rate.unknown} for rate in result.rates],
+        "rates": result.to_json()["attacks"],
         "calibration": result.calibration,
     }
-
-
-# -- the claims --------------------------------------------------------------------------------------------------------
 
 
 def prefill(bench: Bench, seed: int, shared: dict[str, Any]) -> None:
@@ -204,49 +194,27 @@ def together(bench: Bench, seed: int, shared: dict[str, Any]) -> None:
 
 def encoding(bench: Bench, seed: int, shared: dict[str, Any]) -> None:
     """How often suffixes from random walks of token replacements are the same tokens within the whole prompt."""
-    scale, lm, generator = bench.lab.scale, bench.target.model, torch.Generator().manual_seed(seed)
+    lab, lm, scale = bench.lab, bench.target.model, bench.lab.scale
     prompts = [SlottedPrompt.render(lm, user_turn(b.prompt)) for b in shipped_behaviors("test", scale.encoded)]
-    size = {"walks": scale.walks, "steps": scale.walk_steps, "width": scale.width}
-    size["suffix_tokens"] = scale.gcg.suffix_tokens
-    checked = random_walks(lm, prompts[0], generator, checked=True, **size)
-    unchecked = random_walks(lm, prompts[0], generator, checked=False, **size)
-    within, record = [], {"checked": [], "unchecked": []}
-    for prompt in prompts:
-        survives = prompt.survivors(checked, "prompt")
-        record["checked"].append(float(survives.float().mean()))
-        record["unchecked"].append(float(prompt.survivors(unchecked, "prompt").float().mean()))
-        again = prompt.survivors(checked[survives], "prompt") if survives.any() else survives.new_ones(1)
-        within.append(float(again.float().mean()))
-    bench.lab.record("encoding", seed, record)
-    arms = {"method": record["checked"], "control": record["unchecked"]}
-    bench.lab.measure("text-is-tokens", seed, baseline=within, **arms)
+    record = round_trips(
+        lm, prompts, torch.Generator().manual_seed(seed), walks=scale.walks, steps=scale.walk_steps, width=scale.width,
+        suffix_tokens=scale.gcg.suffix_tokens,
+    )  # fmt: skip
+    lab.record("encoding", seed, record)
+    known, checked, unchecked = (record[kind] for kind in ("known", "checked", "unchecked"))
+    lab.measure("text-is-tokens", seed, baseline=known, method=checked, control=unchecked)
 
 
 def gradient(bench: Bench, seed: int, shared: dict[str, Any]) -> None:
     """GCG, random search and GCG along a shuffled gradient, each from the same suffix with as many evaluations."""
     lab, gcg, count = bench.lab, bench.lab.scale.gcg, bench.lab.scale.gcg_prompts
-    refused = [b for b in bench.requests if b.id in shared["refused"]]
-    if len(refused) < count:
-        refused += [b for b in bench.requests if b not in refused]
-    chosen = spread(refused, count)
+    ranked = sorted(bench.requests, key=lambda behavior: behavior.id not in shared["refused"])
+    enough = len(shared["refused"]) >= count
+    chosen = spread(ranked[: len(shared["refused"])] if enough else ranked, count)
     attacks = (replace(gcg, use_gradient=False), gcg, ShuffledGCG(**gcg.__dict__))
     for name, attack in zip(SEARCHES, attacks, strict=True):
-        lab.log(f"seed {seed} · suffixes by {name}")
-        cases = attack.run(chosen, bench.target, seed=seed)
-        labels = PhraseJudge().label([b.prompt for b in chosen], bench.target.generate(cases))
-        lab.record(name, seed, {
-            "losses": [case.meta["losses"] for case in cases],
-            "drop": [case.meta["losses"][0] - case.meta["loss"] for case in cases],
-            "stable": [int(case.meta["stable"]) for case in cases],
-            "not refused": [int(label is Label.YES) for label in labels],
-            "passes": [case.cost.forwards + case.cost.backwards for case in cases],
-            "seconds": [case.cost.seconds for case in cases],
-        })  # fmt: skip
-    arms = dict(zip(("baseline", "method", "control"), SEARCHES, strict=True))
-    lab.compare("gradient", seed, "drop", **arms)
-
-
-# -- what is shown -----------------------------------------------------------------------------------------------------
+        lab.record(name, seed, gcg_record(attack, chosen, bench.target, seed))
+    lab.compare("gradient", seed, "drop", baseline=SEARCHES[0], method=SEARCHES[1], control=SEARCHES[2])
 
 
 def describe(bench: Bench) -> None:
@@ -255,8 +223,6 @@ def describe(bench: Bench) -> None:
     protocol(
         lab, scale.new_tokens, judge=bench.judge.name, guide=PhraseJudge().name, requests=len(bench.requests),
         together=len(bench.few), neutral_frame=NEUTRAL_FRAME,
-        gcg={"steps": gcg.steps, "width": gcg.search_width, "topk": gcg.topk, "tokens": gcg.suffix_tokens,
-             "target": gcg.target, "requests": scale.gcg_prompts},
     )  # fmt: skip
     notes(lab, by_phrases=False)
     lab.note(
@@ -270,15 +236,15 @@ def describe(bench: Bench) -> None:
 def present(lab: Lab, scale: Scale, shared: dict[str, Any]) -> None:
     """Show tables and figures over all seeds."""
     judge = shared["calibration"]
-    lab.table(f"Attacks on {scale.together} test requests", [
-        {"attack": rate["attack"], "broken": f"{rate['estimate']:.0%}", "unknown": rate["unknown"],
-         "95 %": f"{rate['low']:.0%} to {rate['high']:.0%}"}
-        for rate in shared["rates"]
-    ], "pap-frames and pair-lite are offline stand-ins. Intervals hold whatever the unknown ones are. The judge agrees "
-       f"with people on {judge['accuracy']:.0%} of {judge['replies']} labelled replies.")  # fmt: skip
+    rates = {rate["attack"]: [rate] for rate in shared["rates"]}
+    lab.arm_table(f"Attacks on {scale.together} test requests", rates, {
+        "broken": share("asr"), "95 %": lambda runs: f"{runs[0]['low']:.0%} to {runs[0]['high']:.0%}",
+        "unknown": number("unknown", ".0f"),
+    }, "pap-frames and pair-lite are offline stand-ins. Intervals hold whatever the unknown ones are. The judge agrees "
+       f"with people on {judge['accuracy']:.0%} of {judge['replies']} labelled replies.", first="attack")  # fmt: skip
     searches = lab.arms(*SEARCHES)
     lab.arm_table("Suffix searches", searches, {
-        "drop, nats a token": number("drop"), "not refused": share("not refused"),
+        "drop, nats a token": number("drop"), "not refused": share("answered"),
         "same tokens as text": share("stable"), "passes a request": number("passes", ".0f"),
         "seconds a request": number("seconds", ".0f"),
     }, "Means over requests and seeds.", first="search")  # fmt: skip
@@ -292,7 +258,7 @@ def present(lab: Lab, scale: Scale, shared: dict[str, Any]) -> None:
         "checked: those that survive as text by themselves.", first="seed",
     )  # fmt: skip
     least = {
-        name: [np.minimum.accumulate(np.array(record["losses"]), axis=1).mean(0) for record in runs]
+        name: [np.minimum.accumulate(record["losses"], axis=1).mean(0) for record in runs]
         for name, runs in searches.items()
     }
     lab.figure(
@@ -310,18 +276,14 @@ def present(lab: Lab, scale: Scale, shared: dict[str, Any]) -> None:
         alt="Share of harmful requests complied with by number of affirmative opening tokens, beside neutral openings.",
         caption="All test requests; each seed has another opening.",
     )  # fmt: skip
-    table = np.array(shared["together"])
-    orders = [np.random.default_rng(k).permutation(len(table)) for k in range(50)]
-    tries = {
-        "templates": [np.mean([100 * np.maximum.accumulate(table[order]).mean(1) for order in orders], axis=0)],
-        "samples of the plain request": [
-            100 * np.maximum.accumulate(np.array(sampled), axis=1).mean(0)
-            for sampled in lab.records("sampled").values()
-        ],
+    by_template, sampled = np.array(shared["together"]), lab.records("sampled").values()
+    broken = {
+        "templates": [100 * broken_by_tries(by_template)],
+        "samples of the plain request": [100 * broken_by_tries(np.array(tries).T, orders=0) for tries in sampled],
     }
     lab.figure(
-        "More tries", plots.curves, series=tries, x=range(1, len(table) + 1), ends="band", xlabel="tries a request",
-        ylabel="broken by any of them, %",
+        "More tries", plots.curves, series=broken, x=range(1, len(by_template) + 1), ends="band",
+        xlabel="tries a request", ylabel="broken by any of them, %",
         alt="Share of requests broken by at least one of the first n tries: templates against samples of the request.",
         caption="Templates in all orders on average, samples of the plain request at temperature 1.",
     )  # fmt: skip

@@ -5,6 +5,8 @@ They show how often a suffix of tokens is still the same tokens once it is text,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -48,3 +50,32 @@ def random_walks(
                 suffix = surviving[int(torch.randint(len(surviving), (), generator=generator))]
         last.append(candidates)
     return torch.cat(last)
+
+
+def round_trips(
+    lm: LanguageModel, prompts: Sequence[SlottedPrompt], generator: torch.Generator, *, walks: int, steps: int,
+    width: int, suffix_tokens: int = 20,
+) -> dict[str, list[float]]:  # fmt: skip
+    """Return for each prompt the share of suffixes that are the same tokens within the whole of it.
+
+    The walks stand in the first prompt; their sizes are those of `random_walks`.
+
+    Returns:
+        "checked" and "unchecked", of the walks with and without the search's check; "known", of those that survived
+        in the prompt already, 1 where there are none.
+    """
+    checked, unchecked = (
+        random_walks(
+            lm, prompts[0], generator, walks=walks, steps=steps, width=width, suffix_tokens=suffix_tokens, checked=kind
+        )
+        for kind in (True, False)
+    )
+
+    def share(prompt: SlottedPrompt, suffixes: Int[Tensor, "rows n"]) -> float:
+        return float(prompt.survivors(suffixes, "prompt").float().mean()) if len(suffixes) else 1.0
+
+    return {
+        "checked": [share(prompt, checked) for prompt in prompts],
+        "unchecked": [share(prompt, unchecked) for prompt in prompts],
+        "known": [share(prompt, checked[prompt.survivors(checked, "prompt")]) for prompt in prompts],
+    }
