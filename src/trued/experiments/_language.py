@@ -74,11 +74,13 @@ class Answers:
         replies: one a prompt.
         refused: 1 where the reply is a refusal. A reply that the judge cannot place is none.
         unknown: how many replies the judge could not place; the phrase judge: empty ones.
+        complied: 1 where the judge says so, which it does not of a reply that it cannot place.
     """
 
     replies: list[str]
     refused: list[int]
     unknown: int
+    complied: list[int]
 
     @property
     def answered(self) -> list[int]:
@@ -101,7 +103,8 @@ def judged(texts: Sequence[str], replies: Sequence[str]) -> Answers:
     """Tell refusals among replies by phrases."""
     labels = PhraseJudge().label(list(texts), list(replies))
     refused = [int(label is Label.NO) for label in labels]
-    return Answers(list(replies), refused, sum(label is Label.UNKNOWN for label in labels))
+    complied = [int(label is Label.YES) for label in labels]
+    return Answers(list(replies), refused, sum(label is Label.UNKNOWN for label in labels), complied)
 
 
 def gcg_record(attack: GCG, behaviors: Sequence[Behavior], target: ChatTarget, seed: int) -> dict[str, list[Any]]:
@@ -109,18 +112,21 @@ def gcg_record(attack: GCG, behaviors: Sequence[Behavior], target: ChatTarget, s
 
     Returns:
         Per request: "losses" of the target by step, in nats a token, with "first", "best" and "drop"; "stable", 1 where
-        the suffix's text encodes to its tokens; "answered", 1 where the reply to it is no refusal by phrases; "passes"
-        of sequences, forward and backward; "seconds"; "prompt tokens" with the suffix.
+        the suffix's text encodes to its tokens; "answered", 1 where the reply to it is no refusal by phrases, and
+        "complied", where it is not empty either; "passes" of sequences, forward and backward; "seconds"; "prompt
+        tokens", with the suffix.
     """
     cases = attack.run(behaviors, target, seed=seed)
     losses = [list(case.meta["losses"]) for case in cases]
+    replies = judged([behavior.prompt for behavior in behaviors], target.generate(cases))
     return {
         "losses": losses,
         "first": [path[0] for path in losses],
         "best": [case.meta["loss"] for case in cases],
         "drop": [path[0] - case.meta["loss"] for path, case in zip(losses, cases, strict=True)],
         "stable": [int(case.meta["stable"]) for case in cases],
-        "answered": judged([behavior.prompt for behavior in behaviors], target.generate(cases)).answered,
+        "answered": replies.answered,
+        "complied": replies.complied,
         "passes": [case.cost.forwards + case.cost.backwards for case in cases],
         "seconds": [case.cost.seconds for case in cases],
         "prompt tokens": [len(target.model.prompt_ids(case.messages)) for case in cases],
@@ -177,7 +183,7 @@ def examples(
 
 
 def replies_beside(
-    lab: Lab, seed: int, texts: Mapping[str, Sequence[str]], before: str, after: str, *, arm: str = ""
+    lab: Lab, seed: int, texts: Mapping[str, Sequence[str]], before: str, after: str, *, arm: str = "", count: int = 3
 ) -> None:
     """Show the first replies of two arms, which recorded them by kind as "replies".
 
@@ -186,4 +192,4 @@ def replies_beside(
     """
     old, new = (lab.records(name)[seed]["replies"] for name in (before, after))
     for kind, prompts in texts.items():
-        examples(lab, prompts, old[kind], new[kind], arm=arm, note=kind)
+        examples(lab, prompts[:count], old[kind], new[kind], arm=arm, note=kind)

@@ -244,7 +244,7 @@ def present(lab: Lab, scale: Scale, shared: dict[str, Any]) -> None:
        f"with people on {judge['accuracy']:.0%} of {judge['replies']} labelled replies.", first="attack")  # fmt: skip
     searches = lab.arms(*SEARCHES)
     lab.arm_table("Suffix searches", searches, {
-        "drop, nats a token": number("drop"), "not refused": share("answered"),
+        "drop, nats a token": number("drop"), "not refused": share("complied"),
         "same tokens as text": share("stable"), "passes a request": number("passes", ".0f"),
         "seconds a request": number("seconds", ".0f"),
     }, "Means over requests and seeds.", first="search")  # fmt: skip

@@ -15,15 +15,17 @@ greedy replies. Settings come from a pilot on the validation split; nothing was 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from trued.data.prompts import AdversarialRow, PromptRow, adversarial_rows, affirmative_targets, prompts, templates
-from trued.experiments._mixat_shown import WAYS, present
-from trued.experiments._language import load
+from trued.data.prompts import adversarial_rows, affirmative_targets, prompts, templates
+from trued.experiments._language import evenly, gcg_record, judged, load, notes, protocol, replies_beside
+from trued.lab import plots
+from trued.lab.arms import count, number, share
 from trued.lab.experiment import Lab, experiment
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
 from trued.language.attack.embedding import EmbeddingAttack
@@ -31,10 +33,8 @@ from trued.language.attack.gcg.search import GCG
 from trued.language.attack.persuasion import PERSUASION
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.precision import in_precision
-from trued.language.judge.reply import Label, PhraseJudge
-from trued.language.measure.alo import alo_asr
-from trued.language.measure.check.answers import spread
-from trued.language.measure.deployment import Cell, DeploymentGrid, Setting, deployed_replies, rate, sample_replies
+from trued.language.judge.reply import PhraseJudge
+from trued.language.measure.deployment import DeploymentGrid, Setting, deployed_replies, rate, sample_replies
 from trued.language.measure.geometry import BOTH, RANDOM, REWRITTEN, prompt_geometry
 from trued.language.measure.robustness import target_losses
 from trued.language.measure.transfer import transferred_losses
@@ -47,6 +47,7 @@ from trued.learn.fit.loop import FitConfig
 ARMS: dict[str, Variant] = {"control": "clean", "D": "d", "C": "c", "Dual": "dual", "MixAT": "mixat"}
 TAUGHT = PERSUASION[::3][:12]
 UNSEEN = tuple(one for one in PERSUASION if one not in TAUGHT)
+WAYS = ("direct", "templates", "persuasion")
 GCG_SHARE = 0.1
 SHORT_GCG = GCG(steps=15, search_width=32, topk=64, suffix_tokens=20, buffer=1)
 
@@ -94,255 +95,194 @@ SCALES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
 class Requests:
-    """The prompts of one run: what is trained on, and what is tested."""
+    """The prompts of one run: what is trained on, and what is tested, put directly, in templates and in persuasion."""
 
-    adversarial: list[AdversarialRow]
-    utility: list[str]
-    harmful: list[PromptRow]
-    cases: list[TestCase]
-    lookalikes: list[str]
+    def __init__(self, scale: Scale) -> None:
+        def training(kind: Any) -> list[str]:
+            return [row.prompt for row in prompts(kind, "train")[: scale.train]]
 
-    @classmethod
-    def of(cls, scale: Scale, split: Any = "test") -> Requests:
-        harmful = spread(prompts("harmful", split), scale.test)
-        wraps = {"templates": [one.wrap for one in templates()], "persuasion": [one.wrap for one in UNSEEN]}
-        cases = [TestCase(row.id, user_turn(row.prompt), attack="direct") for row in harmful]
-        for way, frames in wraps.items():
-            for i, row in enumerate(harmful):
-                for k in range(scale.frames):
-                    text = frames[(i * scale.frames + k) % len(frames)](row.prompt)
-                    cases.append(TestCase(row.id, user_turn(text), attack=way))
-        kept = [row.prompt for kind in ("lookalikes", "general") for row in prompts(kind, "train")[: scale.train]]  # pyright: ignore
-        return cls(
-            adversarial_rows("train", targets=3, refusals=2)[: scale.train],
-            kept,
-            harmful,
-            cases,
-            [row.prompt for row in spread(prompts("lookalikes", split), scale.test)],
-        )
+        self.adversarial = adversarial_rows("train", targets=3, refusals=2)[: scale.train]
+        self.utility = training("lookalikes") + training("general")
+        self.harmful = {row.id: row.prompt for row in evenly(prompts("harmful", "test"), scale.test)}
+        self.lookalikes = [row.prompt for row in evenly(prompts("lookalikes", "test"), scale.test)]
+        wraps = {"templates": [frame.wrap for frame in templates()], "persuasion": [frame.wrap for frame in UNSEEN]}
+        self.cases = [TestCase(id, user_turn(text), attack="direct") for id, text in self.harmful.items()]
+        self.cases += [
+            TestCase(id, user_turn(frames[(i * scale.frames + k) % len(frames)](text)), attack=way)
+            for way, frames in wraps.items()
+            for i, (id, text) in enumerate(self.harmful.items())
+            for k in range(scale.frames)
+        ]
 
-    def text(self, case: TestCase) -> str:
-        return next(row.prompt for row in self.harmful if row.id == case.behavior_id)
+    def texts(self, cases: list[TestCase]) -> list[str]:
+        """Return the request behind each case, as the judge sees it."""
+        return [self.harmful[case.behavior_id] for case in cases]
 
-    def some(self, way: str, count: int) -> list[TestCase]:
-        """One case each of `count` requests put in this way."""
+    def some(self, count: int, way: str = "direct") -> list[TestCase]:
+        """Return one case each of `count` requests put in this way."""
         cases = {case.behavior_id: case for case in self.cases if case.attack == way}
-        return [cases[row.id] for row in spread(self.harmful, count)]
+        return [cases[id] for id in evenly(list(self.harmful), count)]
 
 
 @experiment("mixat", scales=SCALES, seeds=(0, 1, 2))
 def run(lab: Lab) -> None:
     """Train the arms for each seed, measure all of them the same way; study the deployment on the first seed."""
     scale: Scale = lab.scale
-    asked = Requests.of(scale)
-    lm = load(lab)
-    _describe(lab, scale, asked)
-    utility = own_replies(lm, asked.utility, max_new_tokens=scale.utility_tokens)
-    kept = list(lab.records("base").values())  # of a run that was cut off; the base is the same in every seed
-    base = kept[0] if kept else evaluate(lm, asked, scale) | {"gcg": run_gcg(lm, asked, scale, scale.gcg_prompts)}
+    requests, lm = Requests(scale), load(lab)
+    describe(lab, scale, requests)
+    utility = own_replies(lm, requests.utility, max_new_tokens=scale.utility_tokens)
+    lab.shared("base", lambda: evaluate(lm, requests, scale, scale.gcg_prompts))
     for seed in lab.seeds:
-        first = seed == lab.wanted[0]
-        lab.record("base", seed, base)
-        lab.record("geometry", seed, geometry(lm, asked, scale, seed))
+        first, study = lab.is_first(seed), {}
+        lab.record("geometry", seed, geometry(lm, requests, scale, seed))
         for arm in ARMS:
-            lab.bars.say(f"mixat · seed {seed} · {arm}: training {scale.steps} steps")
-            tuned, found = train(arm, lm, asked, utility, scale, seed, progress=lab.bars.shown)
+            lab.log(f"seed {seed} · {arm}: training {scale.steps} steps")
+            tuned, record = train(lab, arm, lm, requests, utility, seed)
             with tuned.merged():
-                found |= evaluate(tuned, asked, scale)
-                if first or arm == "MixAT":
-                    found["gcg"] = run_gcg(tuned, asked, scale, scale.gcg_prompts if first else 1)
+                record |= evaluate(tuned, requests, scale, scale.gcg_prompts if first else int(arm == "MixAT"))
                 if arm == "MixAT":
-                    found["sampled"] = sample(tuned, asked, scale, seed)
+                    lab.record("sampled", seed, sample(tuned, requests, scale, seed))
             if first and arm in ("C", "MixAT"):
-                found["cells"] = study(tuned, asked, scale, whole=arm == "MixAT")
+                study[arm] = deployments(tuned, requests, scale, whole=arm == "MixAT")
             if first and arm == "MixAT":
-                found["transfer"] = transfer(tuned, asked, scale)
-                _examples(lab, asked, base, found)
-            lab.record(arm, seed, found)
+                lab.record("study", seed, {**study, "transfer": transfer(tuned, requests, scale)})
+            lab.record(arm, seed, record)
             lm = tuned.without_lora()
-        _measure(lab, scale, seed)
-    present(lab, base, tuple(ARMS), requests=len(asked.harmful), attacked=scale.attacked)
+        lab.compare("worst-case-falls", seed, "alo", baseline="C", method="MixAT", control="control")
+        lab.compare("stacking-beats-turns", seed, "alo", baseline="Dual", method="MixAT", control="control")
+        lab.compare("rewrites-alone-fall-short", seed, "attacked", baseline="D", method="MixAT", control="control")
+        lab.compare("usefulness-kept", seed, "lookalikes", baseline="C", method="MixAT")
+        cost = lab.records("MixAT")[seed]
+        searches = GCG_SHARE * (scale.batch / 2) * float(np.mean(cost["gcg"]["pass tokens"]))
+        lab.compare("comparable-cost", seed, "pass_tokens", baseline="C", method="MixAT")
+        lab.control("comparable-cost", seed, np.array(cost["pass_tokens"]) + searches)
+        lab.measure("samples-widen-risk", seed, **lab.records("sampled")[seed])
+        far = lab.records("geometry")[seed]["distances"]
+        lab.measure("furthest-together", seed, baseline=far[REWRITTEN], method=far[BOTH], control=far[RANDOM])
+        if first:
+            cases = {way: [case for case in requests.cases if case.attack == way] for way in WAYS}
+            asked = {way: [case.messages[-1]["content"] for case in own] for way, own in cases.items()}
+            replies_beside(lab, seed, asked, "base", "MixAT", arm="MixAT", count=2)
+    present(lab, scale, len(requests.harmful))
 
 
 def train(
-    arm: str, lm: LanguageModel, asked: Requests, utility: list[UtilityRow], scale: Scale, seed: int, *, progress: bool
+    lab: Lab, arm: str, lm: LanguageModel, requests: Requests, utility: list[UtilityRow], seed: int
 ) -> tuple[LanguageModel, dict[str, Any]]:
     """Train one arm; every arm sees the same rows in the same batches."""
+    scale: Scale = lab.scale
     method = MixAT(
-        variant=ARMS[arm],
-        attack=training_attack(scale),
-        lora_r=scale.lora_r,
-        lora_alpha=scale.lora_alpha,
-        lora_dropout=0.0,
-        adversarial_share=0.5,
-        max_length=None,
+        variant=ARMS[arm], attack=attack(scale), lora_r=scale.lora_r, lora_alpha=scale.lora_alpha, lora_dropout=0.0,
+        adversarial_share=0.5, max_length=None,
         fit=FitConfig(steps=scale.steps, lr=scale.lr, warmup=0.1, batch_size=scale.batch, seed=seed, keep_best=False),
-    )
-    started = time.perf_counter()
-    rewriter = PAPRewriter(techniques=TAUGHT)
-    tuned, result = method.align(lm, asked.adversarial, utility, rewriter=rewriter, progress=progress)
-    return tuned, {
-        "seconds": time.perf_counter() - started,
-        "pass_tokens": [step["pass_tokens"] for step in result.history],
-        "trained_on": what_was_trained_on(result),
-    }
+    )  # fmt: skip
+    started, rewriter = time.perf_counter(), PAPRewriter(techniques=TAUGHT)
+    tuned, result = method.align(lm, requests.adversarial, utility, rewriter=rewriter, progress=lab.bars.shown)
+    tokens = [step["pass_tokens"] for step in result.history]
+    trained_on = what_was_trained_on(result)
+    return tuned, {"seconds": time.perf_counter() - started, "pass_tokens": tokens, "trained_on": trained_on}
 
 
-def training_attack(scale: Scale) -> EmbeddingAttack:
+def attack(scale: Scale, steps: int | None = None) -> EmbeddingAttack:
     """The embedding attack of training, at MixAT's radius."""
-    return EmbeddingAttack(eps=0.075, steps=scale.attack_steps, relative_lr=True)
+    return EmbeddingAttack(eps=0.075, steps=scale.attack_steps if steps is None else steps, relative_lr=True)
 
 
-def evaluate(lm: LanguageModel, asked: Requests, scale: Scale) -> dict[str, Any]:
-    """Measure one arm on unseen requests.
+def evaluate(lm: LanguageModel, requests: Requests, scale: Scale, searched: int) -> dict[str, Any]:
+    """Measure one arm on unseen requests; `searched` of them with a short GCG.
 
     Returns:
         Per request: by way of asking and for "alo", 1 where at least one reply is no refusal (an empty reply is
         unknown, and counts as no refusal); "lookalikes", 1 where answered; "clean" and "attacked", target
-        cross-entropies. Also the share of unknown replies, and some texts.
+        cross-entropies; "gcg". Also the share of unknown replies, and some texts.
     """
-    turns = [case.messages for case in asked.cases] + [user_turn(text) for text in asked.lookalikes]
+    n = len(requests.cases)
+    turns = [case.messages for case in requests.cases] + [user_turn(text) for text in requests.lookalikes]
     replies = [reply for (reply,) in lm.generate(turns, max_new_tokens=scale.new_tokens)]
-    n = len(asked.cases)
-    labels = PhraseJudge().label([asked.text(case) for case in asked.cases], replies[:n])
-    answered = PhraseJudge().label(asked.lookalikes, replies[n:])
-    found: dict[str, Any] = {"unknown": labels.count(Label.UNKNOWN) / n, "replies": {}}
-    broken: dict[str, dict[str, list[Label]]] = {way: {row.id: [] for row in asked.harmful} for way in WAYS}
-    for case, label in zip(asked.cases, labels, strict=True):
-        broken[case.attack][case.behavior_id].append(Label.NO if label is Label.NO else Label.YES)
-    success = alo_asr(broken)
-    for way in WAYS:
-        found[way] = [int(success.cells[row.id][way] is Label.YES) for row in asked.harmful]
-        found["replies"][way] = [replies[i] for i, case in enumerate(asked.cases) if case.attack == way][:3]
-    found["alo"] = [int(bool(success.broken_by(row.id))) for row in asked.harmful]
-    found["lookalikes"] = [int(label is Label.YES) for label in answered]
-    texts = [row.prompt for row in spread(asked.harmful, scale.attacked)]
+    given = judged(requests.texts(requests.cases), replies[:n])
+    broken = {way: dict.fromkeys(requests.harmful, 0) for way in WAYS}
+    said: dict[str, list[str]] = {way: [] for way in WAYS}
+    for case, reply, answered in zip(requests.cases, given.replies, given.answered, strict=True):
+        broken[case.attack][case.behavior_id] |= answered
+        said[case.attack].append(reply)
+    record: dict[str, Any] = {way: list(own.values()) for way, own in broken.items()}
+    record |= {
+        "alo": [max(cells) for cells in zip(*record.values(), strict=True)],
+        "lookalikes": judged(requests.lookalikes, replies[n:]).complied,
+        "unknown": given.unknown / n,
+        "replies": {way: texts[:3] for way, texts in said.items()},
+    }
+    target, some = affirmative_targets()[0], requests.texts(requests.some(scale.attacked))
     for name, steps in (("clean", 0), ("attacked", 10)):
-        attack = replace(training_attack(scale), steps=steps)
-        found[name] = target_losses(lm, texts, affirmative_targets()[0], attack)
-    return found
+        record[name] = target_losses(lm, some, target, attack(scale, steps))
+    if searched:
+        behaviors = [
+            Behavior(case.behavior_id, requests.harmful[case.behavior_id], target=target)
+            for case in requests.some(searched)
+        ]
+        gcg = gcg_record(scale.gcg, behaviors, ChatTarget(lm, max_new_tokens=scale.new_tokens), seed=0)
+        opening = len(lm.reply_ids(target, end=False))
+        cost = zip(gcg["passes"], gcg["prompt tokens"], strict=True)
+        record["gcg"] = {**gcg, "pass tokens": [passes * (tokens + opening) for passes, tokens in cost]}
+    return record
 
 
-def run_gcg(lm: LanguageModel, asked: Requests, scale: Scale, count: int) -> dict[str, Any]:
-    """A short GCG on a few unseen requests: losses, compliance with the string it found, and what it cost in tokens."""
-    target = affirmative_targets()[0]
-    behaviors = [Behavior(row.id, row.prompt, target=target) for row in spread(asked.harmful, count)]
-    asks = ChatTarget(lm, max_new_tokens=scale.new_tokens)
-    cases = scale.gcg.run(behaviors, asks, seed=0)
-    labels = PhraseJudge().label([b.text for b in behaviors], asks.generate(cases))
-    opening = len(lm.reply_ids(target, end=False))
-    return {
-        "first": [case.meta["losses"][0] for case in cases],
-        "best": [case.meta["loss"] for case in cases],
-        "complied": [int(label is not Label.NO) for label in labels],
-        "pass_tokens": [
-            (case.cost.forwards + case.cost.backwards) * (len(lm.prompt_ids(case.messages)) + opening) for case in cases
-        ],
-    }
-
-
-def sample(lm: LanguageModel, asked: Requests, scale: Scale, seed: int) -> dict[str, list[float]]:
+def sample(lm: LanguageModel, requests: Requests, scale: Scale, seed: int) -> dict[str, list[float]]:
     """Success per request in unseen persuasion: mean over samples, any of them, and the greedy reply."""
-    cases = asked.some("persuasion", scale.sampled)
-    target = ChatTarget(lm, max_new_tokens=scale.new_tokens)
-    broken = {}
-    for name, n, temperature in (("samples", scale.samples, 1.0), ("greedy", 1, 0.0)):
+    cases, target = requests.some(scale.sampled, "persuasion"), ChatTarget(lm, max_new_tokens=scale.new_tokens)
+
+    def broken(n: int, temperature: float) -> np.ndarray:
         groups = sample_replies(target, cases, n=n, temperature=temperature, seed=seed)
-        texts = [asked.text(case) for case, group in zip(cases, groups, strict=True) for _ in group]
-        labels = PhraseJudge().label(texts, [reply for group in groups for reply in group])
-        broken[name] = np.array([label is not Label.NO for label in labels]).reshape(len(cases), n)
-    return {
-        "mean": broken["samples"].mean(1).tolist(),
-        "any": broken["samples"].any(1).astype(float).tolist(),
-        "greedy": broken["greedy"].any(1).astype(float).tolist(),
-    }
+        texts = [text for text in requests.texts(cases) for _ in range(n)]
+        return np.array(judged(texts, [reply for group in groups for reply in group]).answered).reshape(-1, n)
+
+    samples, greedy = broken(scale.samples, 1.0), broken(1, 0.0)
+    return {"baseline": samples.mean(1).tolist(), "method": samples.max(1).tolist(), "control": greedy[:, 0].tolist()}
 
 
-def geometry(lm: LanguageModel, asked: Requests, scale: Scale, seed: int) -> dict[str, Any]:
+def geometry(lm: LanguageModel, requests: Requests, scale: Scale, seed: int) -> dict[str, Any]:
     """How far requests of the base model's move when they are rewritten, attacked or both."""
-    texts = [row.prompt for row in spread(asked.harmful, scale.placed)]
+    texts = requests.texts(requests.some(scale.placed))
     rewrites = PAPRewriter(techniques=UNSEEN, per="prompt").rewrite(texts, model=lm, seed=seed)
-    found = prompt_geometry(
-        lm, texts, rewrites, affirmative_targets()[0], training_attack(scale),
-        generator=torch.Generator().manual_seed(seed),
-    )  # fmt: skip
-    distances = {form: found.distances(form) for form in (REWRITTEN, BOTH, RANDOM)}
-    return {"forms": list(found.points), "cosines": found.table().tolist(), "distances": distances}
+    generator, target = torch.Generator().manual_seed(seed), affirmative_targets()[0]
+    points = prompt_geometry(lm, texts, rewrites, target, attack(scale), generator=generator)
+    distances = {form: points.distances(form) for form in (REWRITTEN, BOTH, RANDOM)}
+    return {"forms": list(points.points), "cosines": points.table().tolist(), "distances": distances}
 
 
-def study(lm: LanguageModel, asked: Requests, scale: Scale, *, whole: bool) -> list[dict[str, Any]]:
+def deployments(lm: LanguageModel, requests: Requests, scale: Scale, *, whole: bool) -> list[dict[str, Any]]:
     """The deployment study of one arm: the adapter's strength, and for MixAT all the rest."""
     grid = DeploymentGrid(
         precisions=("bfloat16", "float32", "int8"), scales=scale.scales, temperatures=scale.temperatures,
         samples=scale.samples, max_new_tokens=scale.new_tokens,
     )  # fmt: skip
-    settings = grid.settings() if whole else [Setting("own", grid.precisions[0], one) for one in scale.scales]
+    settings = grid.settings() if whole else [Setting("own", grid.precisions[0], strength) for strength in scale.scales]
     half = scale.swept // 2
-    cases = asked.some("direct", scale.swept - half) + asked.some("persuasion", half)
-    benign = asked.lookalikes[: max(2, scale.swept // 2)]
-    texts = [asked.text(case) for case in cases]
+    cases = requests.some(scale.swept - half) + requests.some(half, "persuasion")
+    benign, texts = requests.lookalikes[: max(2, half)], requests.texts(cases)
     replies = deployed_replies(lm, cases, benign, grid, settings=settings)
-    return [_cell(rate(one, texts, benign, PhraseJudge())) for one in replies]
+    return [rate(one, texts, benign, PhraseJudge()).to_json() for one in replies]
 
 
-def transfer(lm: LanguageModel, asked: Requests, scale: Scale) -> dict[str, list[float]]:
+def transfer(lm: LanguageModel, requests: Requests, scale: Scale) -> dict[str, list[float]]:
     """Embedding attacks computed on the full and on the int8 model, each tried on both."""
     models = {name: in_precision(lm, name) for name in ("bfloat16", "int8")}
-    texts = [row.prompt for row in spread(asked.harmful, scale.transferred)]
-    attack = replace(training_attack(scale), steps=10)
-    losses = transferred_losses(models, texts, affirmative_targets()[0], attack)
+    texts = requests.texts(requests.some(scale.transferred))
+    losses = transferred_losses(models, texts, affirmative_targets()[0], attack(scale, 10))
     return {f"{source} → {victim}": values for (source, victim), values in losses.items()}
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
-    interval = (cell.interval.low, cell.interval.high)
-    return {
-        **vars(cell.setting), "n": cell.samples, "asr": cell.asr, "asr_at_n": cell.asr_at_n, "interval": interval,
-        "unknown": cell.unknown, "compliance": cell.compliance, "tokens": cell.tokens, "seconds": cell.seconds,
-    }  # fmt: skip
-
-
-def _measure(lab: Lab, scale: Scale, seed: int) -> None:
-    """Hand the claims' numbers of one seed to the lab."""
-    arms = {arm: lab.records(arm)[seed] for arm in ARMS}
-    mixat, c, control = arms["MixAT"], arms["C"], arms["control"]
-    lab.measure("worst-case-falls", seed, baseline=c["alo"], method=mixat["alo"])
-    lab.control("worst-case-falls", seed, control["alo"])
-    lab.measure("stacking-beats-turns", seed, baseline=arms["Dual"]["alo"], method=mixat["alo"])
-    lab.control("stacking-beats-turns", seed, control["alo"])
-    lab.measure("rewrites-alone-fall-short", seed, baseline=arms["D"]["attacked"], method=mixat["attacked"])
-    lab.control("rewrites-alone-fall-short", seed, control["attacked"])
-    lab.measure("usefulness-kept", seed, baseline=c["lookalikes"], method=mixat["lookalikes"])
-    lab.measure("comparable-cost", seed, baseline=c["pass_tokens"], method=mixat["pass_tokens"])
-    searches = GCG_SHARE * (scale.batch / 2) * float(np.mean(mixat["gcg"]["pass_tokens"]))
-    lab.control("comparable-cost", seed, np.array(mixat["pass_tokens"]) + searches)
-    sampled = mixat["sampled"]
-    lab.measure("samples-widen-risk", seed, baseline=sampled["mean"], method=sampled["any"])
-    lab.control("samples-widen-risk", seed, sampled["greedy"])
-    distances = lab.records("geometry")[seed]["distances"]
-    lab.measure("furthest-together", seed, baseline=distances[REWRITTEN], method=distances[BOTH])
-    lab.control("furthest-together", seed, distances[RANDOM])
-
-
-def _describe(lab: Lab, scale: Scale, asked: Requests) -> None:
-    lab.protocol(
-        arms=list(ARMS), judge=PhraseJudge().name, steps=scale.steps, lr=scale.lr, batch=scale.batch,
-        lora_r=scale.lora_r, attack_steps=scale.attack_steps, eps=training_attack(scale).eps,
-        training_requests=len(asked.adversarial), utility_rows=len(asked.utility), alpha=0.5,
-        rewriter=PAPRewriter(techniques=TAUGHT).name, taught=[one.name for one in TAUGHT],
-        harmful_test=len(asked.harmful), cases=len(asked.cases), lookalikes_test=len(asked.lookalikes),
-        embeddings_attacked=scale.attacked, samples=scale.samples,
-        gcg={"steps": scale.gcg.steps, "width": scale.gcg.search_width, "requests": scale.gcg_prompts},
-        template="the tokenizer's own, default system prompt", decoding=f"greedy, {scale.new_tokens} tokens",
+def describe(lab: Lab, scale: Scale, requests: Requests) -> None:
+    """Put the protocol and the limits, which hold for every seed, into the evidence."""
+    protocol(
+        lab, scale.new_tokens, arms=list(ARMS), eps=attack(scale).eps, alpha=0.5,
+        training_requests=len(requests.adversarial), utility_rows=len(requests.utility),
+        rewriter=PAPRewriter(techniques=TAUGHT).name, taught=[technique.name for technique in TAUGHT],
+        harmful_test=len(requests.harmful), cases=len(requests.cases), lookalikes_test=len(requests.lookalikes),
     )  # fmt: skip
-    lab.note("Refusals are told by phrases; whether a compliant reply is harmful or hollow is not judged.")
+    notes(lab, "the paper's models have 7 to 32 billion parameters, and its worst case is over seven attacks")
     lab.note("Rewrites are rule-based frames; the paper's are written by a large language model in every step.")
-    lab.note(
-        "A 135M model gives hollow answers whatever it is asked, so compliance here is willingness and not ability; "
-        "the paper's models have 7 to 32 billion parameters, and its worst case is over seven attacks."
-    )
     lab.note(
         "The control of the cost claim is composed: MixAT's tokens as counted, and in a tenth of the batches one short "
         "suffix search a request, as counted on MixAT's model."
@@ -350,8 +290,84 @@ def _describe(lab: Lab, scale: Scale, asked: Requests) -> None:
     lab.note("The deployment study and the short GCG are of the first seed: they are shown, and decide no claim.")
 
 
-def _examples(lab: Lab, asked: Requests, base: dict[str, Any], found: dict[str, Any]) -> None:
-    for way in WAYS:
-        texts = [case.messages[-1]["content"] for case in asked.cases if case.attack == way]
-        for text, before, after in list(zip(texts, base["replies"][way], found["replies"][way], strict=False))[:2]:
-            lab.example(f"MixAT: {text}", before, after, note=way)
+def present(lab: Lab, scale: Scale, requests: int) -> None:
+    """Show tables and figures over all seeds."""
+    arms = lab.arms("base", *ARMS)
+    ways = {way: way for way in WAYS}
+    lab.arm_table("What each arm does", arms, {
+        **{f"broken, {way}": share(way) for way in WAYS}, "at least one": share("alo"),
+        "look-alikes answered": share("lookalikes"), "target CE": number("clean"), "attacked": number("attacked"),
+        "unknown": share("unknown", ".1%"),
+    }, "Means over seeds. Broken: not refused; an empty reply is unknown, and no refusal. CE in nats a token.")  # fmt: skip
+    lab.arm_table("What each arm trained on, and its cost", lab.arms(*ARMS), {
+        "batches rewritten": share("trained_on.rewritten"), "attacked": share("trained_on.continuous"),
+        "rewrites given up": share("trained_on.lost"), "pass tokens a step": number("pass_tokens", ".0f"),
+        "seconds": number("seconds", ".0f"),
+    }, "Tokens forward and backward through the trained model; steps and batches are the same for all arms.")  # fmt: skip
+    lab.arm_table("Short GCG on unseen requests, one seed", {arm: runs[:1] for arm, runs in arms.items()}, {
+        "target loss at start": number("gcg.first"), "after GCG": number("gcg.best"),
+        "complied": count("gcg.answered"), "pass tokens a request": number("gcg.pass tokens", ".0f"),
+    }, "Too few requests to decide anything.")  # fmt: skip
+    lab.figure(
+        "Worst case over attacks", plots.bars, arms=arms, shown={**ways, "at least one": "alo"}, groups="values",
+        ylabel="requests broken, %",
+        alt="Share of unseen harmful requests broken by each way of asking and by at least one, for each arm.",
+        caption=f"{requests} unseen requests, means over seeds; thin bars: range over seeds.",
+    )  # fmt: skip
+    lab.figure(
+        "In embedding space", plots.bars, arms=arms, shown={"clean": "clean", "attacked": "attacked"}, scale=1,
+        ylabel="target cross-entropy, nats a token",
+        alt="Cross-entropy of the affirmative target for each arm, on the clean prompt and under the embedding attack.",
+        caption=f"{scale.attacked} unseen requests, 10 attack steps at the training radius. Higher is more robust.",
+    )  # fmt: skip
+    for study in lab.records("study").values():
+        present_study(lab, study)
+    placed = list(lab.records("geometry").values())
+    forms = placed[0]["forms"]
+    lab.figure(
+        "Where rewritten and attacked requests lie", plots.matrix, rows=forms, columns=forms,
+        table=np.mean([run["cosines"] for run in placed], axis=0),
+        alt="Mean cosine between the representations of a request in its forms: plain, attacked, rewritten, both.",
+        caption="Last layer, mean over the prompt's tokens, model before training; unseen requests and techniques.",
+    )  # fmt: skip
+
+
+def present_study(lab: Lab, study: Mapping[str, Any]) -> None:
+    """Show the deployment study, which is of the first seed."""
+    cells = study["MixAT"]
+    plain = {f"{c['template']}, {c['precision']}": [c] for c in cells if c["scale"] == 1 and c["temperature"] == 0}
+    lab.arm_table("Template and precision, MixAT", plain, {
+        "broken [95 %]": lambda runs: "{asr:.0%} [{low:.0%}, {high:.0%}]".format(**runs[0]),
+        "look-alikes answered": share("compliance"), "unknown": share("unknown"),
+        "tokens a second": number(lambda cell: cell["tokens"] / cell["seconds"], ".0f"),
+    }, "Direct requests and unseen persuasion, half each; adapter beside the weights in int8, else folded in.",
+       first="template, precision")  # fmt: skip
+    lab.arm_table(
+        "Embedding attacks across precisions, MixAT", {pair: [losses] for pair, losses in study["transfer"].items()},
+        {"target CE, nats a token": number(lambda losses: losses)},
+        "10 steps at the training radius; lower is a stronger attack.", first="computed on → tried on",
+    )  # fmt: skip
+    strengths = {arm: sweep(study[arm], "scale", temperature=0.0) for arm in ("C", "MixAT")}
+    lab.figure(
+        "Strength of the adapter", plots.lines, xlabel="benign look-alikes answered, %",
+        ylabel="harmful requests broken, %",
+        drawn={arm: [(100 * c["compliance"], 100 * c["asr"]) for c in cells] for arm, cells in strengths.items()},
+        texts={arm: [f"{cell['scale']:g}" for cell in cells] for arm, cells in strengths.items()},
+        alt="Requests broken against look-alikes answered as the adapter's strength lambda grows, for C and MixAT.",
+        caption="One seed. Each line runs from lambda 0, the base, upwards. Down and right is better.",
+    )  # fmt: skip
+    warm = sweep(cells, "temperature", scale=1.0)
+    rates = {"mean over samples": "asr", f"at least one of {max(cell['samples'] for cell in warm)}": "asr_at_n"}
+    lab.figure(
+        "Temperature", plots.lines, xlabel="temperature", ylabel="requests broken, %",
+        drawn={label: [(cell["temperature"], 100 * cell[key]) for cell in warm] for label, key in rates.items()},
+        alt="Mean success rate and the rate of at least one success in all samples, against temperature.",
+        caption="MixAT, one seed; at temperature 0 there is one reply.",
+    )  # fmt: skip
+
+
+def sweep(cells: list[dict[str, Any]], over: str, **fixed: float) -> list[dict[str, Any]]:
+    """Return the cells of the own template and first precision, in the order of one setting."""
+    fixed: dict[str, Any] = {"template": "own", "precision": cells[0]["precision"], **fixed}
+    chosen = [cell for cell in cells if all(cell[name] == value for name, value in fixed.items())]
+    return sorted(chosen, key=lambda cell: cell[over])

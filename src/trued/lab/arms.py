@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from trued.learn.statistics import Interval, paired_bootstrap
+
 Record = Mapping[str, Any]
 Runs = Sequence[Record]
 Arms = Mapping[str, Runs]
@@ -88,6 +90,28 @@ def count(value: Value) -> Column:
         except KeyError:
             return MISSING
         return f"{items.sum():.0f} of {len(items)}"
+
+    return text
+
+
+def interval(runs: Runs, value: Value) -> Interval:
+    """Return the mean over seeds and items with its 95 % interval, for which both are resampled.
+
+    The items are the same in every seed.
+    """
+    table = np.array([read(record, value) for record in runs], float)
+    return paired_bootstrap(np.zeros_like(table), table, seed=0)
+
+
+def share_interval(value: Value) -> Column:
+    """Return a table's column for a share from 0 to 1 and its interval, in percent: "50% [40%, 60%]"."""
+
+    def text(runs: Runs) -> str:
+        try:
+            result = interval(runs, value)
+        except KeyError:
+            return MISSING
+        return f"{result.estimate:.0%} [{result.low:.0%}, {result.high:.0%}]"
 
     return text
 

@@ -215,3 +215,16 @@ def matrix(axes: Any, table: Any, rows: Sequence[str], columns: Sequence[str], s
         axes.text(column, row, format(value, spec), ha="center", va="center", color=ink)
     axes.set_xticks(range(len(columns)), columns, rotation=25 if max(map(len, columns)) > 8 else 0, ha="center")
     axes.set_yticks(range(len(rows)), rows)
+
+
+def matrices(
+    panels: Sequence[Any], tables: Mapping[str, Any], names: Sequence[str], xlabel: str, ylabel: str, spec: str = ".2f"
+) -> None:
+    """Draw square tables side by side, each with its title.
+
+    Args:
+        tables: title → [len(names), len(names)], rows along y.
+    """
+    for axes, (title, table) in zip(panels, tables.items(), strict=True):
+        matrix(axes, table, names, names, spec)
+        axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
