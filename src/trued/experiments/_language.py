@@ -113,12 +113,13 @@ def gcg_record(attack: GCG, behaviors: Sequence[Behavior], target: ChatTarget, s
     Returns:
         Per request: "losses" of the target by step, in nats a token, with "first", "best" and "drop"; "stable", 1 where
         the suffix's text encodes to its tokens; "answered", 1 where the reply to it is no refusal by phrases, and
-        "complied", where it is not empty either; "passes" of sequences, forward and backward; "seconds"; "prompt
-        tokens", with the suffix.
+        "complied", where it is not empty either; "passes" of sequences, forward and backward, and the "pass tokens" of
+        prompt and target in these; "seconds".
     """
     cases = attack.run(behaviors, target, seed=seed)
     losses = [list(case.meta["losses"]) for case in cases]
     replies = judged([behavior.prompt for behavior in behaviors], target.generate(cases))
+    opening = len(target.model.reply_ids(attack.target, end=False))
     return {
         "losses": losses,
         "first": [path[0] for path in losses],
@@ -129,7 +130,10 @@ def gcg_record(attack: GCG, behaviors: Sequence[Behavior], target: ChatTarget, s
         "complied": replies.complied,
         "passes": [case.cost.forwards + case.cost.backwards for case in cases],
         "seconds": [case.cost.seconds for case in cases],
-        "prompt tokens": [len(target.model.prompt_ids(case.messages)) for case in cases],
+        "pass tokens": [
+            (case.cost.forwards + case.cost.backwards) * (len(target.model.prompt_ids(case.messages)) + opening)
+            for case in cases
+        ],
     }
 
 

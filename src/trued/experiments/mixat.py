@@ -15,15 +15,15 @@ greedy replies. Settings come from a pilot on the validation split; nothing was 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from trued.data.prompts import adversarial_rows, affirmative_targets, prompts, templates
-from trued.experiments._language import evenly, gcg_record, judged, load, notes, protocol, replies_beside
+from trued.experiments._language import answers, evenly, gcg_record, judged, load, notes, protocol, replies_beside
+from trued.experiments._mixat_study import deployments, present_study, transfer
 from trued.lab import plots
 from trued.lab.arms import count, number, share
 from trued.lab.experiment import Lab, experiment
@@ -32,12 +32,9 @@ from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg.search import GCG
 from trued.language.attack.persuasion import PERSUASION
 from trued.language.engine.model import LanguageModel
-from trued.language.engine.precision import in_precision
-from trued.language.judge.reply import PhraseJudge
-from trued.language.measure.deployment import DeploymentGrid, Setting, deployed_replies, rate, sample_replies
+from trued.language.measure.deployment import sample_replies
 from trued.language.measure.geometry import BOTH, RANDOM, REWRITTEN, prompt_geometry
 from trued.language.measure.robustness import target_losses
-from trued.language.measure.transfer import transferred_losses
 from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.mixat.align import MixAT, what_was_trained_on
 from trued.language.train.mixat.rewriters import PAPRewriter
@@ -48,6 +45,8 @@ ARMS: dict[str, Variant] = {"control": "clean", "D": "d", "C": "c", "Dual": "dua
 TAUGHT = PERSUASION[::3][:12]
 UNSEEN = tuple(one for one in PERSUASION if one not in TAUGHT)
 WAYS = ("direct", "templates", "persuasion")
+ATTACK = EmbeddingAttack(eps=0.075, relative_lr=True)
+"""The embedding attack of training, at MixAT's radius."""
 GCG_SHARE = 0.1
 SHORT_GCG = GCG(steps=15, search_width=32, topk=64, suffix_tokens=20, buffer=1)
 
@@ -96,33 +95,31 @@ SCALES = {
 
 
 class Requests:
-    """The prompts of one run: what is trained on, and what is tested, put directly, in templates and in persuasion."""
+    """The prompts of one run; `put` holds the harmful test requests in every way of asking, `frames` times in two."""
 
     def __init__(self, scale: Scale) -> None:
-        def training(kind: Any) -> list[str]:
-            return [row.prompt for row in prompts(kind, "train")[: scale.train]]
-
         self.adversarial = adversarial_rows("train", targets=3, refusals=2)[: scale.train]
-        self.utility = training("lookalikes") + training("general")
-        self.harmful = {row.id: row.prompt for row in evenly(prompts("harmful", "test"), scale.test)}
+        kinds: Any = ("lookalikes", "general")
+        self.utility = [row.prompt for kind in kinds for row in prompts(kind, "train")[: scale.train]]
+        self.rows = evenly(prompts("harmful", "test"), scale.test)
         self.lookalikes = [row.prompt for row in evenly(prompts("lookalikes", "test"), scale.test)]
-        wraps = {"templates": [frame.wrap for frame in templates()], "persuasion": [frame.wrap for frame in UNSEEN]}
-        self.cases = [TestCase(id, user_turn(text), attack="direct") for id, text in self.harmful.items()]
-        self.cases += [
-            TestCase(id, user_turn(frames[(i * scale.frames + k) % len(frames)](text)), attack=way)
-            for way, frames in wraps.items()
-            for i, (id, text) in enumerate(self.harmful.items())
-            for k in range(scale.frames)
-        ]
+        self.put = {"direct": [row.prompt for row in self.rows]}
+        for way, wraps in (("templates", templates()), ("persuasion", UNSEEN)):
+            self.put[way] = [
+                wraps[(i * scale.frames + k) % len(wraps)].wrap(row.prompt)
+                for i, row in enumerate(self.rows)
+                for k in range(scale.frames)
+            ]
 
-    def texts(self, cases: list[TestCase]) -> list[str]:
-        """Return the request behind each case, as the judge sees it."""
-        return [self.harmful[case.behavior_id] for case in cases]
+    def texts(self, count: int) -> list[str]:
+        """Return some of the harmful requests."""
+        return evenly(self.put["direct"], count)
 
-    def some(self, count: int, way: str = "direct") -> list[TestCase]:
-        """Return one case each of `count` requests put in this way."""
-        cases = {case.behavior_id: case for case in self.cases if case.attack == way}
-        return [cases[id] for id in evenly(list(self.harmful), count)]
+    def cases(self, count: int, way: str = "direct") -> list[TestCase]:
+        """Return one case for each of these requests, put in this way."""
+        times = len(self.put[way]) // len(self.rows)
+        texts = evenly(self.put[way][times - 1 :: times], count)
+        return [TestCase(str(i), user_turn(text), attack=way) for i, text in enumerate(texts)]
 
 
 @experiment("mixat", scales=SCALES, seeds=(0, 1, 2))
@@ -146,7 +143,8 @@ def run(lab: Lab) -> None:
             if first and arm in ("C", "MixAT"):
                 study[arm] = deployments(tuned, requests, scale, whole=arm == "MixAT")
             if first and arm == "MixAT":
-                lab.record("study", seed, {**study, "transfer": transfer(tuned, requests, scale)})
+                study["transfer"] = transfer(tuned, requests.texts(scale.transferred), ATTACK)
+                lab.record("study", seed, study)
             lab.record(arm, seed, record)
             lm = tuned.without_lora()
         lab.compare("worst-case-falls", seed, "alo", baseline="C", method="MixAT", control="control")
@@ -161,10 +159,8 @@ def run(lab: Lab) -> None:
         far = lab.records("geometry")[seed]["distances"]
         lab.measure("furthest-together", seed, baseline=far[REWRITTEN], method=far[BOTH], control=far[RANDOM])
         if first:
-            cases = {way: [case for case in requests.cases if case.attack == way] for way in WAYS}
-            asked = {way: [case.messages[-1]["content"] for case in own] for way, own in cases.items()}
-            replies_beside(lab, seed, asked, "base", "MixAT", arm="MixAT", count=2)
-    present(lab, scale, len(requests.harmful))
+            replies_beside(lab, seed, requests.put, "base", "MixAT", arm="MixAT", count=2)
+    present(lab, scale, len(requests.rows))
 
 
 def train(
@@ -173,20 +169,14 @@ def train(
     """Train one arm; every arm sees the same rows in the same batches."""
     scale: Scale = lab.scale
     method = MixAT(
-        variant=ARMS[arm], attack=attack(scale), lora_r=scale.lora_r, lora_alpha=scale.lora_alpha, lora_dropout=0.0,
-        adversarial_share=0.5, max_length=None,
+        variant=ARMS[arm], attack=replace(ATTACK, steps=scale.attack_steps), lora_r=scale.lora_r,
+        lora_alpha=scale.lora_alpha, lora_dropout=0.0, adversarial_share=0.5, max_length=None,
         fit=FitConfig(steps=scale.steps, lr=scale.lr, warmup=0.1, batch_size=scale.batch, seed=seed, keep_best=False),
     )  # fmt: skip
     started, rewriter = time.perf_counter(), PAPRewriter(techniques=TAUGHT)
     tuned, result = method.align(lm, requests.adversarial, utility, rewriter=rewriter, progress=lab.bars.shown)
-    tokens = [step["pass_tokens"] for step in result.history]
-    trained_on = what_was_trained_on(result)
+    tokens, trained_on = [step["pass_tokens"] for step in result.history], what_was_trained_on(result)
     return tuned, {"seconds": time.perf_counter() - started, "pass_tokens": tokens, "trained_on": trained_on}
-
-
-def attack(scale: Scale, steps: int | None = None) -> EmbeddingAttack:
-    """The embedding attack of training, at MixAT's radius."""
-    return EmbeddingAttack(eps=0.075, steps=scale.attack_steps if steps is None else steps, relative_lr=True)
 
 
 def evaluate(lm: LanguageModel, requests: Requests, scale: Scale, searched: int) -> dict[str, Any]:
@@ -197,45 +187,39 @@ def evaluate(lm: LanguageModel, requests: Requests, scale: Scale, searched: int)
         unknown, and counts as no refusal); "lookalikes", 1 where answered; "clean" and "attacked", target
         cross-entropies; "gcg". Also the share of unknown replies, and some texts.
     """
-    n = len(requests.cases)
-    turns = [case.messages for case in requests.cases] + [user_turn(text) for text in requests.lookalikes]
-    replies = [reply for (reply,) in lm.generate(turns, max_new_tokens=scale.new_tokens)]
-    given = judged(requests.texts(requests.cases), replies[:n])
-    broken = {way: dict.fromkeys(requests.harmful, 0) for way in WAYS}
-    said: dict[str, list[str]] = {way: [] for way in WAYS}
-    for case, reply, answered in zip(requests.cases, given.replies, given.answered, strict=True):
-        broken[case.attack][case.behavior_id] |= answered
-        said[case.attack].append(reply)
-    record: dict[str, Any] = {way: list(own.values()) for way, own in broken.items()}
+    put, n = {**requests.put, "lookalikes": requests.lookalikes}, len(requests.rows)
+    replies = iter(answers(lm, [text for texts in put.values() for text in texts], scale.new_tokens).replies)
+    given = {}
+    for way, texts in put.items():
+        plain = requests.lookalikes if way == "lookalikes" else requests.put["direct"]
+        behind = [text for text in plain for _ in range(len(texts) // len(plain))]
+        given[way] = judged(behind, [next(replies) for _ in texts])
+    record: dict[str, Any] = {way: np.reshape(given[way].answered, (n, -1)).max(1).tolist() for way in WAYS}
+    some, target = requests.texts(scale.attacked), affirmative_targets()[0]
     record |= {
-        "alo": [max(cells) for cells in zip(*record.values(), strict=True)],
-        "lookalikes": judged(requests.lookalikes, replies[n:]).complied,
-        "unknown": given.unknown / n,
-        "replies": {way: texts[:3] for way, texts in said.items()},
+        "alo": np.max([record[way] for way in WAYS], axis=0).tolist(),
+        "lookalikes": given["lookalikes"].complied,
+        "unknown": sum(given[way].unknown for way in WAYS) / sum(map(len, requests.put.values())),
+        "replies": {way: given[way].replies[:3] for way in WAYS},
+        "clean": target_losses(lm, some, target, replace(ATTACK, steps=0)),
+        "attacked": target_losses(lm, some, target, replace(ATTACK, steps=10)),
     }
-    target, some = affirmative_targets()[0], requests.texts(requests.some(scale.attacked))
-    for name, steps in (("clean", 0), ("attacked", 10)):
-        record[name] = target_losses(lm, some, target, attack(scale, steps))
     if searched:
-        behaviors = [
-            Behavior(case.behavior_id, requests.harmful[case.behavior_id], target=target)
-            for case in requests.some(searched)
-        ]
-        gcg = gcg_record(scale.gcg, behaviors, ChatTarget(lm, max_new_tokens=scale.new_tokens), seed=0)
-        opening = len(lm.reply_ids(target, end=False))
-        cost = zip(gcg["passes"], gcg["prompt tokens"], strict=True)
-        record["gcg"] = {**gcg, "pass tokens": [passes * (tokens + opening) for passes, tokens in cost]}
+        behaviors = [Behavior(row.id, row.prompt) for row in evenly(requests.rows, searched)]
+        chat = ChatTarget(lm, max_new_tokens=scale.new_tokens)
+        record["gcg"] = gcg_record(replace(scale.gcg, target=target), behaviors, chat, seed=0)
     return record
 
 
 def sample(lm: LanguageModel, requests: Requests, scale: Scale, seed: int) -> dict[str, list[float]]:
     """Success per request in unseen persuasion: mean over samples, any of them, and the greedy reply."""
-    cases, target = requests.some(scale.sampled, "persuasion"), ChatTarget(lm, max_new_tokens=scale.new_tokens)
+    target, texts = ChatTarget(lm, max_new_tokens=scale.new_tokens), requests.texts(scale.sampled)
 
     def broken(n: int, temperature: float) -> np.ndarray:
+        cases = requests.cases(scale.sampled, "persuasion")
         groups = sample_replies(target, cases, n=n, temperature=temperature, seed=seed)
-        texts = [text for text in requests.texts(cases) for _ in range(n)]
-        return np.array(judged(texts, [reply for group in groups for reply in group]).answered).reshape(-1, n)
+        behind = [text for text in texts for _ in range(n)]
+        return np.reshape(judged(behind, [reply for group in groups for reply in group]).answered, (-1, n))
 
     samples, greedy = broken(scale.samples, 1.0), broken(1, 0.0)
     return {"baseline": samples.mean(1).tolist(), "method": samples.max(1).tolist(), "control": greedy[:, 0].tolist()}
@@ -243,43 +227,22 @@ def sample(lm: LanguageModel, requests: Requests, scale: Scale, seed: int) -> di
 
 def geometry(lm: LanguageModel, requests: Requests, scale: Scale, seed: int) -> dict[str, Any]:
     """How far requests of the base model's move when they are rewritten, attacked or both."""
-    texts = requests.texts(requests.some(scale.placed))
+    texts = requests.texts(scale.placed)
     rewrites = PAPRewriter(techniques=UNSEEN, per="prompt").rewrite(texts, model=lm, seed=seed)
     generator, target = torch.Generator().manual_seed(seed), affirmative_targets()[0]
-    points = prompt_geometry(lm, texts, rewrites, target, attack(scale), generator=generator)
+    attack = replace(ATTACK, steps=scale.attack_steps)
+    points = prompt_geometry(lm, texts, rewrites, target, attack, generator=generator)
     distances = {form: points.distances(form) for form in (REWRITTEN, BOTH, RANDOM)}
     return {"forms": list(points.points), "cosines": points.table().tolist(), "distances": distances}
-
-
-def deployments(lm: LanguageModel, requests: Requests, scale: Scale, *, whole: bool) -> list[dict[str, Any]]:
-    """The deployment study of one arm: the adapter's strength, and for MixAT all the rest."""
-    grid = DeploymentGrid(
-        precisions=("bfloat16", "float32", "int8"), scales=scale.scales, temperatures=scale.temperatures,
-        samples=scale.samples, max_new_tokens=scale.new_tokens,
-    )  # fmt: skip
-    settings = grid.settings() if whole else [Setting("own", grid.precisions[0], strength) for strength in scale.scales]
-    half = scale.swept // 2
-    cases = requests.some(scale.swept - half) + requests.some(half, "persuasion")
-    benign, texts = requests.lookalikes[: max(2, half)], requests.texts(cases)
-    replies = deployed_replies(lm, cases, benign, grid, settings=settings)
-    return [rate(one, texts, benign, PhraseJudge()).to_json() for one in replies]
-
-
-def transfer(lm: LanguageModel, requests: Requests, scale: Scale) -> dict[str, list[float]]:
-    """Embedding attacks computed on the full and on the int8 model, each tried on both."""
-    models = {name: in_precision(lm, name) for name in ("bfloat16", "int8")}
-    texts = requests.texts(requests.some(scale.transferred))
-    losses = transferred_losses(models, texts, affirmative_targets()[0], attack(scale, 10))
-    return {f"{source} → {victim}": values for (source, victim), values in losses.items()}
 
 
 def describe(lab: Lab, scale: Scale, requests: Requests) -> None:
     """Put the protocol and the limits, which hold for every seed, into the evidence."""
     protocol(
-        lab, scale.new_tokens, arms=list(ARMS), eps=attack(scale).eps, alpha=0.5,
-        training_requests=len(requests.adversarial), utility_rows=len(requests.utility),
-        rewriter=PAPRewriter(techniques=TAUGHT).name, taught=[technique.name for technique in TAUGHT],
-        harmful_test=len(requests.harmful), cases=len(requests.cases), lookalikes_test=len(requests.lookalikes),
+        lab, scale.new_tokens, arms=list(ARMS), eps=ATTACK.eps, alpha=0.5, training_requests=len(requests.adversarial),
+        utility_rows=len(requests.utility), rewriter=PAPRewriter(techniques=TAUGHT).name,
+        taught=[technique.name for technique in TAUGHT], harmful_test=len(requests.rows),
+        cases=sum(map(len, requests.put.values())), lookalikes_test=len(requests.lookalikes),
     )  # fmt: skip
     notes(lab, "the paper's models have 7 to 32 billion parameters, and its worst case is over seven attacks")
     lab.note("Rewrites are rule-based frames; the paper's are written by a large language model in every step.")
@@ -298,12 +261,14 @@ def present(lab: Lab, scale: Scale, requests: int) -> None:
         **{f"broken, {way}": share(way) for way in WAYS}, "at least one": share("alo"),
         "look-alikes answered": share("lookalikes"), "target CE": number("clean"), "attacked": number("attacked"),
         "unknown": share("unknown", ".1%"),
-    }, "Means over seeds. Broken: not refused; an empty reply is unknown, and no refusal. CE in nats a token.")  # fmt: skip
+    }, "Means over seeds. Broken: not refused; an empty reply is unknown, and no refusal. CE in nats a token."
+    )  # fmt: skip
     lab.arm_table("What each arm trained on, and its cost", lab.arms(*ARMS), {
         "batches rewritten": share("trained_on.rewritten"), "attacked": share("trained_on.continuous"),
         "rewrites given up": share("trained_on.lost"), "pass tokens a step": number("pass_tokens", ".0f"),
         "seconds": number("seconds", ".0f"),
-    }, "Tokens forward and backward through the trained model; steps and batches are the same for all arms.")  # fmt: skip
+    }, "Tokens forward and backward through the trained model; steps and batches are the same for all arms."
+    )  # fmt: skip
     lab.arm_table("Short GCG on unseen requests, one seed", {arm: runs[:1] for arm, runs in arms.items()}, {
         "target loss at start": number("gcg.first"), "after GCG": number("gcg.best"),
         "complied": count("gcg.answered"), "pass tokens a request": number("gcg.pass tokens", ".0f"),
@@ -330,44 +295,3 @@ def present(lab: Lab, scale: Scale, requests: int) -> None:
         alt="Mean cosine between the representations of a request in its forms: plain, attacked, rewritten, both.",
         caption="Last layer, mean over the prompt's tokens, model before training; unseen requests and techniques.",
     )  # fmt: skip
-
-
-def present_study(lab: Lab, study: Mapping[str, Any]) -> None:
-    """Show the deployment study, which is of the first seed."""
-    cells = study["MixAT"]
-    plain = {f"{c['template']}, {c['precision']}": [c] for c in cells if c["scale"] == 1 and c["temperature"] == 0}
-    lab.arm_table("Template and precision, MixAT", plain, {
-        "broken [95 %]": lambda runs: "{asr:.0%} [{low:.0%}, {high:.0%}]".format(**runs[0]),
-        "look-alikes answered": share("compliance"), "unknown": share("unknown"),
-        "tokens a second": number(lambda cell: cell["tokens"] / cell["seconds"], ".0f"),
-    }, "Direct requests and unseen persuasion, half each; adapter beside the weights in int8, else folded in.",
-       first="template, precision")  # fmt: skip
-    lab.arm_table(
-        "Embedding attacks across precisions, MixAT", {pair: [losses] for pair, losses in study["transfer"].items()},
-        {"target CE, nats a token": number(lambda losses: losses)},
-        "10 steps at the training radius; lower is a stronger attack.", first="computed on → tried on",
-    )  # fmt: skip
-    strengths = {arm: sweep(study[arm], "scale", temperature=0.0) for arm in ("C", "MixAT")}
-    lab.figure(
-        "Strength of the adapter", plots.lines, xlabel="benign look-alikes answered, %",
-        ylabel="harmful requests broken, %",
-        drawn={arm: [(100 * c["compliance"], 100 * c["asr"]) for c in cells] for arm, cells in strengths.items()},
-        texts={arm: [f"{cell['scale']:g}" for cell in cells] for arm, cells in strengths.items()},
-        alt="Requests broken against look-alikes answered as the adapter's strength lambda grows, for C and MixAT.",
-        caption="One seed. Each line runs from lambda 0, the base, upwards. Down and right is better.",
-    )  # fmt: skip
-    warm = sweep(cells, "temperature", scale=1.0)
-    rates = {"mean over samples": "asr", f"at least one of {max(cell['samples'] for cell in warm)}": "asr_at_n"}
-    lab.figure(
-        "Temperature", plots.lines, xlabel="temperature", ylabel="requests broken, %",
-        drawn={label: [(cell["temperature"], 100 * cell[key]) for cell in warm] for label, key in rates.items()},
-        alt="Mean success rate and the rate of at least one success in all samples, against temperature.",
-        caption="MixAT, one seed; at temperature 0 there is one reply.",
-    )  # fmt: skip
-
-
-def sweep(cells: list[dict[str, Any]], over: str, **fixed: float) -> list[dict[str, Any]]:
-    """Return the cells of the own template and first precision, in the order of one setting."""
-    fixed: dict[str, Any] = {"template": "own", "precision": cells[0]["precision"], **fixed}
-    chosen = [cell for cell in cells if all(cell[name] == value for name, value in fixed.items())]
-    return sorted(chosen, key=lambda cell: cell[over])
