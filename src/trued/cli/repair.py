@@ -326,17 +326,7 @@ def _patch(
 
 
 def _record(result: RecoveryResult, config: RecoveryConfig) -> dict[str, Any]:
-    return {
-        "outcome": result.outcome,
-        "restored": result.patch.count,
-        "restored_fraction": result.restored_fraction,
-        "chosen_step": result.chosen_step,
-        "rollback": result.rollback,
-        "passes": result.passes,
-        "seconds": round(result.seconds, 1),
-        "history": [asdict(step) for step in result.history],
-        "settings": asdict(config),
-    }
+    return {**result.to_json(), "seconds": round(result.seconds, 1), "settings": asdict(config)}
 
 
 def _report(job: _Job, result: RecoveryResult, after: CheckResult, seconds: float) -> Report:

@@ -121,6 +121,16 @@ class SuiteResult:
             raise InputError(f"the suite of {self.model} has no case of {attack!r}")
         return [float(np.mean([any(hits[:n]) for hits in own.values()])) for n in counts]
 
+    def by_variant(self, attack: str) -> dict[str, list[int]]:
+        """Return for each variant of an attack, in the order of its first case, 1 for every behaviour that it broke."""
+        place = {behavior.id: number for number, behavior in enumerate(self.behaviors)}
+        table: dict[str, list[int]] = {}
+        for case, label in zip(self.cases, self.labels, strict=True):
+            if case.attack == attack:
+                row = table.setdefault(str(case.meta["variant"]), [0] * len(place))
+                row[place[case.behavior_id]] |= int(label is Label.YES)
+        return table
+
     def loss_curves(self, attack: str) -> list[list[float]]:
         """Return the losses of an optimising attack, one list a case; none for an attack that has no losses."""
         return [list(case.meta["losses"]) for case in self.cases if case.attack == attack and "losses" in case.meta]

@@ -26,6 +26,11 @@ def default_dtype(device: str) -> torch.dtype:
     return torch.bfloat16 if device == "cpu" and native else torch.float32
 
 
+def autocast(device: str | torch.device) -> Literal["no", "bf16"]:
+    """Return what float32 weights are trained in on this device: `FitConfig.mixed_precision`."""
+    return "bf16" if default_dtype(str(device)) is torch.bfloat16 else "no"
+
+
 def served(lm: LanguageModel) -> LanguageModel:
     """Return a copy of a model in the number format that this device computes in, or itself if it is in that already.
 

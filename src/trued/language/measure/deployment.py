@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import torch
 from peft.helpers import rescale_adapter_scale
@@ -142,6 +143,11 @@ class Cell:
     compliance: float | None
     tokens: int
     seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data: the setting's fields beside the rates."""
+        rates = {name: value for name, value in vars(self).items() if name not in ("setting", "interval")}
+        return {**vars(self.setting), **rates, "low": self.interval.low, "high": self.interval.high}
 
 
 def deployed_replies(
