@@ -25,8 +25,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from trued.experiments import _structure_shown as shown
-from trued.experiments._structure_data import IMAGE, OTHER, TEXT, Data, data
+from trued.experiments.structure import report as shown
+from trued.experiments.structure.data import IMAGE, OTHER, TEXT, Data, data
 from trued.lab.experiment import Lab, experiment
 from trued.learn.fit.loop import FitConfig
 from trued.learn.similarity import Score, effective_rank, similarity_matrix
