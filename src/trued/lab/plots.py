@@ -20,7 +20,7 @@ REFERENCES = ("base", "aligned", "unaligned")
 def colors(arms: Iterable[str]) -> dict[str, str]:
     """Return a colour for every arm, the same for the same arms in the same order."""
     treated = [arm for arm in arms if arm not in REFERENCES]
-    return {arm: QUIET for arm in arms} | {arm: SERIES[i % len(SERIES)] for i, arm in enumerate(treated)}
+    return dict.fromkeys(arms, QUIET) | {arm: SERIES[i % len(SERIES)] for i, arm in enumerate(treated)}
 
 
 def bars(
@@ -137,3 +137,43 @@ def matrix(axes: Any, table: Any, rows: Sequence[str], columns: Sequence[str], s
         axes.text(column, row, format(value, spec), ha="center", va="center", color=ink)
     axes.set_xticks(range(len(columns)), columns, rotation=25 if max(map(len, columns)) > 8 else 0, ha="center")
     axes.set_yticks(range(len(rows)), rows)
+
+
+def image(axes: Any, table: Any, xlabel: str, ylabel: str, label: str) -> None:
+    """Draw a large table of numbers as colours, the first row below, with a bar that says what they mean.
+
+    A circle marks the largest number, a cross the last row and column.
+    """
+    table = np.asarray(table, float)
+    axes.grid(False)
+    colours = axes.imshow(table, cmap="viridis", aspect="auto", origin="lower")
+    row, column = np.unravel_index(table.argmax(), table.shape)
+    axes.plot(column, row, "o", mfc="none", mec="white", ms=9)
+    axes.plot(table.shape[1] - 1, table.shape[0] - 1, "x", color="white", ms=7)
+    axes.locator_params(integer=True)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.figure.colorbar(colours, ax=axes, label=label)
+
+
+def cloud(axes: Any, x: Any, y: Any, groups: Any, names: Sequence[str], xlabel: str, ylabel: str) -> None:
+    """Draw a mark for every pair of numbers, coloured by its group, with a bar that names the groups.
+
+    Args:
+        x, y: [seeds, items] or [items].
+        groups: number of each item's group, [items].
+    """
+    x, y = np.atleast_2d(x), np.atleast_2d(y)
+    hue = np.broadcast_to(groups, x.shape)
+    dots = axes.scatter(x, y, c=hue, cmap="viridis", s=14)
+    bar = axes.figure.colorbar(dots, ax=axes, ticks=range(len(names)))
+    bar.ax.set_yticklabels(names, fontsize="x-small")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+
+
+def doubling(axes: Any, x: Sequence[float]) -> None:
+    """Make the x axis logarithmic to base 2, with a tick at each of `x` and at no other place."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(x, [f"{value:,}" for value in x])
+    axes.minorticks_off()

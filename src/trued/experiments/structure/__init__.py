@@ -15,46 +15,39 @@ temperature come from a pilot of four settings on the development pairs, which a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, get_args
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from scipy import stats
-from torch import Tensor
 
-from trued.experiments.structure import report as shown
-from trued.experiments.structure.data import IMAGE, OTHER, TEXT, Data, data
+from trued.data.emoji import CREDIT
+from trued.experiments.structure.data import IMAGE, LANGUAGE_MODEL, TEXT, load
+from trued.experiments.structure.report import BASELINE, CHOSEN, METHOD, PENALTY, SHUFFLED, SHUFFLED_LAYERS, present
 from trued.lab.experiment import Lab, experiment
 from trued.learn.fit.loop import FitConfig
-from trued.learn.similarity import Score, effective_rank, similarity_matrix
 from trued.representation.heads import Kind
-from trued.representation.space import quality
+from trued.representation.structure.layer_pairs import align_layers, layer_grid
 from trued.representation.structure.layers import LayerFeatures, select_layers
+from trued.representation.structure.low_data import Split
 from trued.representation.structure.train import Aligner
 
-BASELINE, METHOD = "last layers", "chosen layers + STRUCTURE"
-PENALTY, CHOSEN = "last layers + STRUCTURE", "chosen layers"
-SHUFFLED_PENALTY, SHUFFLED_LAYERS = "last layers + shuffled STRUCTURE", "layers chosen on shuffled pairs"
-SCORES: tuple[Score, ...] = get_args(Score)
+FIT = FitConfig(steps=200, lr=1e-3, batch_size=400, validate_every=50)
+TINY_FIT = FitConfig(steps=4, lr=1e-3, batch_size=40, validate_every=2)
+FULL_FIT = FitConfig(steps=4000, lr=5e-4, batch_size=4096, validate_every=250)
+ALIGNER = Aligner(head="mlp", dim=256, hidden=512, lam=100.0, tau=0.2, levels=1, fit=FIT)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Sizes.
+    """Sizes of one run.
 
     Args:
-        image, text: encoders of a user's own pairs.
-        pixels: pictures' sides.
+        image, text: encoders of a user's own pairs, for pictures of `pixels` a side.
         development, test: pairs set apart.
         sizes: numbers of training pairs; `main` is the claims', and its double is among them.
-        head, other_heads: the claims' head, and those shown beside it.
-        dim, hidden, steps, batch, lr, validate_every: of every arm's training.
-        lam, tau, levels: of the penalty.
-        probed: layers of each side in the grid of layer pairs, evenly spaced.
-        probe_steps: of each of its linear heads.
+        aligner: how every arm is trained; `other_heads` are shown beside its head.
+        probed: layers of each side in the grid of layer pairs, whose linear heads take `probe_steps`.
         neighbours: k of trustworthiness, and of mutual nearest neighbours.
         recall: how many are looked at.
     """
@@ -66,17 +59,8 @@ class Scale:
     test: int = 400
     sizes: tuple[int, ...] = (100, 200, 400, 800)
     main: int = 400
-    head: Kind = "mlp"
+    aligner: Aligner = ALIGNER
     other_heads: tuple[Kind, ...] = ("linear", "csa")
-    dim: int = 256
-    hidden: int = 512
-    steps: int = 200
-    batch: int = 400
-    lr: float = 1e-3
-    validate_every: int = 50
-    lam: float = 100.0
-    tau: float = 0.2
-    levels: int = 1
     probed: tuple[int, int] = (5, 4)
     probe_steps: int = 60
     neighbours: int = 10
@@ -85,206 +69,122 @@ class Scale:
 
 SCALES = {
     "tiny": Scale(
-        development=30, test=50, sizes=(40, 80), main=40, other_heads=("csa",), dim=8, hidden=8, steps=4, batch=40,
-        validate_every=2, probed=(2, 3), probe_steps=2, neighbours=5,
+        development=30, test=50, sizes=(40, 80), main=40, aligner=replace(ALIGNER, dim=8, hidden=8, fit=TINY_FIT),
+        other_heads=("csa",), probed=(2, 3), probe_steps=2, neighbours=5,
     ),
     "desktop": Scale(),
     "full": Scale(
         image="facebook/dinov2-large", text="FacebookAI/roberta-large", pixels=224, development=2000, test=5000,
-        sizes=(1000, 5000, 20_000, 40_000), main=20_000, dim=512, hidden=1024, steps=4000, batch=4096, lr=5e-4,
-        validate_every=250, probe_steps=1000, recall=1,
+        sizes=(1000, 5000, 20_000, 40_000), main=20_000,
+        aligner=replace(ALIGNER, dim=512, hidden=1024, fit=FULL_FIT), probe_steps=1000, recall=1,
     ),
 }  # fmt: skip
+PARTS: dict[str, dict[str, Any]] = {
+    BASELINE: {"lam": 0.0}, PENALTY: {}, CHOSEN: {"lam": 0.0, "layers": "chosen"}, METHOD: {"layers": "chosen"},
+}  # fmt: skip
+
+
+def arms_of(scale: Scale, text: str, suffix: str) -> dict[str, dict[str, Any]]:
+    """Return what distinguishes each arm, for `train`; other pairs, heads or encoders stand behind a bar in its name.
+
+    Args:
+        text: the side whose choice of layers is tested.
+        suffix: what stands behind the names of these arms.
+    """
+    both = {name: PARTS[name] for name in (BASELINE, METHOD)}
+    arms = PARTS | {SHUFFLED: {"shuffled": True}}
+    for pairs in scale.sizes:
+        if pairs != scale.main:
+            arms |= {f"{name} | {pairs}": {**arm, "pairs": pairs} for name, arm in both.items()}
+    for head in scale.other_heads:
+        arms |= {f"{name} | {head}": {**arm, "head": head} for name, arm in both.items()}
+    chosen = {**PARTS, SHUFFLED_LAYERS: {"lam": 0.0, "layers": "shuffled"}}
+    return arms | {name + suffix: {**arm, "text": text} for name, arm in chosen.items()}
 
 
 @experiment("structure", scales=SCALES, seeds=(0, 1, 2, 3, 4))
 def run(lab: Lab) -> None:
     """Train the arms of each seed, measure all of them on the same test pairs, and probe layer pairs."""
-    scale: Scale = lab.scale
-    found = data(lab)
-    _describe(lab, scale, found)
+    scale, sides = lab.scale, load(lab)
+    describe(lab, scale, len(sides[IMAGE]))
+    text, suffix = (LANGUAGE_MODEL, f" | {LANGUAGE_MODEL}") if LANGUAGE_MODEL in sides else (TEXT, "")
+    arms = arms_of(scale, text, suffix)
     for seed in lab.seeds:
-        bench = Bench(scale, found, seed, shown=lab.bars.shown)
-        arms = dict(lab.progress(bench.arms(), f"structure · seed {seed} · arms", bench.count))
-        probes = bench.probe(partial(lab.progress, description=f"structure · seed {seed} · layer pairs"))
-        lab.record("arms", seed, arms)
-        lab.record("probes", seed, probes)
-        _measure(lab, scale, seed, arms, probes, suffix_of(bench.words))
-    shown.present(lab, scale, shown.Names(BASELINE, METHOD, PENALTY, CHOSEN, SHUFFLED_PENALTY))
-
-
-class Bench:
-    """One seed's split, and the arms that train and are tested on it."""
-
-    def __init__(self, scale: Scale, found: Data, seed: int, *, shown: bool = False) -> None:
-        self.scale, self.found, self.seed, self.shown = scale, found, seed, shown
-        self.pool, self.test = found.split(seed, scale.test)
-        self.shuffle = torch.randperm(max(scale.sizes), generator=torch.Generator().manual_seed(1000 + seed))
-
-    @property
-    def words(self) -> str:
-        """The side whose choice of layers is tested: the language model's, where there is one."""
-        return OTHER if OTHER in self.found.sides else TEXT
-
-    @property
-    def count(self) -> int:
-        """How many arms there are."""
-        scale = self.scale
-        return 6 + 2 * (len(scale.sizes) - 1) + 2 * len(scale.other_heads) + 4 * (self.words == OTHER)
-
-    def arms(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each arm's name and what it gave; other pairs, heads or encoders stand behind a bar."""
-        scale, main = self.scale, self.scale.main
-        last, chosen = self.layers(TEXT, main, chosen=False), self.layers(TEXT, main)
-        yield BASELINE, self.arm(last, main, lam=0)
-        yield PENALTY, self.arm(last, main)
-        yield CHOSEN, self.arm(chosen, main, lam=0)
-        yield METHOD, self.arm(chosen, main)
-        yield SHUFFLED_PENALTY, self.arm(last, main, shuffled=True)
-        for pairs in scale.sizes:
-            if pairs != main:
-                yield f"{BASELINE} | {pairs}", self.arm(self.layers(TEXT, pairs, chosen=False), pairs, lam=0)
-                yield f"{METHOD} | {pairs}", self.arm(self.layers(TEXT, pairs), pairs)
-        for head in scale.other_heads:
-            yield f"{BASELINE} | {head}", self.arm(last, main, lam=0, head=head)
-            yield f"{METHOD} | {head}", self.arm(chosen, main, head=head)
-        words, suffix = self.words, suffix_of(self.words)
-        last, chosen = self.layers(words, main, chosen=False), self.layers(words, main)
-        if suffix:
-            yield BASELINE + suffix, self.arm(last, main, lam=0)
-            yield PENALTY + suffix, self.arm(last, main)
-            yield CHOSEN + suffix, self.arm(chosen, main, lam=0)
-            yield METHOD + suffix, self.arm(chosen, main)
-        yield SHUFFLED_LAYERS + suffix, self.arm(self.layers(words, main, shuffled=True), main, lam=0)
-
-    def side(self, name: str, rows: Tensor) -> LayerFeatures:
-        return self.found.sides[name].take(rows)
-
-    def layers(self, text: str, pairs: int, *, chosen: bool = True, shuffled: bool = False) -> dict[str, str]:
-        """The layer of each side: the last ones, or the most similar ones on the training pairs."""
-        if not chosen:
-            return {name: self.found.sides[name].last for name in (IMAGE, text)}
-        image, words = self.side(IMAGE, self.pool[:pairs]), self.side(text, self.pool[:pairs])
-        if shuffled:
-            words = words.take(self.shuffle[self.shuffle < pairs])
-        choice = select_layers(image, words, k=self.scale.neighbours, seed=self.seed)
-        return {IMAGE: choice.pair[0], text: choice.pair[1]}
-
-    def arm(
-        self, layers: dict[str, str], pairs: int, *, lam: float | None = None, head: Kind | None = None,
-        shuffled: bool = False, steps: int | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
-        """Train heads on these layers, and measure them on the test pairs.
-
-        Returns:
-            Per test pair "recall", "trustworthiness" and "continuity"; the layers, and ranks of the spaces.
-        """
-        scale = self.scale
-        train, held, test = (
-            {name: self.found.sides[name][layer][rows] for name, layer in layers.items()}
-            for rows in (self.pool[:pairs], self.found.development, self.test)
+        aligner = replace(scale.aligner, fit=replace(scale.aligner.fit, seed=seed))
+        split = Split.anew(
+            len(sides[IMAGE]), validation=scale.development, test=scale.test, train=max(scale.sizes), seed=seed
         )
-        order = self.shuffle[self.shuffle < pairs]
-        aligner = Aligner(
-            head=head or scale.head, dim=scale.dim, hidden=scale.hidden, lam=scale.lam if lam is None else lam,
-            tau=scale.tau, levels=scale.levels,
-            fit=FitConfig(
-                steps=steps or scale.steps, lr=scale.lr, batch_size=scale.batch, seed=self.seed,
-                validate_every=scale.validate_every,
-            ),
-        )  # fmt: skip
-        reference = {name: x[order] for name, x in train.items()} if shuffled else None
-        space, result = aligner.align(train, validation=held, reference=reference, progress=False)
-        found = quality(space, test, recall=scale.recall, neighbours=scale.neighbours)
-        return {
-            "recall": found.recall.tolist(),
-            "trustworthiness": found.mean("trustworthiness").tolist(),
-            "continuity": found.mean("continuity").tolist(),
-            "rank": float(np.mean([effective_rank(space.transform(x, name)) for name, x in test.items()])),
-            "layers": list(layers.values()),
-            "pairs": pairs,
-            "seconds": 0.0 if result is None else result.seconds,
-        }
-
-    def probe(self, progress: Any) -> dict[str, Any]:
-        """Scores of layer pairs on training pairs, and the recall that linear heads reach on them."""
-        scale, both = self.scale, (IMAGE, self.words)
-        names = [spread(self.found.sides[side].names, n) for side, n in zip(both, scale.probed, strict=True)]
-        rows = self.pool[: scale.main]
-        sides = [[self.found.sides[side][name][rows] for name in some] for side, some in zip(both, names, strict=True)]
-        scores = {
-            score: similarity_matrix(sides[0], sides[1], score, k=scale.neighbours, seed=self.seed) for score in SCORES
-        }
-        pairs = [(a, b) for a in names[0] for b in names[1]]
-        recall = [
-            float(
-                np.mean(
-                    self.arm({IMAGE: a, self.words: b}, scale.main, lam=0, head="linear", steps=scale.probe_steps)[
-                        "recall"
-                    ]
-                )
-            )
-            for a, b in progress(pairs)
-        ]
-        mixed = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(2000 + self.seed))
-        knn = scores["mutual_knn"].flatten()
-        whole = select_layers(self.side(IMAGE, rows), self.side(self.words, rows), k=scale.neighbours, seed=self.seed)
-        return {
-            "layers": names,
-            "recall": recall,
-            "scores": {score: matrix.flatten().tolist() for score, matrix in scores.items()},
-            "rho": {score: rank_correlation(matrix.flatten(), recall) for score, matrix in scores.items()},
-            "rho_shuffled": rank_correlation(knn[mixed], recall),
-            "matrix": whole.matrix.tolist(),
-            "chosen": list(whole.pair),
-        }
+        for name in lab.progress(arms, f"structure · seed {seed} · arms", len(arms)):
+            lab.record(name, seed, train(scale, aligner, sides, split, **arms[name]))
+        rho = probe(lab, aligner, {IMAGE: sides[IMAGE], text: sides[text]}, split.first(scale.main))
+        lab.compare("structure-helps", seed, "recall", baseline=BASELINE, method=METHOD, control=SHUFFLED)
+        lab.compare("penalty-helps", seed, "recall", baseline=BASELINE, method=PENALTY, control=SHUFFLED)
+        lab.compare("neighbourhoods-kept", seed, "trustworthiness", baseline=BASELINE, method=PENALTY, control=SHUFFLED)
+        lab.compare("layers-matter", seed, "recall", baseline=BASELINE + suffix, method=CHOSEN + suffix,
+                    control=SHUFFLED_LAYERS + suffix)  # fmt: skip
+        lab.compare("half-the-pairs", seed, "recall", baseline=f"{BASELINE} | {2 * scale.main}", method=METHOD,
+                    control=SHUFFLED)  # fmt: skip
+        lab.measure("similarity-predicts", seed, baseline=0.0, method=rho["mutual_knn"], control=rho["shuffled"])
+    present(lab, scale, list(arms))
 
 
-def suffix_of(words: str) -> str:
-    """What stands behind the names of the arms on whose layers the choice is tested."""
-    return f" | {words}" if words == OTHER else ""
+def train(
+    scale: Scale, aligner: Aligner, sides: dict[str, LayerFeatures], split: Split, *, text: str = TEXT,
+    layers: Literal["last", "chosen", "shuffled"] = "last", pairs: int | None = None, shuffled: bool = False,
+    **changes: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Train and measure one arm.
+
+    Args:
+        text: the side that pictures are aligned with.
+        layers: the last ones, the most similar ones, or those that are most similar on shuffled pairs.
+        pairs: of training, if not the scale's.
+        shuffled: keep the neighbourhoods of shuffled samples.
+        changes: to the aligner.
+    """
+    both, seed = {side: sides[side] for side in (IMAGE, text)}, aligner.fit.seed
+    split = split.first(pairs or scale.main)
+    rows, order = split.train, torch.randperm(max(scale.sizes), generator=torch.Generator().manual_seed(1000 + seed))
+    mixed, names = rows[order[order < len(rows)]], [features.last for features in both.values()]
+    if layers != "last":
+        words = sides[text].take(mixed if layers == "shuffled" else rows)
+        names = select_layers(sides[IMAGE].take(rows), words, k=scale.neighbours, seed=seed).pair
+    return align_layers(
+        both, dict(zip(both, names, strict=True)), split, replace(aligner, **changes),
+        reference=mixed if shuffled else None, recall=scale.recall, neighbours=scale.neighbours,
+    ).record()  # fmt: skip
 
 
-def spread(names: tuple[str, ...], n: int) -> list[str]:
-    """Return n names, evenly spaced, the first and the last among them."""
-    return [names[i] for i in sorted({round(x) for x in np.linspace(0, len(names) - 1, n)})]
+def probe(lab: Lab, aligner: Aligner, sides: dict[str, LayerFeatures], split: Split) -> dict[str, float]:
+    """Record how similar layers are before training, and what linear heads on them reach; return what correlates."""
+    scale, seed = lab.scale, aligner.fit.seed
+    aligner = replace(aligner, lam=0.0, head="linear", fit=replace(aligner.fit, steps=scale.probe_steps))
+    grid = layer_grid(
+        sides, split, aligner, counts=scale.probed, recall=scale.recall, neighbours=scale.neighbours,
+        progress=partial(lab.progress, description=f"structure · seed {seed} · layer pairs"),
+    )  # fmt: skip
+    rho = {str(score): grid.rank_correlation(score) for score in grid.scores}
+    image, words = (features.take(split.train) for features in sides.values())
+    lab.record("probes", seed, {
+        "layers": grid.layers, "scores": grid.scores["mutual_knn"].tolist(), "recall": grid.recall.tolist(),
+        "rho": rho, "matrix": select_layers(image, words, k=scale.neighbours, seed=seed).matrix.tolist(),
+    })  # fmt: skip
+    order = torch.randperm(len(grid.recall), generator=torch.Generator().manual_seed(2000 + seed))
+    return {**rho, "shuffled": grid.rank_correlation("mutual_knn", order)}
 
 
-def rank_correlation(scores: Tensor, recall: list[float]) -> float:
-    """Spearman's rho; 0 where either side does not vary, since it orders nothing."""
-    if float(scores.max()) == float(scores.min()) or max(recall) == min(recall):
-        return 0.0
-    return float(stats.spearmanr(scores.numpy(), recall)[0])  # pyright: ignore
-
-
-def _measure(lab: Lab, scale: Scale, seed: int, arms: dict[str, Any], probes: dict[str, Any], suffix: str) -> None:
-    def pair(claim: str, what: str, baseline: str, method: str, control: str | None = None) -> None:
-        lab.measure(claim, seed, baseline=arms[baseline][what], method=arms[method][what])
-        if control is not None:
-            lab.control(claim, seed, arms[control][what])
-
-    pair("structure-helps", "recall", BASELINE, METHOD, SHUFFLED_PENALTY)
-    pair("penalty-helps", "recall", BASELINE, PENALTY, SHUFFLED_PENALTY)
-    pair("neighbourhoods-kept", "trustworthiness", BASELINE, PENALTY, SHUFFLED_PENALTY)
-    pair("layers-matter", "recall", BASELINE + suffix, CHOSEN + suffix, SHUFFLED_LAYERS + suffix)
-    double = f"{BASELINE} | {2 * scale.main}"
-    pair("half-the-pairs", "recall", double, METHOD, SHUFFLED_PENALTY)
-    lab.measure("similarity-predicts", seed, baseline=0.0, method=probes["rho"]["mutual_knn"])
-    lab.control("similarity-predicts", seed, probes["rho_shuffled"])
-
-
-def _describe(lab: Lab, scale: Scale, found: Data) -> None:
+def describe(lab: Lab, scale: Scale, pairs: int) -> None:
+    """Put the protocol and the limits, which hold for every seed, into the evidence."""
+    aligner = scale.aligner
     lab.protocol(
-        pairs=len(found.rest) + len(found.development), development=len(found.development), test=scale.test,
-        training=list(scale.sizes), head=scale.head, dim=scale.dim, hidden=scale.hidden, steps=scale.steps,
-        batch=scale.batch, lr=scale.lr, lam=scale.lam, tau=scale.tau, levels=scale.levels,
+        pairs=pairs, development=scale.development, test=scale.test, training=list(scale.sizes), head=aligner.head,
+        dim=aligner.dim, hidden=aligner.hidden, steps=aligner.fit.steps, batch=aligner.fit.batch_size,
+        lr=aligner.fit.lr, lam=aligner.lam, tau=aligner.tau, levels=aligner.levels,
         selection=f"mutual {scale.neighbours}-nearest neighbours on the training pairs",
         pooling="mean over positions or tokens; standardised by the training pairs",
     )  # fmt: skip
     if lab.data is None and lab.scale_name == "desktop":
-        from trued.data.emoji import CREDIT
-
-        lab.note(CREDIT + ".")
+        lab.note(f"{CREDIT}.")
         lab.note(
             "Pairs are a drawing and a name of a few words: the paper's are photographs with captions, up to 80,000 of "
             "them, and its encoders are ten to a hundred times as large."
