@@ -67,6 +67,33 @@ def test_encoders_run_over_the_columns_of_the_table(tmp_path, monkeypatch):
         features_of("text:any")
 
 
+def test_encoders_run_over_emoji_and_their_names(monkeypatch):
+    from trued.data import emoji
+    from trued.representation import features
+    from trued.vision import encoder
+
+    class Pictures:
+        size = 8
+
+    class Images:
+        pictures = Pictures()
+
+        def features(self, images, layers):
+            return {"last": images.flatten(1)}
+
+    class Texts:
+        def features(self, texts):
+            return LayerFeatures({"length": torch.tensor([[float(len(text))] for text in texts])})
+
+    monkeypatch.setattr(encoder.ImageEncoder, "load", classmethod(lambda cls, *args, **kwargs: Images()))
+    monkeypatch.setattr(features.TextEncoder, "load", classmethod(lambda cls, *args, **kwargs: Texts()))
+    monkeypatch.setattr(emoji, "emojis", lambda: [emoji.Emoji("🚲", "bicycle"), emoji.Emoji("🦕", "sauropod")])
+    monkeypatch.setattr(emoji, "draw", lambda character, size: np.full((size, size, 3), ord(character), np.float32))
+    assert features_of("image:any", embeddings.EMOJI)["last"][:, 0].tolist() == [ord("🚲"), ord("🦕")]
+    assert features_of("image:any", embeddings.EMOJI)["last"].shape == (2, 3 * 8 * 8)
+    assert features_of("text:any", embeddings.EMOJI)["length"].tolist() == [[7], [8]]
+
+
 @pytest.mark.parametrize(
     ("name", "write", "sentence"),
     [

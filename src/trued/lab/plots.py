@@ -229,3 +229,43 @@ def matrices(
     for axes, (title, table) in zip(panels, tables.items(), strict=True):
         matrix(axes, table, names, names, spec)
         axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+
+
+def image(axes: Any, table: Any, xlabel: str, ylabel: str, label: str) -> None:
+    """Draw a large table of numbers as colours, the first row below, with a bar that says what they mean.
+
+    A circle marks the largest number, a cross the last row and column.
+    """
+    table = np.asarray(table, float)
+    axes.grid(False)
+    colours = axes.imshow(table, cmap="viridis", aspect="auto", origin="lower")
+    row, column = np.unravel_index(table.argmax(), table.shape)
+    axes.plot(column, row, "o", mfc="none", mec="white", ms=9)
+    axes.plot(table.shape[1] - 1, table.shape[0] - 1, "x", color="white", ms=7)
+    axes.locator_params(integer=True)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.figure.colorbar(colours, ax=axes, label=label)
+
+
+def cloud(axes: Any, x: Any, y: Any, groups: Any, names: Sequence[str], xlabel: str, ylabel: str) -> None:
+    """Draw a mark for every pair of numbers, coloured by its group, with a bar that names the groups.
+
+    Args:
+        x, y: [seeds, items] or [items].
+        groups: number of each item's group, [items].
+    """
+    x, y = np.atleast_2d(x), np.atleast_2d(y)
+    hue = np.broadcast_to(groups, x.shape)
+    dots = axes.scatter(x, y, c=hue, cmap="viridis", s=14)
+    bar = axes.figure.colorbar(dots, ax=axes, ticks=range(len(names)))
+    bar.ax.set_yticklabels(names, fontsize="x-small")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+
+
+def doubling(axes: Any, x: Sequence[float]) -> None:
+    """Make the x axis logarithmic to base 2, with a tick at each of `x` and at no other place."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(x, [f"{value:,}" for value in x])
+    axes.minorticks_off()

@@ -74,6 +74,13 @@ def rsa(
     return _rank_correlation(_cosines(x, one, two), _cosines(y, one, two))
 
 
+def rank_correlation(a: Float[Tensor, " items"], b: Float[Tensor, " items"]) -> float:
+    """Return Spearman's correlation of two lists of numbers; 0 where either does not vary, since it orders nothing."""
+    if a.min() == a.max() or b.min() == b.max():
+        return 0.0
+    return float(stats.spearmanr(a.numpy(), b.numpy())[0])  # pyright: ignore
+
+
 def effective_rank(x: Float[Tensor, "rows dim"]) -> float:
     """Return exp of the entropy of the singular values' shares, after centring (Roy and Vetterli 2007, Definition 1).
 
@@ -183,4 +190,4 @@ def _cosines(x: Tensor, one: Tensor, two: Tensor) -> Float[Tensor, " pairs"]:
 def _rank_correlation(a: Tensor, b: Tensor) -> float:
     if a.min() == a.max() or b.min() == b.max():
         raise InputError("all rows of one side are equally far from each other: there is no order to compare")
-    return float(stats.spearmanr(a.numpy(), b.numpy())[0])  # pyright: ignore
+    return rank_correlation(a, b)

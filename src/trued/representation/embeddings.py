@@ -4,7 +4,8 @@ Knows files and the doors of the encoders. Knows nothing of what the features ar
 
 Embeddings are a `.safetensors` file with a tensor a layer, a `.npy` file with one layer, or a folder of `.npy` files,
 one a layer, in the order of their names; `keys.txt` in the folder, or NAME.keys.txt beside the file, names the rows.
-An encoder is `image:SOURCE` or `text:SOURCE`, such as `image:facebook/dinov2-base` and `text:minilm`.
+An encoder is `image:SOURCE` or `text:SOURCE`, such as `image:facebook/dinov2-base` and `text:minilm`. It runs over a
+table of a user's own, or over emoji and their names.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from trued.errors import InputError
 from trued.representation.structure.layers import LayerFeatures
 
 KINDS = ("image", "text")
+EMOJI = "emoji"  # in place of a table
 
 
 def features_of(
@@ -31,7 +33,7 @@ def features_of(
     Args:
         source: a path of embeddings, or `image:SOURCE` or `text:SOURCE`.
         pairs: a JSONL or Parquet table with the columns `image` (a path, from the table's folder) and `text`, which
-            encoders need.
+            encoders need; or "emoji", for all emoji and their names.
         device: of encoders.
         size: pixels a side of pictures, if not the encoder's own.
 
@@ -43,6 +45,8 @@ def features_of(
         return read_embeddings(source)
     if pairs is None:
         raise InputError(f"{source} is an encoder: give a table with the columns 'image' and 'text' for it to run over")
+    if str(pairs) == EMOJI:
+        return _emoji_features(kind, name, device, size)
     from trued.data.rows import read_rows
 
     rows = [str(row[kind]) for row in read_rows(pairs, columns={kind: "text"})]
@@ -60,6 +64,21 @@ def features_of(
         for layer, x in encoder.features(images, layers="all").items():
             parts.setdefault(layer, []).append(x)
     return LayerFeatures({layer: torch.cat(found) for layer, found in parts.items()})
+
+
+def _emoji_features(kind: str, name: str, device: str, size: int | None) -> LayerFeatures:
+    from trued.data.emoji import emojis, pictures
+
+    known = emojis()
+    if kind == "text":
+        from trued.representation.features import TextEncoder
+
+        return TextEncoder.load(name, device=device).features([emoji.name for emoji in known])
+    from trued.vision.encoder import ImageEncoder
+
+    encoder = ImageEncoder.load(name, device=device, size=size)
+    drawn = pictures([emoji.character for emoji in known], encoder.pictures.size)
+    return LayerFeatures(encoder.features(drawn, layers="all"))
 
 
 def read_embeddings(path: str | Path) -> LayerFeatures:

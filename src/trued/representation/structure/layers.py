@@ -69,6 +69,11 @@ class LayerFeatures:
         """The name of the last layer."""
         return self.names[-1]
 
+    def spread(self, count: int) -> list[str]:
+        """Return the names of at most `count` layers, evenly spaced, the first and the last among them."""
+        places = torch.linspace(0, len(self.names) - 1, count, dtype=torch.float64)
+        return [self.names[i] for i in sorted({round(place) for place in places.tolist()})]
+
     def take(self, rows: Sequence[int] | Tensor) -> LayerFeatures:
         """Return the features of some rows, in the order given."""
         index = torch.as_tensor(rows)
@@ -107,6 +112,29 @@ class LayerFeatures:
         except (OSError, SafetensorError) as error:
             raise InputError(f"{path} does not read as safetensors: {str(error).splitlines()[0]}") from error
         return cls(layers, tuple(json.loads(meta["keys"])) if "keys" in meta else None)
+
+
+def random_layers(
+    seed: int = 0, *, rows: int = 160, properties: int = 6, width: int = 12, noise: Sequence[float] = (2.0, 0.3, 1.0)
+) -> LayerFeatures:
+    """Return the layers of a random network over random things, to try methods out on.
+
+    The things are the same for every seed; the seeds are encoders that see them in their own ways, in each layer the
+    better the less noise it has. Layer i is tanh(things M_i) + noise_i N_i, with M_i and N_i standard normal.
+
+    Args:
+        seed: of the network.
+        rows, properties: how many things, and how many numbers they are made of.
+        width: of the layers.
+        noise: of each layer.
+    """
+    things = torch.randn(rows, properties, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(seed)
+    layers = {}
+    for number, deviation in enumerate(noise):
+        mixed = torch.tanh(things @ torch.randn(properties, width, generator=generator))
+        layers[f"layer {number}"] = mixed + deviation * torch.randn(rows, width, generator=generator)
+    return LayerFeatures(layers)
 
 
 def paired(first: LayerFeatures, second: LayerFeatures) -> tuple[LayerFeatures, LayerFeatures]:

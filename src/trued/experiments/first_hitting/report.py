@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trued.errors import InputError
-from trued.experiments._first_hitting_laws import zipf_law
+from trued.experiments.first_hitting.laws import zipf_law
 from trued.generation.quality import FrontierPoint, nll_at_entropy
 from trued.lab.experiment import Lab
 from trued.learn.gumbel.rounded import rounded_move_law

@@ -31,9 +31,9 @@ from torch import Tensor
 
 from trued.data.plays import plays, read_bpe, train_bpe, windows
 from trued.data.prompts import prompts
-from trued.experiments._first_hitting_laws import FEW, SYMBOLS, TOKENS, closed_form, on_source, on_zipf
-from trued.experiments._first_hitting_shown import present
 from trued.experiments._language import load
+from trued.experiments.first_hitting.laws import FEW, SYMBOLS, TOKENS, closed_form, on_source, on_zipf
+from trued.experiments.first_hitting.report import present
 from trued.generation.masked.ancestral import ancestral
 from trued.generation.masked.confidence import confidence
 from trued.generation.masked.first_hitting import Hits, first_hitting

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from trued.data.cities import draw, places_of
-from trued.experiments import _geoclip_shown as shown
-from trued.experiments._geoclip_data import Pictures, Words, encoders, labelled, pictures, words
+from trued.experiments.geoclip import report as shown
+from trued.experiments.geoclip.data import Pictures, Words, encoders, labelled, pictures, words
 from trued.lab.experiment import Lab, experiment
 from trued.learn.fit.loop import FitConfig
 from trued.representation.geoclip.backbone import SENTENCES

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trued.data.earth import on_land
 from trued.data.globe import NORTH_EDGE, equal_earth, inverse_equal_earth
-from trued.experiments._geoclip_data import Pictures, Words, described
+from trued.experiments.geoclip.data import Pictures, Words, described
 from trued.lab.experiment import Lab
 from trued.lab.figure import QUIET, RULE, SERIES
 from trued.learn.statistics import paired_bootstrap
