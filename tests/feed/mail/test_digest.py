@@ -19,12 +19,11 @@ import pytest
 from mail_server import Post, mail_server
 from stored_papers import small_shelf
 
-from trued.errors import InputError
 from trued.feed.mail import render as letter
 from trued.feed.mail.digest import Delivery, due, key_of, send_digests
 from trued.feed.mail.render import Letter, compose, items
 from trued.feed.mail.settings import MailServer
-from trued.feed.mail.smtp import Outbox
+from trued.feed.mail.smtp import MailServerError, Outbox
 from trued.feed.mail.subscribers import unsubscribe
 from trued.feed.paper import FeedPaper, Link
 from trued.feed.search.selection import Selection
@@ -197,7 +196,7 @@ def test_a_dead_mailbox_is_noted_and_left_alone(world: World) -> None:
 def test_a_server_that_takes_nothing_ends_the_round_and_loses_nobody(world: World) -> None:
     world.subscribe("ada", "bob")
     world.post.sender_answers = ["550 5.7.1 sender not allowed"]
-    with pytest.raises(InputError, match="check TRUED_MAIL_FROM"):
+    with pytest.raises(MailServerError, match="check TRUED_MAIL_FROM"):
         world.send()
     assert {one.state for one in world.store.subscribers()} == {"active"}
     world.send()
@@ -366,3 +365,41 @@ def test_a_choice_of_papers_has_one_key_a_day() -> None:
     today, a, b = date(2026, 11, 24), Selection("a"), Selection("b")
     assert key_of(1, a, today) == key_of(1, a, today)
     assert len({key_of(1, a, today), key_of(1, b, today), key_of(7, a, today), key_of(1, a, date(2026, 11, 25))}) == 4
+
+
+@pytest.mark.parametrize("answer", ["554 5.7.1 blocked by policy", "550 5.1.1 no such user", "552 5.2.2 mailbox full"])
+def test_a_refused_recipient_does_not_end_the_round(world: World, answer: str) -> None:
+    world.subscribe("ada", "bob", "cyd", "dan")
+    world.post.recipient_answers["bob@example.org"] = [answer]
+    delivery = world.send()
+    assert world.names() == ["ada", "cyd", "dan"]
+    assert delivery.failed == [("bob@example.org", answer)]
+    assert world.store.digests("bob@example.org")[0].state == "failed"
+    # A policy says nothing about the mailbox, so the next round tries again.
+    expected = "active" if "5.7" in answer else "bounced"
+    assert world.store.subscriber("bob@example.org").state == expected
+
+
+@pytest.mark.parametrize("q", [f"tag:{'x' * 70}", f'-tag:"{"y" * 300}"', f"tag:{'x' * 70} robots"])
+def test_no_search_ends_the_round(world: World, q: str) -> None:
+    world.subscribe("ada", "cyd", "dan")
+    world.subscribe("bob", q=q)
+    delivery = world.send(always=True)
+    assert world.names() == ["ada", "bob", "cyd", "dan"]
+    assert not delivery.failed
+
+
+def test_a_digest_that_cannot_be_made_is_listed_and_the_others_go_out(world: World, monkeypatch) -> None:
+    world.subscribe("ada", "cyd", "dan")
+    world.subscribe("bob", q="broken")
+    search = PaperStore.search
+
+    def breaks(self, q, **options):
+        if "broken" in q:
+            raise RuntimeError("the index is gone")
+        return search(self, q, **options)
+
+    monkeypatch.setattr(PaperStore, "search", breaks)
+    delivery = world.send()
+    assert world.names() == ["ada", "cyd", "dan"]
+    assert delivery.failed == [("bob@example.org", "the index is gone")]

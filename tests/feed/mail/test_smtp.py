@@ -16,7 +16,7 @@ from mail_server import certificate, mail_server
 from trued.errors import InputError
 from trued.feed.mail.render import Letter, compose
 from trued.feed.mail.settings import MailServer, email_address, public_url
-from trued.feed.mail.smtp import WAITS, Outbox
+from trued.feed.mail.smtp import WAITS, MailServerError, Outbox
 
 SENDER = "Daily papers <papers@example.org>"
 
@@ -80,18 +80,25 @@ def test_an_unknown_mailbox_is_refused_at_once_and_the_next_mail_goes_on() -> No
         assert post.addresses() == ["ada@example.org"]
 
 
-@pytest.mark.parametrize("where", ["sender", "recipient", "data"])
-def test_a_server_that_takes_nothing_from_us_is_no_fault_of_the_address(where: str) -> None:
+@pytest.mark.parametrize("answer", ["554 5.7.1 relaying denied", "550 5.1.8 no such sender", "530 5.7.0 sign in"])
+def test_a_refused_sender_is_no_fault_of_the_address(answer: str) -> None:
     with mail_server() as post, Outbox(server(post.port)) as outbox:
-        answer = ["554 5.7.1 relaying denied"]
-        if where == "sender":
-            post.sender_answers = answer
-        elif where == "recipient":
+        post.sender_answers = [answer]
+        with pytest.raises(MailServerError, match=rf"takes no mail from .*{answer}; check TRUED_MAIL_FROM"):
+            outbox.send(message(), "ada@example.org")
+
+
+@pytest.mark.parametrize("where", ["recipient", "data"])
+def test_a_policy_against_one_mail_is_about_that_mail_alone(where: str) -> None:
+    with mail_server() as post, Outbox(server(post.port), sleep=lambda _: pytest.fail("waited")) as outbox:
+        answer = ["554 5.7.1 blocked"]
+        if where == "recipient":
             post.recipient_answers["ada@example.org"] = answer
         else:
             post.data_answers = answer
-        with pytest.raises(InputError, match=r"takes no mail from .*relaying denied; check TRUED_MAIL_FROM"):
-            outbox.send(message(), "ada@example.org")
+        outcome = outbox.send(message(), "ada@example.org")
+        assert (outcome.state, outcome.reason) == ("declined", "554 5.7.1 blocked")
+        assert outbox.send(message(), "bob@example.org").state == "sent"
 
 
 def test_a_connection_that_breaks_before_the_answer_leaves_it_unknown() -> None:

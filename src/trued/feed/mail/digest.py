@@ -9,6 +9,7 @@ Knows periods, the ledger and outcomes. Knows nothing of SMTP or of how a mail l
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -19,7 +20,7 @@ from urllib.parse import urlencode
 
 from trued.errors import InputError
 from trued.feed.mail.render import Letter, compose, items
-from trued.feed.mail.smtp import Outbox
+from trued.feed.mail.smtp import MailServerError, Outbox
 from trued.feed.mail.subscribers import bounce, unsubscribe_link
 from trued.feed.search.selection import Selection
 from trued.feed.spans import Span, last_complete, span_of
@@ -71,7 +72,7 @@ def send_digests(
         progress: is called with (done, total) after each address.
 
     Raises:
-        InputError: the mail server takes no mail of ours at all.
+        MailServerError: the mail server takes no mail from this sender at all.
     """
     turn = _Round(store, outbox, secret, base_url, most, always)
     addressees = store.subscribers(period=period)
@@ -137,13 +138,17 @@ def hand_in(
     """Hand in a digest that was claimed, and settle it.
 
     Raises:
-        InputError: the mail server takes no mail of ours at all; it is settled as failed.
+        MailServerError: the mail server takes no mail from this sender at all; the digest is settled as failed.
     """
     try:
         outcome = outbox.send(message, email)
-    except InputError:
+    except MailServerError:
         store.settle_digest(email, key, "failed")
         raise
+    except Exception as error:  # of this one mail, such as one that cannot be put into bytes
+        store.settle_digest(email, key, "failed")
+        _fail(delivery, email, error)
+        return
     if outcome.state == "sent":
         store.settle_digest(email, key, "sent")
         delivery.sent.append(email)
@@ -184,15 +189,19 @@ class _Round:
         if span is None:
             self.delivery.had.append(email)
             return
-        papers = self._papers(one, span)
-        if not papers and not self.always:
-            self.delivery.nothing.append(email)
+        try:
+            papers = self._papers(one, span)
+            if not papers and not self.always:
+                self.delivery.nothing.append(email)
+                return
+            message = compose_digest(
+                papers, one.q or "", to=email, sender=self.outbox.server.sender, when=str(span), key=span.key, now=now,
+                most=self.most, base_url=self.base_url,
+                unsubscribe=unsubscribe_link(email, secret=self.secret, base_url=self.base_url, now=now),
+            )  # fmt: skip
+        except Exception as error:  # one subscriber's search or mail must not end the round for the others
+            _fail(self.delivery, email, error)
             return
-        message = compose_digest(
-            papers, one.q or "", to=email, sender=self.outbox.server.sender, when=str(span), key=span.key, now=now,
-            most=self.most, base_url=self.base_url,
-            unsubscribe=unsubscribe_link(email, secret=self.secret, base_url=self.base_url, now=now),
-        )  # fmt: skip
         if self.store.claim_digest(email, span.key):
             hand_in(self.store, self.outbox, message, email, span.key, self.delivery)
         else:
@@ -209,6 +218,13 @@ class _Round:
         if selection not in self.found:
             self.found[selection] = selection.papers(self.store)
         return self.found[selection]
+
+
+def _fail(delivery: Delivery, email: str, error: Exception) -> None:
+    """Note a digest that could not be made; what is not a plain sentence is logged with its traceback."""
+    if not isinstance(error, InputError):
+        logging.getLogger(__name__).error("the digest for %s could not be made", email, exc_info=error)
+    delivery.failed.append((email, " ".join(str(error).split()) or type(error).__name__))
 
 
 def _covered(one: Digest) -> date | None:

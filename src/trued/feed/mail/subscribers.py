@@ -87,7 +87,7 @@ def request_subscription(
         store.settle_digest(email, key, "sent" if sent else "failed")
     if outcome.state == "refused":
         bounce(store, email, outcome.reason)
-    elif outcome.state == "later":
+    elif outcome.state in ("later", "declined"):
         raise InputError(f"the mail server takes no mail at the moment ({outcome.reason}); try again later")
 
 

@@ -108,7 +108,11 @@ def _of_cards(slugs: Iterable[str]) -> Condition:
 
 
 def _tagged(tag: str, person: str) -> Condition:
-    return exists().where(TagRow.uid == PaperRow.uid, TagRow.person == person, TagRow.tag == tag_name(tag))
+    try:
+        name = tag_name(tag)
+    except InputError:  # no paper can have this tag
+        return false()
+    return exists().where(TagRow.uid == PaperRow.uid, TagRow.person == person, TagRow.tag == name)
 
 
 def _marked(table: Any, person: str) -> Condition:

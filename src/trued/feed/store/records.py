@@ -25,6 +25,7 @@ SubscriberState = Literal["pending", "active", "gone", "bounced"]
 DigestState = Literal["claimed", "sent", "failed"]
 Verdicts = Callable[[], Mapping[str, Collection[str]]]  # slug to the verdicts that its claims got
 
+LONGEST_TAG = 64  # characters
 OWNER = "owner"  # who uses a store without accounts
 
 
