@@ -5,20 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import date
 
 import bibtexparser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stored_papers import small_shelf, stored
+from stored_papers import MOMENT, small_shelf, stored
 
 from trued.errors import InputError
 from trued.feed.export import KINDS, export, format_of
 from trued.feed.export.bibtex import to_bibtex
 from trued.feed.export.csv import COLUMNS
 from trued.feed.paper import Author, Link
+from trued.feed.sources.bibtex import parse_bibtex
 from trued.feed.sources.daily_json import parse_daily_json
+from trued.feed.store.records import StoredPaper
+from trued.papers import catalogue
 
 
 def bibtex(*papers):
@@ -53,6 +57,32 @@ def test_bibtex_says_what_is_known_and_no_more() -> None:
     assert "Secret" not in to_bibtex(small_shelf())
     unknown = entries["klingteamnothing"].fields_dict
     assert set(unknown) == {"title", "organization"}
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "The {Ising} model of {New York} in {{BERT}}",
+        r'{\"O}zil and the {$L_2$} norm: 5\% of {R\&D}',
+        "{The Whole Title is Protected}",
+        "Nothing is protected here",
+    ],
+)
+def test_a_title_keeps_its_protective_braces_from_file_to_file(title: str) -> None:
+    text = f"@misc{{key,\n  title = {{{title}}},\n}}"
+    for _ in range(2):
+        (paper,) = parse_bibtex(text).papers
+        text = to_bibtex([StoredPaper(1, paper, None, MOMENT, MOMENT, 0.0)])
+        assert f"  title = {{{title}}}," in text.splitlines()
+    renamed = replace(paper, title="Another Title of LLMs")
+    assert "{Another Title of {LLMs}}" in to_bibtex([StoredPaper(1, renamed, None, MOMENT, MOMENT, 0.0)])
+
+
+@pytest.mark.parametrize("slug", catalogue.slugs())
+def test_an_export_that_is_read_and_exported_again_is_the_same(slug: str) -> None:
+    once = to_bibtex([stored(catalogue.card(slug).title)])
+    (paper,) = parse_bibtex(once).papers
+    assert to_bibtex([StoredPaper(1, paper, None, MOMENT, MOMENT, 0.0)]) == once
 
 
 def test_proceedings_are_no_journal() -> None:

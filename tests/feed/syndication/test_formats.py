@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -49,6 +50,26 @@ def test_a_feed_reader_reads_what_was_written(syntax) -> None:
     assert "trued papers show c-advul" in first.content[0].value
     assert "Secret" not in render(shelf, CHANNEL, syntax).body.decode()
     assert "Jane Roe" in str(third)
+
+
+ABSTRACTS = ("For x<y and y>z, <b>bold</b> & more", "<script>alert(1)</script>", "a &lt; b &amp; c", "]]> 5 > 4")
+
+
+@pytest.mark.parametrize("abstract", ABSTRACTS)
+def test_an_abstract_is_text_and_loses_nothing(abstract: str) -> None:
+    papers = [stored("A Title", abstract=abstract)]
+    channel = ElementTree.fromstring(render(papers, CHANNEL, "rss").body).find("channel")
+    # A reader takes what XML holds for HTML: unescaped once more, it is the abstract.
+    assert html.unescape(channel.find("item").find("description").text) == abstract
+    assert "<" not in channel.find("item").find("description").text
+    content = channel.find("item").find("{http://purl.org/rss/1.0/modules/content/}encoded").text
+    assert html.unescape(content.removeprefix("<p>").removesuffix("</p>")) == abstract
+    entry = ElementTree.fromstring(render(papers, CHANNEL, "atom").body).find("{*}entry")
+    summary = entry.find("{*}summary")
+    assert (summary.get("type", "text"), summary.text) == ("text", abstract)
+    item = json.loads(render(papers, CHANNEL, "json").body)["items"][0]
+    assert item["summary"] == abstract
+    assert html.unescape(item["content_html"].removeprefix("<p>").removesuffix("</p>")) == abstract
 
 
 def test_atom_names_every_author_and_when_an_entry_changed() -> None:
