@@ -21,7 +21,7 @@ from trued.feed.identifiers import arxiv_id
 from trued.feed.paper import FeedPaper
 from trued.feed.sources.files import read_bytes
 from trued.feed.sources.online import fetch_one, fetch_url, is_reference
-from trued.feed.sources.reading import Reading
+from trued.feed.sources.reading import Reading, as_submitted
 from trued.feed.sources.resolve import identify, resolve_title
 from trued.feed.store.records import OWNER, IngestReport
 from trued.feed.store.store import PaperStore
@@ -60,8 +60,9 @@ def submit(
         known = None if data.strip() else _known(store, what)
         if known is not None:
             return _came_in(request, IngestReport(unchanged=1), known)
-        read = _pasted(data, page, file) if data.strip() else _looked_up(what)
-        read = replace(read, papers=tuple(_signed(paper, person) for paper in identify(read.papers)))
+        uploaded = bool(data.strip())
+        read = _pasted(data, page, file) if uploaded else _looked_up(what)
+        read = replace(read, papers=tuple(_signed(paper, person, uploaded) for paper in identify(read.papers)))
         report = _take(store, read)
     except InputError as error:
         if wants_json(request):
@@ -110,10 +111,15 @@ def _pasted(data: bytes, page: str, file: UploadFile | None) -> Reading:
     return read_bytes(data, name[:80])
 
 
-def _signed(paper: FeedPaper, person: str) -> FeedPaper:
-    """Return a paper with the person who brought it. What it says of its upvotes is believed of the owner alone."""
-    counts = {} if person == OWNER else {"upvotes": None, "comments": None}
-    return replace(paper, submitted_by=person, **counts)
+def _signed(paper: FeedPaper, person: str, uploaded: bool) -> FeedPaper:
+    """Return a paper with the person who brought it.
+
+    The owner's files are believed about where they come from. Everyone else's are what that person says, whatever
+    source the file names; and upvotes are believed of no one but the owner.
+    """
+    if person != OWNER:
+        paper = as_submitted(paper) if uploaded else replace(paper, upvotes=None, comments=None)
+    return replace(paper, submitted_by=person)
 
 
 def _take(store: PaperStore, read: Reading) -> IngestReport:

@@ -63,7 +63,7 @@ def test_bibtex_says_what_is_known_and_no_more() -> None:
     "title",
     [
         "The {Ising} model of {New York} in {{BERT}}",
-        r'{\"O}zil and the {$L_2$} norm: 5\% of {R\&D}',
+        r"{\"O}zil and the {$L_2$} norm: 5\% of {R\&D}",
         "{The Whole Title is Protected}",
         "Nothing is protected here",
     ],

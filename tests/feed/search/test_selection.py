@@ -107,8 +107,8 @@ def test_titles_and_what_a_date_is_good_for() -> None:
     st.lists(
         st.one_of(
             st.text(max_size=12),
-            st.sampled_from(["tag:", "-tag:", "author:", "year:", "org:", "cat:", "has:", "is:", '"', "-", "*", "..", "²"]),
-            st.sampled_from([f"tag:{'x' * 70}", "tag:ß" * 40, "author:*", "year:2024..2023", 'cat:"a%_b"', "AND", "NEAR("]),
+            st.sampled_from(["tag:", "-tag:", "author:", "year:", "org:", "cat:", "has:", "is:", '"', "-", "*", "²"]),
+            st.sampled_from([f"tag:{'x' * 70}", "tag:ß" * 40, "author:*", "year:2..1", 'cat:"a%_b"', "AND", "NEAR("]),
         ),
         max_size=12,
     ).map(" ".join).map(lambda q: q[:400])

@@ -296,6 +296,25 @@ def test_one_paper_by_the_address_of_its_page(web: LocalWeb, client: Client) -> 
         fetch_one(f"{web.url}/paper.pdf", client=client)
 
 
+def test_a_file_elsewhere_is_not_arxivs_word(web: LocalWeb, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    atom = (
+        '<feed xmlns="http://www.w3.org/2005/Atom"><entry><id>http://arxiv.org/abs/2501.00001v7</id>'
+        "<title>Wheels</title></entry></feed>"
+    )
+    listing = [{"paper": {"id": "2501.00001", "title": "Wheels", "submittedOnDailyAt": "2025-12-02T01:00:00.000Z"}}]
+    web.answer("/x.xml", Reply(atom))
+    web.answer("/x.json", Reply(listing))
+    monkeypatch.setenv("TRUED_ARXIV_URL", "https://export.arxiv.org")
+    monkeypatch.setenv("TRUED_HF_URL", "https://huggingface.co")
+    for name in ("x.xml", "x.json"):
+        (paper,) = fetch_url(f"{web.url}/{name}", client=client).papers
+        assert (paper.title, paper.source, paper.version) == ("Wheels", "web", None)
+        assert fetch_url(f"{web.url}/{name}", client=client).by_day()[0][0] is None
+    monkeypatch.setenv("TRUED_ARXIV_URL", web.url)
+    (paper,) = fetch_url(f"{web.url}/x.xml", client=client).papers
+    assert (paper.source, paper.version) == ("arxiv", 7)
+
+
 def test_a_doi_is_asked_for_as_bibtex(monkeypatch: pytest.MonkeyPatch, web: LocalWeb, client: Client) -> None:
     web.answer("/10.1000/wheels.3", Reply("@article{w, title={Wheels}, doi={10.1000/wheels.3}}"))
     asked = client.get

@@ -45,7 +45,7 @@ def _entry(paper: FeedPaper, key: str) -> str:
 
 
 def _title(paper: FeedPaper) -> str:
-    """Return the title as a BibTeX file once gave it, where it is still the title; made from the plain one otherwise."""
+    """Return the title as a BibTeX file gave it, if it is still the title; else made from the plain one."""
     given = paper.extra.get("tex_title")
     if isinstance(given, Mapping) and given.get("plain") == paper.title:
         original = given.get("tex")
