@@ -60,7 +60,8 @@ def test_a_missing_extra_is_named(capsys, monkeypatch):
 def test_it_serves_the_page_that_it_ships(tmp_path):
     """A new store gets the page's papers, and Ctrl-C ends the server."""
     url = f"sqlite:///{tmp_path}/papers.db"
-    environment = {**os.environ, "TRUED_CACHE": str(tmp_path), "TRUED_OFFLINE": "1"}
+    folders = {"TRUED_CACHE": str(tmp_path / "cache"), "TRUED_DATA": str(tmp_path / "data")}
+    environment = {**os.environ, **folders, "TRUED_OFFLINE": "1"}
     server = subprocess.Popen(
         [sys.executable, "-c", START, "serve", "--port", "0", "--database-url", url], env=environment,
         stdout=subprocess.PIPE, text=True,

@@ -32,6 +32,28 @@ def test_what_goes_wrong_is_one_sentence_for_people_and_for_programs(owner, path
         assert '<main id="main"' in page.text
 
 
+@pytest.mark.parametrize(
+    ("path", "to"),
+    [
+        ("/board/", "/board"),
+        ("/board///", "/board"),
+        ("/papers/1/?a=b", "/papers/1?a=b"),
+        ("/search/?q=x", "/search?q=x"),
+    ],
+)
+def test_a_slash_too_many_leads_to_this_site_whatever_host_is_named(owner, path, to):
+    answer = owner.get(path, headers={"host": "evil.example"})
+    assert (answer.status_code, answer.headers["location"]) == (307, to)
+    assert "evil" not in str(answer.headers)
+
+
+@pytest.mark.parametrize("path", ["//evil.example/", "/%2F%2Fevil.example/", "/nowhere/", "///", "/\\evil.example/"])
+def test_a_slash_leads_nowhere_else(owner, path):
+    answer = owner.get(f"http://127.0.0.1:8000{path}")
+    assert answer.status_code in (200, 404)
+    assert "location" not in answer.headers
+
+
 def test_a_sentence_may_hold_anything(owner):
     page = owner.get("/?order=<script>alert(1)</script>")
     assert page.status_code == 422

@@ -53,7 +53,7 @@ def serve(
         from trued.web.app import create_app
         from trued.web.settings import Settings
     except ModuleNotFoundError as error:
-        if error.name in ("fastapi", "itsdangerous", "multipart", "python_multipart", "uvicorn"):
+        if error.name in ("fastapi", "multipart", "python_multipart", "uvicorn"):
             raise MissingExtra(error.name, "web") from None
         raise
     settings = Settings.from_environment(host, port, public=public, database_url=database_url)

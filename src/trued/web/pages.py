@@ -116,8 +116,8 @@ def _list_page(request: Request, template: str, lines: list[Line], **values: Any
     state = request.app.state
     marks = _marks(request, [line.item.uid for line in lines])
     shown = {
-        "lines": lines, "marks": marks, "shelf": state.shelf, "fields": FIELDS, "states": STATES, "verdicts": VERDICTS,
-        **values,
+        "lines": lines, "marks": marks, "committed": state.evidence, "fields": FIELDS, "states": STATES,
+        "verdicts": VERDICTS, **values,
     }  # fmt: skip
     return state.templates.TemplateResponse(request, template, shown, headers={"Vary": "Cookie"})
 

@@ -224,7 +224,8 @@ def _fragment(request: Request, found: Progress) -> str:
 def _said(found: Progress) -> str:
     """Return the state of a run in a sentence, for those who hear the page: it changes with seeds, not with seconds."""
     of = f"{found.done} of {found.total}" if found.total is not None else str(found.done)
-    return f"{found.words}, {of} seed{'s' if found.total != 1 else ''} finished"
+    counted = found.done if found.total is None else found.total
+    return f"{found.words}, {of} seed{'s' if counted != 1 else ''} finished"
 
 
 def _progress(request: Request, run_id: str) -> Progress:

@@ -12,7 +12,7 @@ import bibtexparser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stored_papers import MOMENT, small_shelf, stored
+from stored_papers import MOMENT, sample_papers, stored
 
 from trued.errors import InputError
 from trued.feed.export import KINDS, export, format_of
@@ -32,7 +32,7 @@ def bibtex(*papers):
 
 
 def test_bibtex_says_what_is_known_and_no_more() -> None:
-    entries = bibtex(*small_shelf())
+    entries = bibtex(*sample_papers())
 
     first = entries["xhonneux2024efficient"]
     assert first.entry_type == "misc"
@@ -54,7 +54,7 @@ def test_bibtex_says_what_is_known_and_no_more() -> None:
     assert "eprint" not in second
     assert entries["berg1905electrodynamics"].entry_type == "article"
     assert entries["roe1999masked"].fields_dict["author"].value == "Roe, Jane and others"
-    assert "Secret" not in to_bibtex(small_shelf())
+    assert "Secret" not in to_bibtex(sample_papers())
     unknown = entries["klingteamnothing"].fields_dict
     assert set(unknown) == {"title", "organization"}
 
@@ -129,7 +129,7 @@ def ris(text: str) -> list[dict[str, list[str]]]:
 
 
 def test_ris() -> None:
-    first, second, third, last = ris(export(small_shelf(), "ris").text)
+    first, second, third, last = ris(export(sample_papers(), "ris").text)
     assert first == {
         "TY": ["UNPB"], "TI": ["Efficient Training in LLMs with Continuous Attacks"],
         "AU": ["Xhonneux, Sophie", "Schwinn, Leo"], "PY": ["2024"], "DA": ["2024/05/24"], "PB": ["arXiv"],
@@ -148,7 +148,7 @@ def test_a_line_break_can_not_begin_a_ris_tag() -> None:
 
 
 def test_csl() -> None:
-    first, second, third, last = json.loads(export(small_shelf(), "csl").text)
+    first, second, third, last = json.loads(export(sample_papers(), "csl").text)
     assert first["id"] == "xhonneux2024efficient"
     assert first["type"] == "article"
     assert first["issued"] == {"date-parts": [[2024, 5, 24]]}
@@ -163,12 +163,12 @@ def test_csl() -> None:
 
 
 def test_csv() -> None:
-    rows = list(csv.DictReader(io.StringIO(export(small_shelf(), "csv").text)))
+    rows = list(csv.DictReader(io.StringIO(export(sample_papers(), "csv").text)))
     assert tuple(rows[0]) == COLUMNS
     assert rows[0]["authors"] == "Sophie Xhonneux; Leo Schwinn"
     assert (rows[0]["upvotes"], rows[0]["comments"], rows[0]["trued"]) == ("12", "2", "c-advul")
     assert rows[3]["upvotes"] == ""  # unknown, and not zero
-    assert [row["title"] for row in rows] == [one.paper.title for one in small_shelf()]
+    assert [row["title"] for row in rows] == [one.paper.title for one in sample_papers()]
 
 
 @pytest.mark.parametrize("title", ["=1+1", "+cmd|' /C calc'!A0", "-2", "@SUM(A1)", '=HYPERLINK("http://x")'])
@@ -178,15 +178,15 @@ def test_no_cell_is_a_formula(title: str) -> None:
 
 
 def test_json_lines_are_read_back_by_the_reader_of_daily_papers() -> None:
-    shelf = [
-        *small_shelf(),
+    committed = [
+        *sample_papers(),
         stored("Voted", uid=5, votes=3, links=(Link("https://x.org/p", "project"),), submitted_by="ada"),
     ]
-    lines = export(shelf, "jsonl").text.splitlines()
-    assert len(lines) == len(shelf)
+    lines = export(committed, "jsonl").text.splitlines()
+    assert len(lines) == len(committed)
     read = parse_daily_json([json.loads(line) for line in lines])
     assert not read.refused
-    for one, back in zip(shelf, read.papers, strict=True):
+    for one, back in zip(committed, read.papers, strict=True):
         paper = one.paper
         for name in ("title", "abstract", "arxiv", "published", "organization", "categories", "links", "comments"):
             assert getattr(back, name) == getattr(paper, name), name
@@ -213,11 +213,11 @@ def test_markdown_is_escaped() -> None:
 
 
 def test_authors_that_are_not_known_are_told() -> None:
-    made = export(small_shelf(), "bibtex")
+    made = export(sample_papers(), "bibtex")
     assert len(made.warnings) == 1
     assert made.warnings[0].startswith("1 paper has no authors' names")
     assert "--resolve" in made.warnings[0]
-    assert export(small_shelf(), "csv").warnings == ()
+    assert export(sample_papers(), "csv").warnings == ()
     hidden = stored(authors=(Author("X", hidden=True),))
     assert export([hidden, hidden], "ris").warnings[0].startswith("2 papers have")
 

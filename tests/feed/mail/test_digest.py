@@ -17,13 +17,12 @@ from urllib.parse import unquote
 
 import pytest
 from mail_server import Post, mail_server
-from stored_papers import small_shelf
+from stored_papers import sample_papers
 
-from trued.feed.mail import render as letter
 from trued.feed.mail.digest import Delivery, due, key_of, send_digests
-from trued.feed.mail.render import Letter, compose, items
+from trued.feed.mail.render import DigestContent, items, render_html, render_mail, render_text
 from trued.feed.mail.settings import MailServer
-from trued.feed.mail.smtp import MailServerError, Outbox
+from trued.feed.mail.smtp import MailServerError, SmtpClient
 from trued.feed.mail.subscribers import unsubscribe
 from trued.feed.paper import FeedPaper, Link
 from trued.feed.search.selection import Selection
@@ -44,9 +43,9 @@ class World:
         self.store = PaperStore(self.url, clock=lambda: self.now)
         self.post = post
 
-    def outbox(self) -> Outbox:
+    def smtp(self) -> SmtpClient:
         server = MailServer("127.0.0.1", self.post.port, "Papers <papers@example.org>", tls="none", timeout=10.0)
-        return Outbox(server, sleep=lambda _: None)
+        return SmtpClient(server, sleep=lambda _: None)
 
     def subscribe(self, *names: str, period="daily", q: str | None = None, state="active") -> None:
         for name in names:
@@ -56,8 +55,8 @@ class World:
         self.store.ingest(papers)
 
     def send(self, **options) -> Delivery:
-        with self.outbox() as outbox:
-            return send_digests(self.store, outbox, secret=SECRET, base_url=URL, **options)
+        with self.smtp() as smtp:
+            return send_digests(self.store, smtp, secret=SECRET, base_url=URL, **options)
 
     def names(self) -> list[str]:
         """Return who got a mail since the last call."""
@@ -245,8 +244,8 @@ def test_two_processes_at_once_send_nothing_twice(world: World) -> None:
 
     def send(store: PaperStore) -> None:
         try:
-            with world.outbox() as outbox:
-                send_digests(store, outbox, secret=SECRET, base_url=URL)
+            with world.smtp() as smtp:
+                send_digests(store, smtp, secret=SECRET, base_url=URL)
         except BaseException as error:
             errors.append(error)
 
@@ -317,15 +316,17 @@ class _Words(HTMLParser):
 
 
 def test_text_and_html_say_the_same_and_load_nothing() -> None:
-    written = Letter("New papers for “a <b> & c”", "today", items(small_shelf(), URL), 3, URL, f"{URL}/u?t=1&x=2")
+    written = DigestContent(
+        "New papers for “a <b> & c”", "today", items(sample_papers(), URL), 3, URL, f"{URL}/u?t=1&x=2"
+    )
     reader = _Words()
-    reader.feed(letter.html(written))
-    assert reader.words == letter.text(written).split()
+    reader.feed(render_html(written))
+    assert reader.words == render_text(written).split()
     assert reader.tags == {"html", "head", "meta", "title", "body", "div", "h1", "h2", "p", "a", "code"}
     for part in ("Sophie Xhonneux, Leo Schwinn · 2024-05-24 · 12 upvotes", "Jane Roe and others", "3 more came in.",
                  "In trued: trued run c-advul", f"{URL}/papers/2", "https://github.com/a/b"):  # fmt: skip
-        assert part in letter.text(written)
-    assert "Secret" not in letter.text(written)
+        assert part in render_text(written)
+    assert "Secret" not in render_text(written)
 
 
 def test_nothing_in_a_paper_becomes_markup_or_a_header() -> None:
@@ -335,19 +336,19 @@ def test_nothing_in_a_paper_becomes_markup_or_a_header() -> None:
         "T\r\nBcc: eve@example.org\x07 <script>", "A\r\nB", abstract="<img src=x> " + "word " * 200,
         links=(Link("https://x.org/\"onload='x'", "code"),),
     )  # fmt: skip
-    written = Letter("New papers for “x\r\nBcc: eve@example.org”", "today", items([evil], None))
-    mail = compose(
+    written = DigestContent("New papers for “x\r\nBcc: eve@example.org”", "today", items([evil], None))
+    mail = render_mail(
         written, to="ada@example.org", sender="papers@example.org", message_id="<1@example.org>", date=TUESDAY
     )
     assert "Bcc" not in mail
     assert mail["Subject"].startswith("New papers for “x Bcc: eve@example.org”")
     assert "List-Unsubscribe" not in mail  # there is no link to end it
-    page = letter.html(written)
+    page = render_html(written)
     assert "<script" not in page
     assert "<img" not in page
     assert '"onload' not in page
-    assert "word …" in letter.text(written)
-    assert len(letter.text(written)) < 700
+    assert "word …" in render_text(written)
+    assert len(render_text(written)) < 700
 
 
 def test_one_digest_has_one_name(world: World) -> None:

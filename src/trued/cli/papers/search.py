@@ -124,7 +124,10 @@ def search(
     filters = narrowing.filters()
     with _store(meaning=explain or mode != "keyword") as store:
         if not store.count():
-            raise InputError("the store holds no paper yet; bring some in with `trued papers sync` or `ingest`")
+            raise InputError(
+                "the store holds no paper yet; `trued papers ingest page` brings some in without a network, "
+                "`trued papers sync` fetches today's"
+            )
         hits = store.search(q, mode=mode, filters=filters, k=limit, explain=explain)
         note = f"meaning by {store.semantics}" if mode != "keyword" else "by words"
     _print(hits, f"{_count(len(hits))}, {note}", as_json=as_json, explain=explain)
@@ -315,9 +318,9 @@ def named(store: PaperStore, name: str) -> StoredPaper:
 def _store(*, meaning: bool = False) -> Iterator[PaperStore]:
     """Yield the user's store; with `meaning`, one that has the embedder, if that is to be had."""
     from trued.feed.store.store import default_store
-    from trued.web.evidence import EvidenceShelf
+    from trued.lab.committed import CommittedEvidence
 
-    store = default_store(verdicts=lambda: EvidenceShelf().verdicts())
+    store = default_store(verdicts=lambda: CommittedEvidence().verdicts())
     try:
         if meaning and store.count():
             store.embed = _embedder(LONGEST)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from trued.errors import InputError
-from trued.feed.mail.render import Letter, compose, items
-from trued.feed.mail.smtp import MailServerError, Outbox
+from trued.feed.mail.render import DigestContent, items, render_mail
+from trued.feed.mail.smtp import MailServerError, SmtpClient
 from trued.feed.mail.subscribers import bounce, unsubscribe_link
 from trued.feed.search.selection import Selection
 from trued.feed.spans import Span, last_complete, span_of
@@ -53,7 +53,7 @@ class Delivery:
 
 def send_digests(
     store: PaperStore,
-    outbox: Outbox,
+    smtp: SmtpClient,
     *,
     secret: str,
     base_url: str,
@@ -74,7 +74,7 @@ def send_digests(
     Raises:
         MailServerError: the mail server takes no mail from this sender at all.
     """
-    turn = _Round(store, outbox, secret, base_url, most, always)
+    turn = _Round(store, smtp, secret, base_url, most, always)
     addressees = store.subscribers(period=period)
     for done, one in enumerate(addressees, start=1):
         turn.serve(one.email)
@@ -119,7 +119,7 @@ def compose_digest(
         when: the days that it covers, in words.
         most: how many papers it shows; of the others it says how many they are.
     """
-    letter = Letter(
+    content = DigestContent(
         heading=f"New papers for “{asked}”" if asked else "Trending papers",
         when=when,
         items=items(found[:most], base_url),
@@ -129,11 +129,11 @@ def compose_digest(
     )
     name = sha256(f"{to}\n{key}".encode()).hexdigest()[:32]
     domain = sender.rstrip("> ").rpartition("@")[2]
-    return compose(letter, to=to, sender=sender, message_id=f"<{name}.digest@{domain}>", date=now)
+    return render_mail(content, to=to, sender=sender, message_id=f"<{name}.digest@{domain}>", date=now)
 
 
 def hand_in(
-    store: PaperStore, outbox: Outbox, message: EmailMessage, email: str, key: str, delivery: Delivery
+    store: PaperStore, smtp: SmtpClient, message: EmailMessage, email: str, key: str, delivery: Delivery
 ) -> None:  # fmt: skip
     """Hand in a digest that was claimed, and settle it.
 
@@ -141,7 +141,7 @@ def hand_in(
         MailServerError: the mail server takes no mail from this sender at all; the digest is settled as failed.
     """
     try:
-        outcome = outbox.send(message, email)
+        outcome = smtp.send(message, email)
     except MailServerError:
         store.settle_digest(email, key, "failed")
         raise
@@ -171,7 +171,7 @@ class _Round:
     """One round of digests. Who asked for the same papers shares one look into the store."""
 
     store: PaperStore
-    outbox: Outbox
+    smtp: SmtpClient
     secret: str
     base_url: str
     most: int
@@ -195,7 +195,7 @@ class _Round:
                 self.delivery.nothing.append(email)
                 return
             message = compose_digest(
-                papers, one.q or "", to=email, sender=self.outbox.server.sender, when=str(span), key=span.key, now=now,
+                papers, one.q or "", to=email, sender=self.smtp.server.sender, when=str(span), key=span.key, now=now,
                 most=self.most, base_url=self.base_url,
                 unsubscribe=unsubscribe_link(email, secret=self.secret, base_url=self.base_url, now=now),
             )  # fmt: skip
@@ -203,7 +203,7 @@ class _Round:
             _fail(self.delivery, email, error)
             return
         if self.store.claim_digest(email, span.key):
-            hand_in(self.store, self.outbox, message, email, span.key, self.delivery)
+            hand_in(self.store, self.smtp, message, email, span.key, self.delivery)
         else:
             self.delivery.had.append(email)
 

@@ -42,7 +42,7 @@ class MailServerError(InputError):
     """The mail server takes no mail from this sender: no connection, no sign-in, or the sender itself is refused."""
 
 
-class Outbox:
+class SmtpClient:
     """An open way to the mail server: connects when the first mail is sent, and again when the connection broke.
 
     Args:
@@ -56,7 +56,7 @@ class Outbox:
         self._sleep = sleep
         self._smtp: smtplib.SMTP | None = None
 
-    def __enter__(self) -> Outbox:
+    def __enter__(self) -> SmtpClient:
         return self
 
     def __exit__(self, *_: object) -> None:

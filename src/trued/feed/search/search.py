@@ -26,7 +26,7 @@ from trued.feed.search.ranking import fuse
 from trued.feed.search.snippet import snippet
 from trued.feed.search.terms import Terms
 from trued.feed.store.people import tag_name
-from trued.feed.store.reader import Shelf
+from trued.feed.store.reader import PaperReader
 from trued.feed.store.records import OWNER, Embed, Filters, Hit, Mode, Nearness, StoredPaper
 from trued.feed.store.tables import PaperRow, TagRow
 from trued.files import cache_dir
@@ -37,7 +37,7 @@ BATCHES = {"embeddings": 4 * embeddings.BATCH, "TF-IDF": terms.BATCH}
 Progress = Callable[[int, int | None], object]
 
 
-class Search(Shelf):
+class Search(PaperReader):
     """The part of the store that finds."""
 
     embed: Embed | None = None

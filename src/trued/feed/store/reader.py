@@ -27,7 +27,7 @@ ORDERS: dict[str, tuple[Any, ...]] = {
 }
 
 
-class Shelf(Database):
+class PaperReader(Database):
     """The part of the store that papers are read from."""
 
     verdicts: Verdicts | None = None

@@ -1,4 +1,4 @@
-"""The evidence that the page shows: what is committed, ready to print, and read again when it changes.
+"""Committed evidence: what was measured of each paper, ready to print, and read again when a file changes.
 
 Knows evidence, its figures and claim rows. Knows nothing of requests or of the feed.
 """
@@ -65,7 +65,7 @@ class Measured:
         return {word: count for word, count in counts.items() if count}
 
 
-class EvidenceShelf:
+class CommittedEvidence:
     """The evidence of all papers.
 
     Args:
