@@ -13,7 +13,7 @@ from trued.cli.main import BAD, main
 from trued.cli.serve import learn_meaning
 from trued.errors import InputError
 from trued.feed.paper import FeedPaper
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 
 
 def said(capsys, *words):

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
 from trued.feed.paper import Author, FeedPaper, Link
+from trued.feed.paper_store import PaperStore
 from trued.feed.sources.daily_json import parse_daily_json
-from trued.feed.store.store import PaperStore
 from trued.papers import catalogue
 from trued.web.app import create_app
 from trued.web.security import Limiter

@@ -1,6 +1,6 @@
 import pytest
 
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 from trued.web.app import create_app
 from trued.web.settings import Settings
 

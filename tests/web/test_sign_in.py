@@ -2,7 +2,7 @@
 
 import re
 
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 from trued.web.accounts import COOKIE, invitation
 from trued.web.app import create_app
 

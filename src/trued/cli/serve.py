@@ -15,7 +15,7 @@ from trued.cli.terminal import console, messages
 if TYPE_CHECKING:
     from socket import socket
 
-    from trued.feed.store.store import PaperStore
+    from trued.feed.paper_store import PaperStore
 
 
 def serve(

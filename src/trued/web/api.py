@@ -15,8 +15,8 @@ from pydantic import BaseModel
 
 from trued.errors import InputError
 from trued.feed.identifiers import arxiv_id
+from trued.feed.paper_store import PaperStore
 from trued.feed.store.records import Filters, Order, StoredPaper
-from trued.feed.store.store import PaperStore
 from trued.lab.committed import CommittedEvidence
 from trued.papers import catalogue
 from trued.web.pages import NOBODY

@@ -20,7 +20,7 @@ from starlette.routing import Match
 
 from trued import __version__
 from trued.errors import InputError
-from trued.feed.store.store import Embed, PaperStore
+from trued.feed.paper_store import Embed, PaperStore
 from trued.lab.committed import CommittedEvidence
 from trued.web import (
     api,

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from trued.feed.paper_store import PaperStore
 from trued.feed.search.query import parse
 from trued.feed.store.records import Hit, Mode, Order, StoredPaper
-from trued.feed.store.store import PaperStore
 from trued.web.accounts import Person, visitor
 from trued.web.security import search_limited
 from trued.web.views import FIELDS, PAGE_SIZE, STATES, VERDICTS, Kind, Period, View, read_view

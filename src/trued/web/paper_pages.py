@@ -16,8 +16,8 @@ from starlette.convertors import Convertor, register_url_convertor
 from trued.errors import InputError
 from trued.feed.export import to_bibtex
 from trued.feed.identifiers import arxiv_id
+from trued.feed.paper_store import PaperStore
 from trued.feed.store.records import Filters, Marks, StoredPaper
-from trued.feed.store.store import PaperStore
 from trued.lab.committed import Measured
 from trued.lab.rows import ClaimRow
 from trued.lab.wording import duration, memory, paper_levels

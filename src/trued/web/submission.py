@@ -19,12 +19,12 @@ from trued.errors import InputError
 from trued.feed.http.client import default_client
 from trued.feed.identifiers import arxiv_id
 from trued.feed.paper import FeedPaper
+from trued.feed.paper_store import PaperStore
 from trued.feed.sources.files import read_bytes
 from trued.feed.sources.online import fetch_one, fetch_url, is_reference
 from trued.feed.sources.reading import Reading, as_submitted
 from trued.feed.sources.resolve import identify, resolve_title
 from trued.feed.store.records import OWNER, IngestReport
-from trued.feed.store.store import PaperStore
 from trued.web.accounts import Person
 from trued.web.replies import wants_json
 from trued.web.security import LARGEST_BODY, rate_limited, require_csrf

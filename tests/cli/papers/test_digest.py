@@ -12,8 +12,8 @@ from mail_server import mail_server
 
 from trued.cli.main import main
 from trued.feed.paper import FeedPaper
+from trued.feed.paper_store import PaperStore, default_store
 from trued.feed.store.records import Subscriber
-from trued.feed.store.store import PaperStore, default_store
 
 
 @pytest.fixture

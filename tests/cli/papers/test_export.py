@@ -11,9 +11,9 @@ import pytest
 
 from trued.cli.main import main
 from trued.feed.paper import Author, FeedPaper
+from trued.feed.paper_store import default_store
 from trued.feed.sources import online as fetch
 from trued.feed.sources.reading import Reading
-from trued.feed.store.store import default_store
 
 ADA = Author("Ada Lovelace")
 

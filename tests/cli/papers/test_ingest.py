@@ -20,7 +20,7 @@ from local_web import Asked, LocalWeb, Reply
 from trued.cli.papers.app import app
 from trued.errors import InputError
 from trued.feed.paper import FeedPaper
-from trued.feed.store.store import default_store
+from trued.feed.paper_store import default_store
 
 LONG = "We turn one spoke after another, and measure how straight the wheel is. " * 4
 PAGE = "\n\n".join(f"Wheel {n}\n\n{LONG}\n\n  • 4 authors\n·\nApr {n}, 2024 {n}" for n in range(1, 4))

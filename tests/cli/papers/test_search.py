@@ -12,7 +12,7 @@ from trued.cli.papers import search as papers_search
 from trued.cli.papers.app import app
 from trued.errors import InputError
 from trued.feed.paper import FeedPaper
-from trued.feed.store.store import PaperStore, default_store
+from trued.feed.paper_store import PaperStore, default_store
 
 PAPERS = [
     FeedPaper(

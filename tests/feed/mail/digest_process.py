@@ -8,7 +8,7 @@ from datetime import datetime
 from trued.feed.mail.digest import send_digests
 from trued.feed.mail.settings import MailServer
 from trued.feed.mail.smtp import SmtpClient
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 
 url, port, now = sys.argv[1:]
 store = PaperStore(url, clock=lambda: datetime.fromisoformat(now))

@@ -25,9 +25,9 @@ from trued.feed.mail.settings import MailServer
 from trued.feed.mail.smtp import MailServerError, SmtpClient
 from trued.feed.mail.subscribers import unsubscribe
 from trued.feed.paper import FeedPaper, Link
+from trued.feed.paper_store import PaperStore
 from trued.feed.search.selection import Selection
 from trued.feed.store.records import Digest, Subscriber
-from trued.feed.store.store import PaperStore
 
 SECRET = "0123456789abcdef"
 URL = "https://papers.example.org"

@@ -22,7 +22,7 @@ from trued.feed.mail.subscribers import (
     unsubscribe_link,
     verify,
 )
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 
 SECRET = "0123456789abcdef"
 URL = "https://papers.example.org"

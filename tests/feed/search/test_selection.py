@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trued.feed.paper import FeedPaper
+from trued.feed.paper_store import PaperStore
 from trued.feed.search.query import parse
 from trued.feed.search.selection import Selection, every_word
 from trued.feed.store.records import Filters
-from trued.feed.store.store import PaperStore
 
 PAPERS = (
     FeedPaper("Continuous Alignment", "One.", "2401.00001", published=date(2024, 1, 3), upvotes=1, rank=2),

@@ -16,8 +16,8 @@ from sqlalchemy import text
 
 from trued.errors import InputError
 from trued.feed.paper import FeedPaper
+from trued.feed.paper_store import PaperStore, default_store
 from trued.feed.store.database import MIGRATIONS, VERSION_TABLE, Database
-from trued.feed.store.store import PaperStore, default_store
 from trued.feed.store.tables import REVISION, Base, FactRow
 
 
@@ -84,7 +84,7 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
 def test_opening_a_current_store_loads_no_alembic(tmp_path):
     url = f"sqlite:///{tmp_path}/papers.db"
     Database(url).close()
-    code = f"import sys; from trued.feed.store.store import PaperStore; PaperStore({url!r}); print(*sys.modules)"
+    code = f"import sys; from trued.feed.paper_store import PaperStore; PaperStore({url!r}); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"alembic", "torch", "sklearn", "fastapi", "scipy"}.isdisjoint(loaded)
 

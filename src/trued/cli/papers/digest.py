@@ -22,8 +22,8 @@ from trued.files import write_bytes
 
 if TYPE_CHECKING:
     from trued.feed.mail.digest import Delivery
+    from trued.feed.paper_store import PaperStore
     from trued.feed.search.selection import Selection
-    from trued.feed.store.store import PaperStore
 
 SENDER_OF_DRAFTS = "trued@localhost.localdomain"
 STATES = {"active": "green", "pending": "yellow", "bounced": "red", "gone": "dim"}
@@ -71,7 +71,7 @@ def digest(
     if to is not None and period is not None:
         raise InputError("--period is about subscribers, and --to about one address; give one of the two")
     from trued.feed.mail.digest import Delivery
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
 
     delivery = Delivery()
     with closing(default_store()) as store:
@@ -115,7 +115,7 @@ def subscribe(
     from trued.feed.mail import subscribers
     from trued.feed.mail.secret import secret
     from trued.feed.mail.settings import public_url
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
 
     with closing(default_store()) as store:
         if confirm is not None:
@@ -139,7 +139,7 @@ def unsubscribe(email: str, /) -> None:
     """
     from trued.feed.mail.settings import email_address
     from trued.feed.mail.subscribers import leave
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
 
     address = email_address(email)
     with closing(default_store()) as store:
@@ -149,7 +149,7 @@ def unsubscribe(email: str, /) -> None:
 
 def subscribers(*, as_json: JsonSwitch = False) -> None:
     """List who gets digests, who was asked, who left, and whose mail was refused."""
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
 
     with closing(default_store()) as store:
         known = store.subscribers(state=None)

@@ -23,8 +23,8 @@ from trued.papers.card import Field
 from trued.papers.catalogue import State
 
 if TYPE_CHECKING:
+    from trued.feed.paper_store import PaperStore, StoredPaper
     from trued.feed.search.selection import Selection
-    from trued.feed.store.store import PaperStore, StoredPaper
 
 AT_ONCE = 100  # papers whose authors are asked for before they are kept
 
@@ -114,7 +114,7 @@ def export(
         TRUED_ZOTERO_KEY.
     """
     from trued.feed import export as formats
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
 
     if bookmarks and choice != Choice():
         raise InputError("--bookmarks takes all of them; leave the other choices out")
@@ -158,7 +158,7 @@ def feed(
         Where the feed will be served; readers know it by that. For OPML, the page's address.
     """
     from trued.feed.mail.settings import public_url
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
     from trued.feed.syndication import formats as syndication
 
     ending = output.suffix.lstrip(".").lower() if output is not None else "atom"

@@ -22,9 +22,9 @@ from trued.errors import InputError
 if TYPE_CHECKING:
     from trued.feed.http.client import Client
     from trued.feed.paper import FeedPaper
+    from trued.feed.paper_store import PaperStore
     from trued.feed.sources.reading import Reading
     from trued.feed.store.records import IngestReport
-    from trued.feed.store.store import PaperStore
 
 _MOST_DAYS = 62
 _SHOWN = 10  # refused entries that are printed; --json gives all
@@ -259,7 +259,7 @@ def _day(text: str) -> date:
 
 @contextmanager
 def _store() -> Iterator[PaperStore]:
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
 
     store = default_store()
     try:

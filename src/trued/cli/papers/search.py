@@ -26,8 +26,8 @@ from trued.papers.card import Field
 from trued.papers.catalogue import State
 
 if TYPE_CHECKING:
+    from trued.feed.paper_store import PaperStore
     from trued.feed.store.records import Filters, Hit, StoredPaper
-    from trued.feed.store.store import PaperStore
     from trued.language.engine.embedder import SentenceEmbedder
 
 SHORT = 1  # exit code: the store is not sound
@@ -317,7 +317,7 @@ def named(store: PaperStore, name: str) -> StoredPaper:
 @contextmanager
 def _store(*, meaning: bool = False) -> Iterator[PaperStore]:
     """Yield the user's store; with `meaning`, one that has the embedder, if that is to be had."""
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
     from trued.lab.committed import CommittedEvidence
 
     store = default_store(verdicts=lambda: CommittedEvidence().verdicts())

@@ -27,7 +27,7 @@ from trued.feed.spans import Span, last_complete, span_of
 from trued.feed.store.records import Digest, Filters, Period, StoredPaper, Subscriber
 
 if TYPE_CHECKING:
-    from trued.feed.store.store import PaperStore
+    from trued.feed.paper_store import PaperStore
 
 CATCH_UP = 14  # days that a digest reaches back at most, after days on which none could be sent
 MOST = 20  # papers

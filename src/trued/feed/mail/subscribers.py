@@ -20,11 +20,11 @@ from typing import get_args
 from urllib.parse import quote
 
 from trued.errors import InputError
-from trued.feed.mail.ledger import Ledger
 from trued.feed.mail.render import confirmation
 from trued.feed.mail.settings import MailServer, email_address
 from trued.feed.mail.signed_links import Purpose, SubscriptionLink, sign, verify
 from trued.feed.mail.smtp import SmtpClient
+from trued.feed.store.ledger import Ledger
 from trued.feed.store.records import Period, Subscriber
 
 __all__ = [

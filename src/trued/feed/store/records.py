@@ -43,7 +43,7 @@ class StoredPaper:
         paper: the facts, merged from every source that told of it; `upvotes` and `comments` are the sources' own.
         slug: of the card with the same arXiv id or title, or None.
         first_seen, changed: when it came in, and when its facts last changed, in UTC.
-        trending: see `trued.feed.search.ranking.trending`, at the moment of the call.
+        trending: see `trued.feed.trending.trending`, at the moment of the call.
         votes, remarks: upvotes and comments left in this store.
         day: the latest day whose listing held it, or None.
     """

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from itertools import islice
 
-from trued.feed.mail.ledger import Ledger
 from trued.feed.paper import FeedPaper
 from trued.feed.search.search import Progress, Search
 from trued.feed.store import doctor, ingest
 from trued.feed.store.database import file_of
+from trued.feed.store.ledger import Ledger
 from trued.feed.store.people import People
 from trued.feed.store.records import (
     OWNER,
