@@ -15,7 +15,7 @@ from trued.web.settings import Settings
         ("/papers/hep-th/9901001v2", 404, "the store has no paper hep-th/9901001"),
         ("/cards/c-advull", 404, "no paper has the slug"),
         ("/cards/mixat", 404, "mixat has a card, and the store lacks its paper"),
-        ("/?day=2025-02-30", 422, "is no day; write it as 2025-12-10"),
+        ("/?day=2025-02-30", 422, "is no day; write it as 2026-11-24"),
         ("/?page=-1", 422, "does not fit; give a whole number"),
         ("/search?q=a&mode=best", 422, "mode 'best': input should be 'hybrid', 'keyword' or 'semantic'"),
         ("/api/papers/none", 404, "the store has no paper 'none'; give an arXiv id such as 2405.15589"),

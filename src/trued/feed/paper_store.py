@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from trued.feed.paper import FeedPaper
 from trued.feed.search.search import Progress, Search
@@ -40,6 +41,9 @@ from trued.feed.store.records import (
     utc_now,
 )  # fmt: skip
 from trued.feed.store.sessions import Sessions
+
+if TYPE_CHECKING:
+    from trued.feed.sources.reading import Reading
 
 __all__ = [
     "OWNER", "Comment", "Digest", "Embed", "Filters", "Hit", "IngestReport", "Marks", "Mode", "Nearness", "Order",
@@ -100,6 +104,22 @@ class PaperStore(Search, People, Ledger, Sessions):
             if progress is not None:
                 progress(tally.seen, total)
         return IngestReport(tally.added, tally.changed, tally.unchanged, tuple(tally.refused))
+
+    def ingest_reading(self, reading: Reading, *, progress: Callable[[int], object] | None = None) -> IngestReport:
+        """Take in what was read from a source, each paper under the day whose listing held it.
+
+        Args:
+            progress: is called with the number of entries done since the last call.
+
+        Returns:
+            As `ingest`; what the reading refused is among the refused.
+        """
+        report = IngestReport(refused=reading.refused)
+        for day, papers in reading.by_day():
+            report += self.ingest(papers, day=day)
+            if progress is not None:
+                progress(len(papers))
+        return report
 
     def doctor(self) -> list[str]:
         """Return what is wrong, one sentence each; empty if the store is sound."""

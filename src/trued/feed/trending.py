@@ -1,4 +1,4 @@
-"""What is trending: a sum over a paper's snapshots, each with the upvotes and comments that are new since the one before.
+"""What is trending: a sum over a paper's snapshots, each with upvotes and comments that are new since the one before.
 
     trending(now) = Σ (new upvotes + 0.5 · new comments) · exp(−age / 36 h),        age = now − time of the snapshot.
 

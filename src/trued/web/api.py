@@ -16,13 +16,13 @@ from pydantic import BaseModel
 from trued.errors import InputError
 from trued.feed.identifiers import arxiv_id
 from trued.feed.paper_store import PaperStore
+from trued.feed.spans import Kind, Span, read_span
 from trued.feed.store.records import Filters, Order, StoredPaper
 from trued.lab.committed import CommittedEvidence
 from trued.papers import catalogue
 from trued.web.pages import NOBODY
 from trued.web.paper_pages import BoardLine, board_lines
 from trued.web.security import search_limited
-from trued.web.views import Kind, Period
 
 DESCRIPTION = (
     "Papers, searches and verdicts as JSON. Paths, parameters and shapes are those of Hugging Face's daily papers; "
@@ -182,9 +182,9 @@ def _line(line: BoardLine) -> BoardOut:
     )  # fmt: skip
 
 
-def _period(kind: Kind, text: str) -> Period:
+def _period(kind: Kind, text: str) -> Span:
     try:
-        return Period.read(kind, text)
+        return read_span(kind, text)
     except InputError as error:
         raise HTTPException(404, str(error)) from None
 

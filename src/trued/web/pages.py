@@ -15,10 +15,11 @@ from fastapi.responses import RedirectResponse
 
 from trued.feed.paper_store import PaperStore
 from trued.feed.search.query import parse
+from trued.feed.spans import Kind, Span, around
 from trued.feed.store.records import Hit, Mode, Order, StoredPaper
 from trued.web.accounts import Person, visitor
 from trued.web.security import search_limited
-from trued.web.views import FIELDS, PAGE_SIZE, STATES, VERDICTS, Kind, Period, View, read_view
+from trued.web.views import FIELDS, PAGE_SIZE, STATES, VERDICTS, View, read_view
 
 MOST_HITS = 30
 NOBODY = ""  # has no tags and has read nothing: the store's default person is the owner
@@ -54,7 +55,7 @@ def feed(request: Request) -> Response:
     if view.period is None and "order" not in request.query_params:
         latest, _ = store.listing("rank", limit=1)  # papers of no day's listing come last in this order
         if latest and latest[0].day is not None:
-            view = replace(view, period=Period.around("day", latest[0].day))
+            view = replace(view, period=around("day", latest[0].day))
     items, total = store.listing(
         view.order, view.wanted(person), offset=view.offset, limit=PAGE_SIZE, person=person or NOBODY
     )
@@ -132,7 +133,7 @@ def _lines(hits: Iterable[Hit]) -> list[Line]:
 
 
 def _heading(view: View) -> str:
-    return view.period.words if view.period is not None else _ORDERS[view.order][1]
+    return view.period.heading if view.period is not None else _ORDERS[view.order][1]
 
 
 def _tabs(view: View, days: list[date]) -> list[tuple[str, str, bool]]:
@@ -142,7 +143,7 @@ def _tabs(view: View, days: list[date]) -> list[tuple[str, str, bool]]:
     for kind in _KINDS:
         if at is None:  # no paper has a day
             break
-        query = replace(view, order="rank", period=Period.around(kind, at)).query()
+        query = replace(view, order="rank", period=around(kind, at)).query()
         found.append((kind.capitalize(), f"/?{query}", view.period is not None and view.period.kind == kind))
     for order, (name, _) in _ORDERS.items():
         query = replace(view, order=order, period=None).query()
@@ -150,10 +151,10 @@ def _tabs(view: View, days: list[date]) -> list[tuple[str, str, bool]]:
     return found
 
 
-def _beside(period: Period | None, days: list[date]) -> tuple[Period | None, Period | None]:
+def _beside(period: Span | None, days: list[date]) -> tuple[Span | None, Span | None]:
     """Return the nearest earlier and later period of the same kind that has papers."""
     if period is None:
         return None, None
     before = max((day for day in days if day < period.first), default=None)
     after = min((day for day in days if day > period.last), default=None)
-    return before and Period.around(period.kind, before), after and Period.around(period.kind, after)
+    return before and around(period.kind, before), after and around(period.kind, after)

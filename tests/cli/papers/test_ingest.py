@@ -248,7 +248,7 @@ def test_a_killed_sync_is_completed_by_the_next(web: LocalWeb, capsys: pytest.Ca
             "--week goes with daily; write `trued papers ingest daily",
         ),
         (["ingest", "daily", "--date", "2025-12-10", "--month", "2025-12"], "--date and --month together"),
-        (["ingest", "daily", "--date", "10.12.2025"], "--date '10.12.2025' is no day; expected one such as 2025-12-10"),
+        (["ingest", "daily", "--date", "10.12.2025"], "--date '10.12.2025' is no day; write it as 2026-11-24"),
         (["ingest", "arxiv"], "arxiv and --query go together"),
         (["ingest", "daily", "--query", "x"], "arxiv and --query go together"),
         (["ingest", "x.txt", "--limit", "3"], "--limit goes with daily and arxiv"),

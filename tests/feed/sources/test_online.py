@@ -145,9 +145,9 @@ TOMORROW = (datetime.now(UTC) + timedelta(days=3)).date()
     ("options", "message"),
     [
         ({"day": TOMORROW}, f"{TOMORROW} has not come yet"),
-        ({"week": "2025-W54"}, "'2025-W54' is no week; expected one such as 2025-W49"),
+        ({"week": "2025-W54"}, "'2025-W54' is no week; write it as 2026-W47"),
         ({"week": "49"}, "'49' is no week"),
-        ({"month": "2025-13"}, "'2025-13' is no month; expected one such as 2025-12"),
+        ({"month": "2025-13"}, "'2025-13' is no month; write it as 2026-11"),
         ({"month": "2025"}, "'2025' is no month"),
         ({"week": "2025-W49", "month": "2025-12"}, "2025-W49 and 2025-12 together"),
         ({"limit": 0}, "limit 0 fetches nothing"),

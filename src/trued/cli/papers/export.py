@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -73,13 +72,14 @@ class Choice:
             InputError: a day that is none, or a limit below 1.
         """
         from trued.feed.search.selection import Selection
+        from trued.feed.spans import read_day
         from trued.feed.store.records import Filters
 
         if limit is not None and limit < 1:
             raise InputError(f"--limit {limit} leaves no paper; give at least 1")
         filters = Filters(
-            since=_day(self.since, "--since"), until=_day(self.until, "--until"), field=self.field, state=self.state,
-            tag=self.tag, has_code=self.has_code, min_upvotes=self.min_upvotes,
+            since=read_day(self.since, "--since"), until=read_day(self.until, "--until"), field=self.field,
+            state=self.state, tag=self.tag, has_code=self.has_code, min_upvotes=self.min_upvotes,
         )  # fmt: skip
         return Selection(self.query, self.order, filters=filters, limit=limit)
 
@@ -214,10 +214,3 @@ def _push(found: Sequence[StoredPaper], library: str) -> None:
     messages().print(f"{library}: {made.added} papers")
     if made.failed:
         raise InputError(f"Zotero refused {len(made.failed)} of {len(found)} papers; the others are in {library}")
-
-
-def _day(text: str | None, option: str) -> date | None:
-    try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{option} {text!r} is no day; write it as 2025-11-24") from None

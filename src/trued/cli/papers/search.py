@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from html import unescape
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -78,11 +77,12 @@ class Narrowing:
         Raises:
             InputError: a day that is none.
         """
+        from trued.feed.spans import read_day
         from trued.feed.store.records import OWNER, Filters
 
         return Filters(
-            since=_day(self.since, "--since"),
-            until=_day(self.until, "--until"),
+            since=read_day(self.since, "--since"),
+            until=read_day(self.until, "--until"),
             field=self.field,
             state=self.state,
             verdict=self.verdict,
@@ -403,13 +403,6 @@ def _as_dict(hit: Hit) -> dict[str, Any]:
         "semantic_rank": hit.semantic_rank,
         "snippet_html": hit.snippet_html,
     }
-
-
-def _day(value: str | None, option: str) -> date | None:
-    try:
-        return None if value is None else date.fromisoformat(value)
-    except ValueError:
-        raise InputError(f"{option} {value!r} is no day; write it such as 2025-11-24") from None
 
 
 def _count(papers: int) -> str:

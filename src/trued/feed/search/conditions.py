@@ -5,10 +5,9 @@ Knows queries and tables. Knows nothing of ranking.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import date
 
-from sqlalchemy import and_, func, not_, or_, true
+from sqlalchemy import and_, func, not_, or_
 
 from trued.feed.search import fulltext
 from trued.feed.search.query import Clause, Query, Term, words, years
@@ -55,8 +54,3 @@ def _holds(term: Term, sqlite: bool) -> Condition:
         text = " ".join(term.words)
         return or_(PaperRow.title.contains(text, autoescape=True), PaperRow.abstract.contains(text, autoescape=True))
     return fulltext.matches(term, sqlite)
-
-
-def all_of(conditions: Iterable[Condition]) -> Condition:
-    """Return the conditions as one."""
-    return and_(true(), *conditions)

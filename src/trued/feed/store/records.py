@@ -91,6 +91,13 @@ class IngestReport:
     unchanged: int = 0
     refused: tuple[Refusal, ...] = ()
 
+    def __add__(self, other: IngestReport) -> IngestReport:
+        """Return both together."""
+        return IngestReport(
+            self.added + other.added, self.changed + other.changed, self.unchanged + other.unchanged,
+            self.refused + other.refused,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Filters:
