@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse
 from starlette.convertors import Convertor, register_url_convertor
 
 from trued.errors import InputError
-from trued.feed.export import to_bibtex
+from trued.feed.export.bibtex import to_bibtex
 from trued.feed.identifiers import arxiv_id
 from trued.feed.paper_store import PaperStore
 from trued.feed.store.records import Filters, Marks, StoredPaper

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stored_papers import MOMENT, sample_papers, stored
 
 from trued.errors import InputError
-from trued.feed.export import KINDS, export, format_of
+from trued.feed.export import FORMATS, export, format_of
 from trued.feed.export.bibtex import to_bibtex
 from trued.feed.export.csv import COLUMNS
 from trued.feed.paper import Author, Link
@@ -222,14 +222,14 @@ def test_authors_that_are_not_known_are_told() -> None:
     assert export([hidden, hidden], "ris").warnings[0].startswith("2 papers have")
 
 
-@pytest.mark.parametrize("format", KINDS)
+@pytest.mark.parametrize("format", FORMATS)
 def test_no_papers_are_an_empty_file(format) -> None:
     assert export([], format).text in ("", "[]\n", ",".join(COLUMNS) + "\r\n")
 
 
 def test_the_format_is_found_by_the_ending() -> None:
-    assert {name: format_of(f"a.b.{kind.suffix.upper()}") for name, kind in KINDS.items()} == {
-        name: name for name in KINDS
+    assert {name: format_of(f"a.b.{kind.suffix.upper()}") for name, kind in FORMATS.items()} == {
+        name: name for name in FORMATS
     }
     with pytest.raises(InputError, match=r"'library\.json' does not say its format; end it in one of \.bib"):
         format_of("library.json")

@@ -23,6 +23,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with LocalWeb() as web:
         web.answer("/api/query", Reply(ATOM))
         web.answer("/api/daily_papers", Reply([{"paper": {"id": "2501.00002", "title": "Spokes"}}]))
+        web.answer("/api/papers/search", Reply([]))
         monkeypatch.setenv("TRUED_ARXIV_URL", web.url)
         monkeypatch.setenv("TRUED_HF_URL", web.url)
         yield Client(bases=[web.url], folder=tmp_path / "fetched", retries=0, wait=lambda _: None)

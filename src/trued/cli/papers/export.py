@@ -113,7 +113,7 @@ def export(
         Put the papers into this Zotero library in place of a file: users/ID or groups/ID, with the key in
         TRUED_ZOTERO_KEY.
     """
-    from trued.feed import export as formats
+    from trued.feed.export import formats
     from trued.feed.paper_store import default_store
 
     if bookmarks and choice != Choice():
