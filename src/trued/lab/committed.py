@@ -23,6 +23,7 @@ from trued.papers import catalogue
 
 VERDICTS = ("supported", "contradicted", "inconclusive")
 _LARGEST_FIGURE = 4 * 2**20  # bytes
+_LARGEST_IN_LIST = 64 * 2**10  # characters
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,13 @@ class Measured:
     def day(self) -> date:
         """The day of the run."""
         return date.fromisoformat(self.evidence.date[:10])
+
+    @property
+    def trade_off(self) -> Drawing | None:
+        """The figure for a list: of what is traded for what, else the first; None if all are large."""
+        small = [drawing for drawing in self.drawings if len(drawing.svg) <= _LARGEST_IN_LIST]
+        words = ("trade", "against")
+        return next((one for one in small if any(word in one.name.lower() for word in words)), next(iter(small), None))
 
     @property
     def tally(self) -> dict[str, int]:

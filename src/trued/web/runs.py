@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import anyio
@@ -19,6 +20,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Stre
 
 from trued.errors import InputError
 from trued.lab.runs import RunStore
+from trued.lab.wording import duration
 from trued.papers import catalogue
 from trued.web.accounts import Owner, Person
 from trued.web.history import histories
@@ -92,7 +94,8 @@ def now(request: Request, person: Person) -> Response:
         return RedirectResponse("/runs", 303)
     if job.run_id is not None:
         return RedirectResponse(f"/runs/{job.run_id}", 303)
-    return _templates(request).TemplateResponse(request, "run_starting.html", {"job": job})
+    elapsed = duration((datetime.now(UTC) - job.started).total_seconds())
+    return _templates(request).TemplateResponse(request, "run_starting.html", {"job": job, "elapsed": elapsed})
 
 
 @router.get("/runs/history/{slug}")

@@ -21,6 +21,9 @@ LAST_PAGE = 10_000
 FIELDS: tuple[str, ...] = get_args(Field)
 STATES: tuple[str, ...] = get_args(State)
 ORDERS: tuple[str, ...] = get_args(Order)
+NO_FILTERS = dict.fromkeys(
+    ("field", "state", "verdict", "tag", "has_code", "category", "min_upvotes", "unread", "page")
+)  # fmt: skip
 VERDICTS = ("supported", "contradicted", "inconclusive")
 
 
@@ -67,7 +70,7 @@ class View:
             self.period.kind if self.period else "day": self.period.key if self.period else None,
             "field": filters.field, "state": filters.state, "verdict": filters.verdict, "tag": filters.tag,
             "has_code": 1 if filters.has_code else None, "unread": 1 if self.unread else None,
-            "min_upvotes": filters.min_upvotes, "page": None,
+            "category": filters.category, "min_upvotes": filters.min_upvotes, "page": None,
         }  # fmt: skip
         return urlencode({key: value for key, value in {**known, **changes}.items() if value not in (None, "", 0)})
 
@@ -86,6 +89,7 @@ def read_view(query: Mapping[str, str]) -> View:
     filters = Filters(
         field=_choice(query, "field", FIELDS), state=state, verdict=_choice(query, "verdict", VERDICTS),
         tag=query.get("tag", "")[:40].replace("\0", "") or None, has_code=_truth(query, "has_code"),
+        category=query.get("category", "").strip()[:20].replace("\0", "") or None,
         min_upvotes=_number(query, "min_upvotes", 0, 10**9),
     )  # fmt: skip
     page = _number(query, "page", 1, LAST_PAGE) or 1

@@ -11,7 +11,7 @@ from sqlalchemy import and_, func, not_, or_
 
 from trued.feed.search import fulltext
 from trued.feed.search.query import Clause, Query, Term, words, years
-from trued.feed.store.filters import Condition, marked, tagged
+from trued.feed.store.filters import Condition, in_category, marked, tagged
 from trued.feed.store.tables import BookmarkRow, PaperRow, ReadRow
 
 
@@ -35,7 +35,7 @@ def _plain_clause(name: str, value: str, person: str, sqlite: bool) -> Condition
     if name == "org":
         return func.lower(func.coalesce(PaperRow.organization, "")).contains(value, autoescape=True)
     if name == "cat":
-        return or_(*(PaperRow.subjects.contains(f" {value}{end}", autoescape=True) for end in (" ", ".")))
+        return in_category(value)
     if name == "tag":
         return tagged(value, person)
     if name == "has":

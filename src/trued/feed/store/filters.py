@@ -49,6 +49,8 @@ def of_filters(filters: Filters, person: str, verdicts: Verdicts | None) -> list
         found.append(not_(marked(ReadRow, filters.unread_by)))
     if filters.has_code:
         found.append(PaperRow.has_code.is_(True))
+    if filters.category is not None:
+        found.append(in_category(filters.category))
     if filters.min_upvotes is not None:
         found.append(PaperRow.popularity >= filters.min_upvotes)
     if filters.arrived_since is not None:
@@ -61,6 +63,12 @@ def of_filters(filters: Filters, person: str, verdicts: Verdicts | None) -> list
 def _of_cards(slugs: Iterable[str]) -> Condition:
     ids, titles = ids_and_titles(set(slugs))
     return or_(PaperRow.arxiv.in_(ids), PaperRow.title_key.in_(titles)) if ids or titles else false()
+
+
+def in_category(category: str) -> Condition:
+    """Return that a paper is in one of arXiv's categories, or in one below it: "cs" holds "cs.CL"."""
+    name = category.strip().lower()
+    return or_(*(PaperRow.subjects.contains(f" {name}{end}", autoescape=True) for end in (" ", ".")))
 
 
 def tagged(tag: str, person: str) -> Condition:

@@ -111,6 +111,7 @@ class Filters:
         tag: of the person who asks.
         unread_by: a person who has not marked it as read.
         has_code: a link to code.
+        category: of arXiv, such as "cs.CL"; "cs" stands for all that begin so.
         min_upvotes: the sources' and the store's together.
         arrived_since, arrived_before: first and last moment, the second excluded, at which it came into the store.
     """
@@ -123,6 +124,7 @@ class Filters:
     tag: str | None = None
     unread_by: str | None = None
     has_code: bool = False
+    category: str | None = None
     min_upvotes: int | None = None
     arrived_since: datetime | None = None
     arrived_before: datetime | None = None
