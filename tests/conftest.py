@@ -46,6 +46,7 @@ def tiny():
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch, request):
-    """Keep tests out of the user's cache, except the slow ones, which need the real model that lies there."""
+    """Keep tests out of the user's cache and data, except the slow ones, which need the real model that lies there."""
     if "slow" not in request.keywords:
         monkeypatch.setenv("TRUED_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        monkeypatch.setenv("TRUED_DATA", str(tmp_path_factory.getbasetemp() / "data"))

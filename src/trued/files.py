@@ -24,9 +24,9 @@ def cache_dir() -> Path:
 def data_dir() -> Path:
     """Return the folder of what cannot be made again, such as notes: `TRUED_DATA`, or the user's data folder.
 
-    Where `TRUED_CACHE` alone is set, everything goes there.
+    It is never the cache, which its user may empty at any time.
     """
-    return Path(os.environ.get("TRUED_DATA") or os.environ.get("TRUED_CACHE") or user_data_path("trued"))
+    return Path(os.environ.get("TRUED_DATA") or user_data_path("trued"))
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from trued.feed.paper import Author, FeedPaper, Link
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 from trued.web.app import create_app
 from trued.web.settings import Settings
 

@@ -15,7 +15,7 @@ from trued.cli.terminal import console, messages
 if TYPE_CHECKING:
     from socket import socket
 
-    from trued.feed.store.store import PaperStore
+    from trued.feed.paper_store import PaperStore
 
 
 def serve(
@@ -53,7 +53,7 @@ def serve(
         from trued.web.app import create_app
         from trued.web.settings import Settings
     except ModuleNotFoundError as error:
-        if error.name in ("fastapi", "itsdangerous", "multipart", "python_multipart", "uvicorn"):
+        if error.name in ("fastapi", "multipart", "python_multipart", "uvicorn"):
             raise MissingExtra(error.name, "web") from None
         raise
     settings = Settings.from_environment(host, port, public=public, database_url=database_url)
@@ -65,8 +65,7 @@ def serve(
     if not store.days() and not store.listing(limit=1)[1]:
         from trued.feed.sources.shipped import shipped_page
 
-        page = shipped_page()
-        store.ingest(page.papers, day=page.day)
+        store.ingest_reading(shipped_page())
     threading.Thread(target=learn_meaning, args=(store,), daemon=True).start()
     url = replace(settings, port=sock.getsockname()[1]).url
     console().print(f"trued serves the papers at {url}  (Ctrl-C ends it)")

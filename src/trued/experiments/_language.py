@@ -215,5 +215,5 @@ def replies_beside(
         texts: kind → what was asked.
     """
     old, new = (lab.records(name)[seed]["replies"] for name in (before, after))
-    for kind, prompts in texts.items():
-        examples(lab, prompts[:count], old[kind], new[kind], arm=arm, note=kind)
+    for kind, group in texts.items():
+        examples(lab, group[:count], old[kind], new[kind], arm=arm, note=kind)

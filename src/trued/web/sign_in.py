@@ -42,10 +42,10 @@ def sign_in(request: Request, token: Annotated[str, Form()] = "", next: Next = "
 
 
 @router.post("/sign-out", dependencies=[Depends(require_csrf)])
-def sign_out() -> Response:
-    """End the session in this browser."""
+def sign_out(request: Request) -> Response:
+    """End the session of this browser; a copy of its cookie counts no more either."""
     response = RedirectResponse("/", 303)
-    close_session(response)
+    close_session(request, response)
     return response
 
 

@@ -101,11 +101,11 @@ def address_for_mail(request: Request) -> str:
 def _ask(request: Request, token: str, purpose: subscribers.Purpose) -> Response:
     settings = request.app.state.settings
     try:
-        ticket = subscribers.open_ticket(token, purpose, secret=settings.secret)
+        link = subscribers.verify(token, purpose, secret=settings.secret)
     except InputError as error:
         return _said(request, "This link does not hold", str(error), 410)
     return request.app.state.templates.TemplateResponse(
-        request, "subscription.html", {"ticket": ticket, "purpose": purpose, "token": token}, headers=_UNSEEN
+        request, "subscription.html", {"link": link, "purpose": purpose, "token": token}, headers=_UNSEEN
     )
 
 

@@ -6,7 +6,7 @@ Knows how to print cards. Knows nothing of experiments and imports no torch.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 from rich.console import Group
@@ -15,10 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from trued.cli.options import JsonSwitch
-from trued.cli.terminal import console, plain_table, print_json
+from trued.cli.terminal import console, plain_table, print_json, verdict
 from trued.papers import catalogue
 from trued.papers.card import Card, Claim, Field, PaperFigures
 from trued.papers.catalogue import State
+
+if TYPE_CHECKING:
+    from trued.lab.measured import Measured
+    from trued.lab.rows import ClaimRow
 
 app = App(name="papers", help="List the papers, and show what one of them claims.")
 app.command("trued.cli.papers.ingest:ingest", name="ingest", help="Bring papers into the store.")
@@ -78,18 +82,21 @@ def list_papers(*, field: Field | None = None, state: State | None = None, as_js
 
 @app.command(name="show")
 def show_paper(slug: str, /, *, as_json: JsonSwitch = False) -> None:
-    """Show one paper whole: facts, summary and claims.
+    """Show one paper whole: facts, summary, claims, and the verdicts that were measured here.
 
     Parameters
     ----------
     slug
         The paper's name in trued, such as c-advul.
     """
+    from trued.lab.measured import CommittedEvidence
+
     card = catalogue.card(slug)
+    measured = CommittedEvidence().get(slug)
     if as_json:
-        print_json(_card_as_dict(card))
+        print_json(_card_as_dict(card) | {"measured": _measured_as_dict(measured)})
     else:
-        console().print(_page(card))
+        console().print(_page(card, measured))
 
 
 def _table(cards: list[Card]) -> Table:
@@ -102,7 +109,7 @@ def _table(cards: list[Card]) -> Table:
     return table
 
 
-def _page(card: Card) -> Group:
+def _page(card: Card, measured: Measured | None) -> Group:
     state = catalogue.state(card.slug)
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
@@ -110,9 +117,16 @@ def _page(card: Card) -> Group:
     for name, value in _facts(card):
         facts.add_row(name, Text(value))
     facts.add_row("state", Text(state, STATE_STYLE[state]))
+    if measured is not None:
+        facts.add_row("measured", Text(_circumstances(measured)))
+    rows = {row.id: row for row in measured.rows} if measured is not None else {}
     parts: list[Any] = [Text(card.title, "bold"), "", facts, "", Text(card.summary)]
     for claim in card.claims:
-        parts += ["", Text.assemble((claim.id, "bold"), "  ", claim.says), Padding(_terms(claim), (0, 0, 0, 2))]
+        parts += [
+            "",
+            Text.assemble((claim.id, "bold"), "  ", claim.says),
+            Padding(_terms(claim, rows.get(claim.id)), (0, 0, 0, 2)),
+        ]
     hint = f"trued run {card.slug}" if state == "runs" else "planned: the method is not in this version"
     return Group(*parts, "", Text(hint, "dim"))
 
@@ -132,7 +146,13 @@ def _facts(card: Card) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
-def _terms(claim: Claim) -> Table:
+def _circumstances(measured: Measured) -> str:
+    evidence = measured.evidence
+    stale = "; the code has changed since" if measured.stale else ""
+    return f"{measured.day} on {evidence.model}, {evidence.scale} scale, {len(evidence.seeds)} seeds{stale}"
+
+
+def _terms(claim: Claim, row: ClaimRow | None = None) -> Table:
     terms = Table.grid(padding=(0, 2))
     terms.add_column(style="dim", no_wrap=True)
     terms.add_column()
@@ -142,6 +162,9 @@ def _terms(claim: Claim) -> Table:
         terms.add_row("must not pass", Text(claim.control))
     if claim.paper:
         terms.add_row("paper", Text(_figures_in_words(claim.paper)))
+    if row is not None:
+        terms.add_row("here", Text(f"{row.ours} {row.interval}".strip()))
+        terms.add_row("verdict", verdict(row.verdict))
     return terms
 
 
@@ -160,3 +183,15 @@ def _figures_in_words(figures: PaperFigures) -> str:
 
 def _card_as_dict(card: Card) -> dict[str, Any]:
     return asdict(card) | {"date": card.date.isoformat(), "url": card.url, "state": catalogue.state(card.slug)}
+
+
+def _measured_as_dict(measured: Measured | None) -> dict[str, Any] | None:
+    if measured is None:
+        return None
+    evidence = measured.evidence
+    return {
+        "date": measured.day.isoformat(), "model": evidence.model, "scale": evidence.scale, "stale": measured.stale,
+        "claims": {
+            row.id: {"ours": row.ours, "interval": row.interval, "verdict": row.verdict} for row in measured.rows
+        },
+    }  # fmt: skip

@@ -3,21 +3,23 @@
 One file of SQLite by default; `TRUED_DATABASE_URL` names another database, such as PostgreSQL. Nothing that an ingest
 says removes a paper: a listing that shrinks, as listings do while they are being updated, takes nothing away.
 
-Knows the parts and puts them together: `intake`, `shelf`, `search`, `people`, `ledger`, `doctor`. Knows nothing of the
+Knows the parts and puts them together: `ingest`, `reader`, `search`, `people`, `ledger`, `doctor`. Knows nothing of the
 network, of mail, of pages or of models; the embedder comes in as a function.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from trued.feed.mail.ledger import Ledger
 from trued.feed.paper import FeedPaper
 from trued.feed.search.search import Progress, Search
-from trued.feed.store import doctor
-from trued.feed.store import ingest as intake
+from trued.feed.store import doctor, ingest
+from trued.feed.store.database import file_of
+from trued.feed.store.ledger import Ledger
 from trued.feed.store.people import People
 from trued.feed.store.records import (
     OWNER,
@@ -38,6 +40,10 @@ from trued.feed.store.records import (
     Verdicts,
     utc_now,
 )  # fmt: skip
+from trued.feed.store.sessions import Sessions
+
+if TYPE_CHECKING:
+    from trued.feed.sources.reading import Reading
 
 __all__ = [
     "OWNER", "Comment", "Digest", "Embed", "Filters", "Hit", "IngestReport", "Marks", "Mode", "Nearness", "Order",
@@ -45,7 +51,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class PaperStore(Search, People, Ledger):
+class PaperStore(Search, People, Ledger, Sessions):
     """All papers in one database.
 
     Args:
@@ -87,17 +93,33 @@ class PaperStore(Search, People, Ledger):
         Returns:
             How many papers were added, changed and left as they were, and which entries were refused, and why.
         """
-        tally, entries = intake.Tally(), iter(papers)
+        tally, entries = ingest.Tally(), iter(papers)
         total = len(papers) if isinstance(papers, list | tuple) else None
-        while batch := list(islice(entries, intake.BATCH)):
+        while batch := list(islice(entries, ingest.BATCH)):
             now = self.now()
-            sound = intake.sift(batch, now.date(), tally)
+            sound = ingest.sift(batch, now.date(), tally)
             if sound:
                 with self.writing() as session:
-                    intake.take(session, self.insert, sound, day=day, now=now, tally=tally)
+                    ingest.take(session, self.insert, sound, day=day, now=now, tally=tally)
             if progress is not None:
                 progress(tally.seen, total)
         return IngestReport(tally.added, tally.changed, tally.unchanged, tuple(tally.refused))
+
+    def ingest_reading(self, reading: Reading, *, progress: Callable[[int], object] | None = None) -> IngestReport:
+        """Take in what was read from a source, each paper under the day whose listing held it.
+
+        Args:
+            progress: is called with the number of entries done since the last call.
+
+        Returns:
+            As `ingest`; what the reading refused is among the refused.
+        """
+        report = IngestReport(refused=reading.refused)
+        for day, papers in reading.by_day():
+            report += self.ingest(papers, day=day)
+            if progress is not None:
+                progress(len(papers))
+        return report
 
     def doctor(self) -> list[str]:
         """Return what is wrong, one sentence each; empty if the store is sound."""
@@ -108,6 +130,8 @@ class PaperStore(Search, People, Ledger):
             found += doctor.of_papers(session, self.now()) + doctor.of_ledger(session, self.now())
         if self.embed is not None and (missing := self.unindexed()):
             found.append(f"{missing} papers have no vector of their present text: `trued papers index` makes them")
+        if os.name == "posix" and (path := file_of(self.engine.url.render_as_string(hide_password=False))):
+            found += doctor.of_permissions(path)
         return found
 
     def close(self) -> None:

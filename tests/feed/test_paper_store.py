@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from trued.errors import InputError
 from trued.feed.paper import Author, FeedPaper, Link
+from trued.feed.paper_store import Filters, PaperStore
 from trued.feed.store import ingest as intake
-from trued.feed.store.store import Filters, PaperStore
 from trued.feed.store.tables import PaperRow, SnapshotRow
 from trued.papers import catalogue
 

@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, HTTPException, Path, Request, Response
 
 from trued.errors import InputError
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 from trued.web.accounts import Person
 from trued.web.replies import Next, answer
 from trued.web.security import rate_limited, require_csrf

@@ -7,8 +7,8 @@ import pytest
 
 import trued
 from trued.lab.evidence import load
+from trued.lab.measured import CommittedEvidence
 from trued.lab.rows import claim_rows
-from trued.web.evidence import EvidenceShelf
 
 COMMITTED = Path(trued.__file__).parents[2] / "docs" / "evidence"
 
@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 
 def test_it_shows_what_is_committed(folder):
-    found = EvidenceShelf(folder).get("c-advul")
+    found = CommittedEvidence(folder).get("c-advul")
     evidence = load(folder / "c-advul.json")
     assert found is not None
     assert list(found.rows) == claim_rows(evidence)
@@ -36,7 +36,7 @@ def test_it_shows_what_is_committed(folder):
 def test_it_is_read_again_when_it_changes_and_not_before(folder, monkeypatch):
     reads = []
     monkeypatch.setattr("trued.lab.committed.load", lambda path: reads.append(path) or load(path))
-    shelf, path = EvidenceShelf(folder), folder / "c-advul.json"
+    shelf, path = CommittedEvidence(folder), folder / "c-advul.json"
     first = shelf.get("c-advul")
     assert shelf.get("c-advul") is first
     data = json.loads(path.read_text())
@@ -53,28 +53,28 @@ def test_a_method_that_has_changed_since_makes_it_stale(folder):
     path = folder / "c-advul.json"
     data = json.loads(path.read_text())
     path.write_text(json.dumps({**data, "method_digest": "0" * 64, "confirmed": []}))
-    assert EvidenceShelf(folder).get("c-advul").stale
+    assert CommittedEvidence(folder).get("c-advul").stale
 
 
 def test_a_broken_file_is_logged_and_shown_as_nothing(folder, caplog):
     (folder / "c-advul.json").write_text("{")
-    assert EvidenceShelf(folder).get("c-advul") is None
+    assert CommittedEvidence(folder).get("c-advul") is None
     assert "not JSON" in caplog.text
 
 
 @pytest.mark.parametrize("slug", [None, "", "../c-advul", "c-advul.json", "mixat/..", "unheard-of"])
 def test_no_slug_leads_out_of_the_folder(folder, slug):
-    assert EvidenceShelf(folder).get(slug) is None
+    assert CommittedEvidence(folder).get(slug) is None
 
 
 def test_the_store_filters_by_its_verdicts(folder):
-    shelf = EvidenceShelf(folder)
+    shelf = CommittedEvidence(folder)
     assert shelf.verdicts() == {"c-advul": set(shelf.get("c-advul").tally)}
-    assert EvidenceShelf(folder / "nowhere").verdicts() == {}
+    assert CommittedEvidence(folder / "nowhere").verdicts() == {}
 
 
 def test_without_a_folder_it_shows_what_is_committed(monkeypatch, tmp_path):
     monkeypatch.delenv("TRUED_EVIDENCE", raising=False)
-    assert EvidenceShelf().folder == COMMITTED
+    assert CommittedEvidence().folder == COMMITTED
     monkeypatch.setenv("TRUED_EVIDENCE", str(tmp_path))
-    assert EvidenceShelf().folder == tmp_path
+    assert CommittedEvidence().folder == tmp_path

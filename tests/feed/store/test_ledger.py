@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from trued.errors import InputError
-from trued.feed.store.store import Digest, PaperStore, Subscriber
+from trued.feed.paper_store import Digest, PaperStore, Subscriber
 
 ADA = Subscriber("ada@example.org", "daily", "year:2025", "pending", nonce="n1")
 
@@ -80,7 +80,7 @@ def test_of_many_senders_at_once_one_wins(kind, tmp_path, request):
 def test_a_claim_outlives_a_sender_that_is_killed(tmp_path, clock):
     url = f"sqlite:///{tmp_path}/papers.db"
     code = (
-        "import os, signal; from trued.feed.store.store import PaperStore; "
+        "import os, signal; from trued.feed.paper_store import PaperStore; "
         f"PaperStore({url!r}).claim_digest('a@b', '2025-12-10'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9

@@ -1,4 +1,4 @@
-"""The evidence that the page shows: what is committed, ready to print, and read again when it changes.
+"""What was measured of each paper, ready to print, and read again when a file changes.
 
 Knows evidence, its figures and claim rows. Knows nothing of requests or of the feed.
 """
@@ -21,6 +21,7 @@ from trued.papers import catalogue
 
 VERDICTS = ("supported", "contradicted", "inconclusive")
 _LARGEST_FIGURE = 4 * 2**20  # bytes
+_LARGEST_IN_LIST = 64 * 2**10  # characters
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,21 @@ class Measured:
         return date.fromisoformat(self.evidence.date[:10])
 
     @property
+    def trade_off(self) -> Drawing | None:
+        """The figure for a list: of what is traded for what, else the first; None if all are large."""
+        small = [drawing for drawing in self.drawings if len(drawing.svg) <= _LARGEST_IN_LIST]
+        words = ("trade", "against")
+        fits = (drawing for drawing in small if any(word in drawing.name.lower() for word in words))
+        return next(fits, next(iter(small), None))
+
+    @property
     def tally(self) -> dict[str, int]:
         """How many claims got which verdict, those that none got left out."""
         counts = {word: sum(row.verdict == word for row in self.rows) for word in VERDICTS}
         return {word: count for word, count in counts.items() if count}
 
 
-class EvidenceShelf:
+class CommittedEvidence:
     """The evidence of all papers.
 
     Args:
