@@ -122,7 +122,7 @@ def test_a_text_is_as_long_as_the_model_has_positions_for(tmp_path):
     start = text.start("", 8, 1)
     assert start.shape == (1, 10)
     assert bool((MaskedSampler().sample(text.model, start, generator=torch.Generator().manual_seed(0)).ids != 4).all())
-    with pytest.raises(InputError, match="11 tokens: .* takes 10 at most"):
+    with pytest.raises(InputError, match=r"11 tokens: .* takes 10 at most"):
         text.start("", 9, 1)
 
 

@@ -103,11 +103,8 @@ def parallel_first_hitting(
 
 def _law(parts: Tensor, cut: Cut, order: int, variant: Variant, *, most: int) -> str:
     """What is different about the law: nothing, where every call unmasks one token of a row at most."""
-    if cut == "time":  # how many hits fall into a part of the time is drawn
-        shared = most > 1
-    else:
-        shared = bool(((parts[:, 1:] == parts[:, :-1]) & (parts[:, 1:] >= 0)).any())
-    if not shared:
+    neighbours = ((parts[:, 1:] == parts[:, :-1]) & (parts[:, 1:] >= 0)).any()
+    if not (most > 1 if cut == "time" else neighbours):  # how many hits fall into a part of the time is drawn
         return EXACT
     own = "" if order == 1 else f", each with logits of its own (order 2, {variant})"
     return f"tokens that share a call are independent given the rest{own}"

@@ -32,7 +32,7 @@ def loading(what: str, remedy: str) -> Iterator[None]:
 def longest_text(model: Any, tokenizer: Any = None) -> int:
     """Return how many tokens a model takes, its special ones included.
 
-    RoBERTa and its kin number positions from behind the padding id on, so they have fewer than their configuration says.
+    RoBERTa and its kin number positions from behind the padding id on: they have fewer than their configuration says.
 
     Args:
         model: of transformers.

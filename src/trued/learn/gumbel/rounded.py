@@ -1,7 +1,7 @@
 """What the Gumbel-max trick draws when its uniform numbers lie on a grid, as those of floats do.
 
 A float32 generator gives u = j 2^-24. The noise -log(-log u) then ends at 16.64, but what lies beyond is not cut away,
-as the law in `trued.learn.gumbel.truncated` has it: it is rounded to the end. With eps = 2^-24 and r the odds against a class,
+as in `trued.learn.gumbel.truncated`: it is rounded to the end. With eps = 2^-24 and r the odds against a class,
     P(class wins) = sum_{i >= 1} eps (1 - i eps)^r,    r = (1 - p) / p,
 which is p (a / (e^a - 1)), a = eps r, but for terms of the order of eps. A class with p = eps keeps 58 % of its
 probability; noise that is cut off would leave it 37 %.
