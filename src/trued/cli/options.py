@@ -5,9 +5,26 @@ Knows names and help texts. Knows nothing of what a command does with them.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
+
+
+def whole_number(_type: Any, tokens: Sequence[Token]) -> int:
+    """Read a whole number; cyclopts itself would round 2.7 to 3.
+
+    Raises:
+        ValueError: it is none.
+    """
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
+WholeNumber = Annotated[int, Parameter(converter=whole_number)]
 
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 JsonSwitch = Annotated[

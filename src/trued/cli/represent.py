@@ -17,6 +17,7 @@ from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, messages, plain_table, print_json
 from trued.errors import InputError
 from trued.files import write_text
+from trued.learn.device import open_device
 from trued.learn.similarity import Score
 from trued.representation.embeddings import features_of
 from trued.representation.structure.layers import paired
@@ -84,6 +85,7 @@ def structure(
     """
     if (output / "space.json").exists():
         raise InputError(f"{output} holds a space already: give another --output, or remove it. Nothing was trained")
+    open_device(device)
     aligner = replace(laid_over(laid_over(Aligner(), read_settings(config)), method), loss=loss)
     one, two = paired(*(features_of(side, pairs, device=device) for side in (first, second)))
     split = Split.of(len(one), test=test, validation=validation, seed=aligner.fit.seed)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 from cyclopts import Parameter
 
+from trued.cli.options import whole_number
 from trued.errors import InputError, nearest
 
 T = TypeVar("T")
@@ -42,7 +43,10 @@ def options_of(method: Any, *, skip: tuple[str, ...] = ()) -> type:
             hint: Any = options_of(value, skip=skip) | None
         else:
             default = "none" if value is None else str(value)
-            hint = Annotated[hints[field.name] | None, Parameter(show_default=lambda _, shown=default: shown)]
+            whole = whole_number if hints[field.name] in (int, int | None) else None
+            hint = Annotated[
+                hints[field.name] | None, Parameter(show_default=lambda _, shown=default: shown, converter=whole)
+            ]
         fields.append((field.name, hint, dataclasses.field(default=None)))
     twin = dataclasses.make_dataclass(f"{kind.__name__}Options", fields, frozen=True)
     twin.__doc__, twin.__module__ = kind.__doc__, __name__

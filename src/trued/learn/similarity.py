@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float
 from scipy import stats
 from torch import Tensor
-from torch.nn import functional as F
 
 from trued.errors import InputError
 from trued.learn.neighbours import BLOCK, Metric, centred, nearest_neighbours, overlap
+from trued.learn.unit import unit_rows
 
 Score = Literal["mutual_knn", "cka", "cka_debiased", "rsa"]
 
@@ -182,7 +182,7 @@ def _pairs(rows: int, pairs: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _cosines(x: Tensor, one: Tensor, two: Tensor) -> Float[Tensor, " pairs"]:
-    z = F.normalize(centred(x), dim=1)
+    z = unit_rows(centred(x))
     chunks = zip(one.split(16 * BLOCK), two.split(16 * BLOCK), strict=True)
     return torch.cat([(z[i] * z[j]).sum(1) for i, j in chunks])
 

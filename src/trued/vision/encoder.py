@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trued.errors import InputError
+from trued.language.engine.pretrained import loading
+from trued.learn.device import open_device
 
 DEFAULT = "efficientnet-lite0"
 Pool = Literal["mean", "cls"]
@@ -72,11 +74,12 @@ class ImageEncoder:
             size: pixels a side, if not those that the encoder was trained on.
 
         Raises:
-            InputError: no such model, one that does not see pictures, or a size it cannot take.
+            InputError: no such device or model, one that does not see pictures, or a size it cannot take.
         """
-        made = _efficientnet(size) if str(source) == DEFAULT else _transformer(str(source), size)
-        made.model.to(device)
-        return made
+        where = open_device(device)
+        encoder = _efficientnet(size) if str(source) == DEFAULT else _transformer(str(source), size)
+        encoder.model.to(where)
+        return encoder
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -106,7 +109,7 @@ class ImageEncoder:
         self, images: Tensor, layers: Literal["all"] | Sequence[str], *, pool: Pool = "mean", batch: int = 32
     ) -> dict[str, Tensor]: ...
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def features(
         self,
         images: Float[Tensor, "batch 3 height width"],
@@ -185,12 +188,9 @@ def _transformer(source: str, size: int | None) -> ImageEncoder:
     from transformers import AutoModel
     from transformers.image_processing_utils import ImageProcessingMixin
 
-    try:
+    with loading(f"no image encoder '{source}'", f"give {DEFAULT}, a folder or a hub id"):
         model: Any = AutoModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
         settings, _ = ImageProcessingMixin.get_image_processor_dict(source)
-    except (OSError, ValueError) as error:
-        line = str(error).strip().splitlines()[0]
-        raise InputError(f"no image encoder '{source}' ({line}): give {DEFAULT}, a folder or a hub id") from error
     model = getattr(model, "vision_model", model)
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise InputError(f"'{source}' is a {type(model).__name__}, which sees no pictures")

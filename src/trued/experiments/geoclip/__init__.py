@@ -169,7 +169,7 @@ def _arms(lab: Lab, tiles: Pictures, seed: int) -> tuple[dict[str, Arm], float]:
         lab.bars.say(f"geoclip · seed {seed} · {name}")
         model, arm = _train(tiles, scale, seed, **changes)  # pyright: ignore[reportArgumentType]
         if name == "GeoCLIP" and seed == lab.wanted[0]:
-            model.take_raw(tiles.mean, tiles.std)
+            model.fold_standardization(tiles.mean, tiles.std)
             model.save(lab.folder / "blue-marble")
         return arm
 
@@ -320,7 +320,7 @@ def _read(lab: Lab, texts: Words, seed: int) -> None:
     if seed == lab.wanted[0]:
         model = models["words"]
         shown.heat_maps(lab, model, texts)
-        model.take_raw(texts.mean, texts.std)
+        model.fold_standardization(texts.mean, texts.std)
         model.save(lab.folder / "words")
 
 

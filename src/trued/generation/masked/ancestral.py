@@ -17,7 +17,7 @@ from torch import Tensor
 from trued.errors import InputError
 from trued.generation.masked.model import MaskedModel
 from trued.generation.masked.schedule import LINEAR, MaskSchedule
-from trued.generation.masked.state import Filling, SampleResult
+from trued.generation.masked.state import EXACT, Filling, SampleResult, refuse_causal
 from trued.learn.categorical import Draw, sample_or_stay
 
 
@@ -33,7 +33,7 @@ def ancestral(
     top_p: float = 1.0,
     generator: torch.Generator,
 ) -> SampleResult:
-    """Unmask in `steps` steps of equal length in time.
+    """Unmask in `steps` steps of equal length in time; the law is the model's own as their number grows.
 
     Args:
         model: the masked model.
@@ -47,10 +47,11 @@ def ancestral(
         generator: of all draws.
 
     Raises:
-        InputError: fewer than one step, or settings that do not fit.
+        InputError: fewer than one step, a model that reads from left to right, or settings that do not fit.
     """
     if steps < 1:
         raise InputError(f"steps is {steps}: ancestral sampling needs at least 1")
+    refuse_causal(model, "ancestral")
     filling = Filling(model, start, draw=draw, temperature=temperature, top_p=top_p, generator=generator)
     grid = torch.arange(steps, -1, -1, dtype=torch.float64) / steps
     q = schedule.masked(grid)
@@ -77,7 +78,9 @@ def ancestral(
         changed[rows] = True
         if bool(moved.any()):
             known = known[~moved]
-    return filling.result()
+    exact = filling.most_masked < 2 and not model.timed
+    plural = "s" if steps > 1 else ""
+    return filling.result(EXACT if exact else f"{steps:,} step{plural}, whose tokens are independent given the rest")
 
 
 def _refreshed(filling: Filling, known: Tensor | None, masked: Tensor, changed: Tensor, t: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trued.errors import InputError
 from trued.generation.masked.model import MaskedModel
-from trued.generation.masked.state import Filling, SampleResult
+from trued.generation.masked.state import Filling, SampleResult, refuse_causal
 from trued.learn.categorical import Draw
 
 
@@ -42,10 +42,11 @@ def confidence(
         draw, temperature, top_p, generator: as in `first_hitting`.
 
     Raises:
-        InputError: fewer than one call, or settings that do not fit.
+        InputError: fewer than one call, a model that reads from left to right, or settings that do not fit.
     """
     if steps < 1 or choice_temperature < 0:
         raise InputError(f"steps is {steps} and choice_temperature {choice_temperature}: at least 1, and 0 or more")
+    refuse_causal(model, "confidence")
     filling = Filling(model, start, draw=draw, temperature=temperature, top_p=top_p, generator=generator)
     whole = filling.masked.sum(1)
     for step in range(1, steps + 1):
@@ -67,7 +68,4 @@ def confidence(
         drawn = torch.zeros(where.shape, dtype=torch.long)
         drawn[where] = tokens
         filling.ids[rows] = torch.where(chosen, drawn, filling.ids[rows])
-    result = filling.result()
-    return SampleResult(
-        result.ids, result.calls, result.evaluations, result.draws, result.hit_times, "confidence order (no law)"
-    )
+    return filling.result("the order is that of confidence, which no law of the model has")

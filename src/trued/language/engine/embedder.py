@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 
 from trued.errors import InputError
+from trued.learn.device import open_device
 
 LONGEST = 256  # tokens that the model was trained on; what follows them is cut off
 
@@ -63,6 +64,7 @@ class SentenceEmbedder:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
+        where = open_device(device)
         logging.disable_progress_bar()  # a bar for a second's work, which would stand in whatever the caller prints
         if source is None:
             from trued.language.engine.embedded import default_model
@@ -73,7 +75,7 @@ class SentenceEmbedder:
 
             dtype = default_dtype(device)
         model = AutoModel.from_pretrained(source, dtype=dtype, use_safetensors=True)
-        return cls(model.to(device), AutoTokenizer.from_pretrained(source), longest=longest)
+        return cls(model.to(where), AutoTokenizer.from_pretrained(source), longest=longest)
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:

@@ -13,6 +13,7 @@ import torch
 
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
+from trued.learn.device import open_device
 
 EMBEDDED = ("SmolLM2-135M-Instruct", "default")
 """Names of the embedded default model."""
@@ -53,9 +54,7 @@ def load_model(
     """Do what `LanguageModel.load` says."""
     from transformers import AutoTokenizer
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device '{device}' was asked for and this machine has no CUDA GPU: use --device cpu")
+    device = str(open_device(device))
     if source in EMBEDDED:
         source = None
     name = str(source) if source is not None else EMBEDDED[0]

@@ -6,6 +6,7 @@ model to get them is in `trued.representation.features`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,26 +93,40 @@ class LayerFeatures:
         for name, x in tensors.items():
             if not torch.isfinite(x).all():
                 raise InputError(f"layer '{name}' has values beyond {dtype}: save it with dtype=torch.float32")
-        import json
-
-        meta = {"layers": json.dumps(list(self.layers))}
-        return write_bytes(path, save(tensors, meta | ({} if self.keys is None else {"keys": json.dumps(self.keys)})))
+        metadata = {"layers": json.dumps(list(self.layers))}
+        keys = {} if self.keys is None else {"keys": json.dumps(self.keys)}
+        return write_bytes(path, save(tensors, metadata | keys))
 
     @classmethod
     def load(cls, path: str | Path) -> LayerFeatures:
-        """Read a safetensors file: one tensor a layer, in the order that `save` noted, or else that of their names."""
-        import json
+        """Read a safetensors file: one tensor a layer, in the order that `save` noted, or else that of their names.
 
+        Raises:
+            InputError: no such file, another format, or metadata that `save` did not write.
+        """
         from safetensors import SafetensorError, safe_open
 
         try:
             with safe_open(path, "pt") as file:
-                meta = file.metadata() or {}
-                names = json.loads(meta["layers"]) if "layers" in meta else sorted(file.keys())
+                metadata = file.metadata() or {}
+                names = _names(path, metadata, "layers") or tuple(sorted(file.keys()))
                 layers = {name: file.get_tensor(name) for name in names}
         except (OSError, SafetensorError) as error:
             raise InputError(f"{path} does not read as safetensors: {str(error).splitlines()[0]}") from error
-        return cls(layers, tuple(json.loads(meta["keys"])) if "keys" in meta else None)
+        return cls(layers, _names(path, metadata, "keys"))
+
+
+def _names(path: str | Path, metadata: Mapping[str, str], entry: str) -> tuple[str, ...] | None:
+    """The list of names that an entry of a file's metadata holds, as JSON; None where there is no such entry."""
+    if entry not in metadata:
+        return None
+    try:
+        names = json.loads(metadata[entry])
+    except ValueError as error:
+        raise InputError(f"{path}: the metadata '{entry}' are no JSON ({error}): save the features again") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: the metadata '{entry}' are no list of names: save the features again")
+    return tuple(names)
 
 
 def random_layers(
