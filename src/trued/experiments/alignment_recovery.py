@@ -29,8 +29,8 @@ from trued.data.meetings import record_rows
 from trued.data.messages import Prompt
 from trued.data.prompts import PromptRow, ReplyRow, affirmative_targets, prompts
 from trued.lab.experiment import Lab, experiment
-from trued.language.engine.loading import served
 from trued.language.engine.model import LanguageModel
+from trued.language.engine.precision import served
 from trued.language.judge.reply import Label, PhraseJudge
 from trued.language.repair.alignment_recovery.baselines import guarded, refusal_rows, resta, restore_equally, strongest
 from trued.language.repair.alignment_recovery.config import PAPER, RecoveryConfig

@@ -191,7 +191,7 @@ def evaluate(
         found[name] = [int(label is Label.NO) for label in labels]
         found["unknown"][name] = sum(label is Label.UNKNOWN for label in labels)
         found["replies"][name] = replies[:8]
-    found["perplexity"] = lm.perplexity(asked.chats).exp().tolist()
+    found["perplexity"] = lm.perplexity(asked.chats).tolist()
     if curve:
         found["curve"] = {}
         for factor in scale.curve:

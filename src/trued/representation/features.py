@@ -43,17 +43,18 @@ class TextEncoder:
         """
         from transformers import AutoModel, AutoTokenizer
 
+        from trued.fetch.hub import find_files
+        from trued.fetch.pretrained import read_model, read_parts
         from trued.language.engine.embedded import default_model
         from trued.language.engine.sources import SOURCES
 
-        path = default_model(str(source)) if str(source) in SOURCES else source
         try:
-            model = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True)
-            tokenizer = AutoTokenizer.from_pretrained(path)
-        except (OSError, ValueError) as error:
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            files = find_files(default_model(str(source)) if str(source) in SOURCES else source)
+            model = read_model(AutoModel, files, dtype=torch.float32)
+            tokenizer = read_parts(AutoTokenizer, files)
+        except InputError as error:
             raise InputError(
-                f"no text encoder '{source}' ({line}): give {', '.join(SOURCES)}, a folder or a hub id"
+                f"no text encoder '{source}' ({error}): give {', '.join(SOURCES)}, a folder or a hub id"
             ) from error
         return cls(model.to(device), tokenizer, name=str(source))
 

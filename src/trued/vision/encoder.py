@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trued.errors import InputError
+from trued.fetch.hub import find_files
+from trued.fetch.pretrained import read_model
 
 DEFAULT = "efficientnet-lite0"
 Pool = Literal["mean", "cls"]
@@ -186,8 +188,9 @@ def _transformer(source: str, size: int | None) -> ImageEncoder:
     from transformers.image_processing_utils import ImageProcessingMixin
 
     try:
-        model: Any = AutoModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
-        settings, _ = ImageProcessingMixin.get_image_processor_dict(source)
+        files = find_files(source)
+        model: Any = read_model(AutoModel, files, dtype=torch.float32)
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(str(files.folder))
     except (OSError, ValueError) as error:
         line = str(error).strip().splitlines()[0]
         raise InputError(f"no image encoder '{source}' ({line}): give {DEFAULT}, a folder or a hub id") from error

@@ -6,7 +6,7 @@ Knows texts, tokenizers and folders. Knows nothing of how tokens are drawn.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from torch import Tensor
 
 from trued.data.plays import MASK, plays, read_bpe, train_bpe, windows
 from trued.errors import InputError
+from trued.fetch.hub import find_files
+from trued.fetch.pretrained import read_model, read_parts
 from trued.files import cache_dir, whole_folder
 from trued.generation.masked.model import HuggingFaceMaskedLM, MaskedConfig, MaskedModel, TinyMaskedLM
 from trued.generation.masked.train import train_masked_lm
@@ -157,12 +159,12 @@ def _hugging_face(source: str, device: str | None) -> MaskedText:
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForMaskedLM.from_pretrained(source, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as error:
-        lines: Sequence[str] = str(error).strip().splitlines() or [type(error).__name__]
+        files = find_files(source)
+        tokenizer = read_parts(AutoTokenizer, files)
+        model = read_model(AutoModelForMaskedLM, files, dtype=torch.float32)
+    except InputError as error:
         raise InputError(
-            f"{source!r} is no masked language model to be had ({lines[0].rstrip('.')}): give {PLAYS!r}, a folder or a "
+            f"{source!r} is no masked language model to be had ({error}): give {PLAYS!r}, a folder or a "
             "hub id of a model with a MASK token, in safetensors"
         ) from error
     if tokenizer.mask_token_id is None:

@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trued.errors import InputError
+from trued.fetch.hub import find_files
+from trued.fetch.pretrained import read_model, read_parts
 from trued.language.engine.embedder import SentenceEmbedder
 from trued.vision.encoder import DEFAULT, ImageEncoder
 
@@ -76,10 +78,10 @@ class ClipBackbone:
         from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
         try:
-            model: Any = CLIPModel.from_pretrained(source, use_safetensors=True)
-            processor = CLIPImageProcessor.from_pretrained(source)
-            tokenizer = AutoTokenizer.from_pretrained(source)
-        except (OSError, ValueError) as error:
+            files = find_files(source)
+            model = read_model(CLIPModel, files)
+            processor, tokenizer = read_parts(CLIPImageProcessor, files), read_parts(AutoTokenizer, files)
+        except InputError as error:
             raise _unreachable(str(source), error) from error
         return cls(model.to(device), processor, tokenizer, name=str(source))
 
@@ -170,8 +172,8 @@ def _is_clip(name: str) -> bool:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(name).model_type == "clip"
-    except (OSError, ValueError) as error:
+        return read_parts(AutoConfig, name).model_type == "clip"
+    except InputError as error:
         raise _unreachable(name, error) from error
 
 
