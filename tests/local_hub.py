@@ -62,7 +62,9 @@ class LocalHub:
                     return 404, {"X-Error-Code": "RevisionNotFound"}, b""
                 names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
                 if "/tree/" in path:
-                    tree = [{"type": "file", "oid": "0" * 40, "size": (folder / n).stat().st_size, "path": n} for n in names]
+                    tree = [
+                        {"type": "file", "oid": "0" * 40, "size": (folder / n).stat().st_size, "path": n} for n in names
+                    ]
                     return 200, {"Content-Type": "application/json"}, json.dumps(tree).encode()
                 facts = {"id": repo, "sha": commit, "siblings": [{"rfilename": name} for name in names]}
                 return 200, {"Content-Type": "application/json"}, json.dumps(facts).encode()

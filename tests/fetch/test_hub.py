@@ -29,7 +29,9 @@ def test_a_mistyped_path_is_never_a_hub_id(source, hub):
     assert is_path(source)
     with pytest.raises(InputError, match="no such f") as raised:
         find_files(source)
-    assert str(raised.value).startswith(f"{source}: no such {'file' if '.json' in source or '.safe' in source else 'fo'}")
+    assert str(raised.value).startswith(
+        f"{source}: no such {'file' if '.json' in source or '.safe' in source else 'fo'}"
+    )
     assert "\n" not in str(raised.value)
     assert hub.requests == []
 
@@ -47,7 +49,11 @@ def test_a_folder_that_exists_comes_before_a_hub_id(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("source", "words"),
-    [("a b", "neither a folder nor a hub id"), ("name@http://127.0.0.1:1/v1", "is an endpoint"), ("", "neither a folder")],
+    [
+        ("a b", "neither a folder nor a hub id"),
+        ("name@http://127.0.0.1:1/v1", "is an endpoint"),
+        ("", "neither a folder"),
+    ],
 )
 def test_what_is_neither_path_nor_id_is_refused(source, words, hub):
     with pytest.raises(InputError, match=words):

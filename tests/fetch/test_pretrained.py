@@ -63,10 +63,14 @@ def test_code_of_a_repository_is_not_run_and_nobody_is_asked(tiny, tmp_path, mon
     tiny.model.save_pretrained(tmp_path)
     tiny.tokenizer.save_pretrained(tmp_path)
     mark = tmp_path / "ran"
-    code = f"open({str(mark)!r}, 'w')\nfrom transformers import LlamaConfig\nclass X(LlamaConfig):\n  model_type='mine'\n"
+    code = (
+        f"open({str(mark)!r}, 'w')\nfrom transformers import LlamaConfig\nclass X(LlamaConfig):\n  model_type='mine'\n"
+    )
     (tmp_path / "mine.py").write_text(code)
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoConfig": "mine.X"}, "model_type": "mine"}))
+    (tmp_path / "config.json").write_text(
+        json.dumps(config | {"auto_map": {"AutoConfig": "mine.X"}, "model_type": "mine"})
+    )
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("somebody is asked"))
     with pytest.raises(InputError, match="needs code of its own repository, which is never run"):
         read_model(AutoModelForCausalLM, tmp_path)

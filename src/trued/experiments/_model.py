@@ -15,4 +15,6 @@ def load(lab: Lab) -> LanguageModel:
     else:
         lm = LanguageModel.load(lab.model or lab.scale.model, device=lab.device)
     lab.model_name = lm.name
+    for sentence in lm.limits:
+        lab.note(sentence)
     return lm

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trued.errors import InputError
 from trued.lab.experiment import Lab
+from trued.language.engine.embedded import embedded_model
 from trued.representation.embeddings import features_of
 from trued.representation.structure.layers import LayerFeatures
 
@@ -68,7 +69,7 @@ def data(lab: Lab) -> Data:
             TEXT: LayerFeatures(lab.cached("emoji-names", _names, "minilm")),
             OTHER: LayerFeatures(lab.cached("emoji-names", _names, "smollm2")),
         }
-        lab.model_name = "EfficientNet-Lite0, all-MiniLM-L6-v2 and SmolLM2-135M-Instruct"
+        lab.model_name = f"EfficientNet-Lite0, all-MiniLM-L6-v2 and {embedded_model('smollm2').name}"
     rows = len(sides[IMAGE])
     needed = scale.development + scale.test + max(scale.sizes)
     if rows < needed:

@@ -170,6 +170,8 @@ def load(lab: Lab) -> tuple[LanguageModel, LanguageModel]:
     aligned = LanguageModel.load(made.folder, dtype=torch.float32, device=lab.device)
     unaligned = LanguageModel.load(start, dtype=torch.float32, device=lab.device)
     lab.model_name = f"{unaligned.name}, refusal-tuned"
+    for sentence in unaligned.limits:
+        lab.note(sentence)
     return aligned, unaligned
 
 

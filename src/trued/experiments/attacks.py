@@ -171,6 +171,8 @@ def _load(lab: Lab) -> tuple[LanguageModel, Judge]:
     lab.protocol(base=made.about["recipe"], base_hash=made.about["hash"], base_reached=made.reached)
     reader = LanguageModel.load(start, device=lab.device)
     lab.model_name = f"{reader.name}, refusal-tuned"
+    for sentence in reader.limits:
+        lab.note(sentence)
     judge = CompositeJudge(embed=SentenceEmbedder.load(), perplexity=text_perplexity(reader))
     return LanguageModel.load(made.folder, device=lab.device), judge
 

