@@ -85,11 +85,11 @@ def test_revisions_are_resolved_to_commits(hub, repo):
 
 
 def test_refusals_of_the_hub_say_what_to_do(hub, repo):
-    with pytest.raises(InputError, match="the hub has no model org/nope, or it is private: .* set HF_TOKEN"):
+    with pytest.raises(InputError, match=r"the hub has no model org/nope, or it is private: .* set HF_TOKEN"):
         find_files("org/nope")
     hub.add("org/gated", repo)
     hub.status["org/gated"] = 403
-    with pytest.raises(InputError, match="org/gated is gated: accept its terms at .* set HF_TOKEN"):
+    with pytest.raises(InputError, match=r"org/gated is gated: accept its terms at .* set HF_TOKEN"):
         find_files("org/gated")
 
 
@@ -119,7 +119,7 @@ def test_a_hub_that_does_not_answer_is_asked_once_and_the_cache_serves(hub, repo
     files = find_files("org/name")
     assert files.folder == fetched.folder
     assert "the hub does not answer" in files.closed
-    with pytest.raises(InputError, match="org/new: config.json is missing .* the hub does not answer"):
+    with pytest.raises(InputError, match=r"org/new: config.json is missing .* the hub does not answer"):
         find_files("org/new")
     assert time.perf_counter() - started < 5
 

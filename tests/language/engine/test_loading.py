@@ -111,7 +111,7 @@ def test_the_base_is_read_at_the_revision_that_the_adapter_names(hub, base, tmp_
     folder = tuned_on("org/model").save_adapter(tmp_path / "adapter")
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | {"revision": "v9"}))
-    with pytest.raises(InputError, match="the base model of the adapter .*: org/model has no revision v9"):
+    with pytest.raises(InputError, match=r"the base model of the adapter .*: org/model has no revision v9"):
         LanguageModel.load(folder)
 
 
