@@ -15,8 +15,8 @@ from pathlib import Path
 
 import uvicorn
 from playwright.sync_api import sync_playwright
-from trued.feed import PaperStore
 
+from trued.feed import PaperStore
 from trued.web.app import create_app
 from trued.web.settings import Settings
 

@@ -56,17 +56,26 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
 def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield an empty folder that takes the name `path` only if the block ends without an error.
 
-    An existing folder of that name is replaced at the end; on any error, Ctrl-C included, it stays as it was.
+    Others may read what is in it, as with any file of the user's, whatever mode the libraries wrote it in. An existing
+    folder of that name is replaced at the end; on any error, Ctrl-C included, it stays as it was.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         yield work
-        os.chmod(work, 0o755)
+        _let_others_read(work)
         _swap(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _let_others_read(folder: Path) -> None:
+    """safetensors and temporary folders are made for their owner alone."""
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _swap(work: Path, target: Path) -> None:

@@ -27,9 +27,9 @@ from trued.errors import InputError
 from trued.files import whole_folder, write_text
 from trued.lab.report import Block, Figure, KeyValues, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
-from trued.language.engine.embedded import default_model
-from trued.language.engine.loading import EMBEDDED, served
+from trued.language.engine.loading import default_embedded
 from trued.language.engine.model import LanguageModel
+from trued.language.engine.precision import served
 from trued.language.judge.reply import Label, PhraseJudge
 from trued.language.measure.check.result import CheckResult
 from trued.language.measure.check.safety import CheckConfig, check
@@ -295,7 +295,8 @@ def _served_score(rows: Sequence[ReplyRow], metric: Metric) -> Any:
 
 def _folder(source: str) -> Path | None:
     """The folder of a saved model, if its weights lie there as they are used."""
-    folder = default_model() if source in EMBEDDED else Path(source)
+    embedded = default_embedded(source)
+    folder = embedded.folder if embedded is not None else Path(source)
     return folder if (folder / "config.json").is_file() else None
 
 

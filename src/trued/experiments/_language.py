@@ -31,6 +31,8 @@ def load(lab: Lab) -> LanguageModel:
     else:
         lm = LanguageModel.load(lab.model or lab.scale.model, device=lab.device)
     lab.model_name = lm.name
+    for sentence in lm.limits:
+        lab.note(sentence)
     return lm
 
 
@@ -54,6 +56,8 @@ def load_aligned(lab: Lab, *, layers: int = 2, **options: Any) -> tuple[Language
     lab.protocol(base=made.about["recipe"], base_hash=made.about["hash"], base_reached=made.reached)
     unaligned = LanguageModel.load(start, device=lab.device, **options)
     lab.model_name = f"{unaligned.name}, refusal-tuned"
+    for sentence in unaligned.limits:
+        lab.note(sentence)
     return LanguageModel.load(made.folder, device=lab.device, **options), unaligned
 
 

@@ -29,8 +29,9 @@ from trued.experiments._language import answers, load_aligned, notes, protocol, 
 from trued.lab import plots
 from trued.lab.arms import count, number, share
 from trued.lab.experiment import Lab, experiment
-from trued.language.engine.loading import autocast, served
+from trued.language.engine.loading import autocast
 from trued.language.engine.model import LanguageModel
+from trued.language.engine.precision import served
 from trued.language.repair.alignment_recovery.baselines import guarded, refusal_rows, restore_equally, strongest_resta
 from trued.language.repair.alignment_recovery.config import PAPER, RecoveryConfig
 from trued.language.repair.alignment_recovery.recover import aligned_view, recover

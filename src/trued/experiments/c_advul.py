@@ -184,7 +184,7 @@ def evaluate(
         "broken": given["templates"].answered,
         "unknown": sum(part.unknown for part in given.values()),
         "replies": {name: part.replies[:8] for name, part in given.items()},
-        "perplexity": lm.perplexity(requests.chats).exp().tolist(),
+        "perplexity": lm.perplexity(requests.chats).tolist(),
     }
     if short:
         return record

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trued.fetch import pypi as index
+from trued.fetch.network import offline
 from trued.fetch.pypi import UnavailableError
 from trued.files import sha256
 
@@ -140,6 +141,8 @@ def fetch(wheel: Wheel, folder: Path, report: Report) -> Path:
     Raises:
         UnavailableError: no network, no such release, or bytes that do not match the pinned hash.
     """
+    if (setting := offline()) is not None:
+        raise UnavailableError(f"{setting} keeps {wheel.requirement} from being fetched")
     stage = f"fetching {wheel.requirement}"
     report(stage, 0, wheel.size)
     if wheel.is_source:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trued.errors import InputError, nearest
-from trued.language.engine.pretrained import loading, longest_text
+from trued.language.engine.text_length import longest_text
 from trued.learn.device import open_device
 from trued.learn.trace import outputs_of
 from trued.representation.structure.layers import LayerFeatures
@@ -46,14 +46,20 @@ class TextEncoder:
         """
         from transformers import AutoModel, AutoTokenizer
 
+        from trued.fetch.hub import find_files
+        from trued.fetch.pretrained import read_model, read_parts
         from trued.language.engine.embedded import default_model
         from trued.language.engine.sources import SOURCES
 
         where = open_device(device)
-        path = default_model(str(source)) if str(source) in SOURCES else source
-        with loading(f"no text encoder '{source}'", f"give {', '.join(SOURCES)}, a folder or a hub id"):
-            model = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True)
-            tokenizer = AutoTokenizer.from_pretrained(path)
+        try:
+            files = find_files(default_model(str(source)) if str(source) in SOURCES else source)
+            model = read_model(AutoModel, files, dtype=torch.float32)
+            tokenizer = read_parts(AutoTokenizer, files)
+        except InputError as error:
+            raise InputError(
+                f"no text encoder '{source}' ({error}): give {', '.join(SOURCES)}, a folder or a hub id"
+            ) from error
         return cls(model.to(where), tokenizer, name=str(source))
 
     @torch.no_grad()

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trued.errors import InputError
-from trued.language.engine.pretrained import loading
+from trued.fetch.hub import find_files
+from trued.fetch.pretrained import read_model
 from trued.learn.device import open_device
 
 DEFAULT = "efficientnet-lite0"
@@ -188,9 +189,13 @@ def _transformer(source: str, size: int | None) -> ImageEncoder:
     from transformers import AutoModel
     from transformers.image_processing_utils import ImageProcessingMixin
 
-    with loading(f"no image encoder '{source}'", f"give {DEFAULT}, a folder or a hub id"):
-        model: Any = AutoModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
-        settings, _ = ImageProcessingMixin.get_image_processor_dict(source)
+    try:
+        files = find_files(source)
+        model: Any = read_model(AutoModel, files, dtype=torch.float32)
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(str(files.folder))
+    except (OSError, ValueError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise InputError(f"no image encoder '{source}' ({line}): give {DEFAULT}, a folder or a hub id") from error
     model = getattr(model, "vision_model", model)
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise InputError(f"'{source}' is a {type(model).__name__}, which sees no pictures")

@@ -4,7 +4,8 @@ Knows options, files and how to print. Knows nothing of how a method trains. Eve
 option, named as in its dataclass.
 """
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -19,6 +20,7 @@ from trued.data.prompts import AdversarialRow, adversarial, adversarial_rows, ch
 from trued.errors import InputError
 from trued.files import whole_folder, write_text
 from trued.lab.wording import duration
+from trued.language.engine.card import AdapterCard
 from trued.language.engine.model import LanguageModel
 from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.c_advul import CAdvIPO, CAdvUL
@@ -118,7 +120,7 @@ def refusal(*, job: Given, recipe: RecipeOptions = None, as_json: JsonSwitch = F
     tuned, result, looks = chosen.align(
         job.open(), adversarial=rows, utility=kept, output=job.output, resume=job.resume, looked=_say(as_json)
     )
-    finish(tuned, result, job.output, asdict(chosen), looks, as_json=as_json)
+    finish("refusal", tuned, result, job.output, asdict(chosen), looks, as_json=as_json)
 
 
 @app.command(name="c-advul")
@@ -161,7 +163,8 @@ def _train(job: Job, method: CAdvUL | CAdvIPO, *, attack: bool, as_json: bool) -
         asked = [row.prompt for kind in ("lookalikes", "general") for row in prompts(kind, "train")]
         kept = own_replies(lm, asked)
     tuned, result = method.align(lm, rows, kept, output=job.output, resume=job.resume, progress=not as_json)
-    finish(tuned, result, job.output, asdict(method), [], as_json=as_json)
+    name = "c-advipo" if isinstance(method, CAdvIPO) else "c-advul"
+    finish(name, tuned, result, job.output, asdict(method), [], as_json=as_json)
 
 
 def check_output(output: Path, *, resume: bool) -> None:
@@ -172,6 +175,7 @@ def check_output(output: Path, *, resume: bool) -> None:
 
 
 def finish(
+    method: str,
     tuned: LanguageModel,
     result: FitResult,
     output: Path,
@@ -181,8 +185,9 @@ def finish(
     as_json: bool,
 ) -> None:
     """Write the adapter, or the whole model where all of it was trained, and the settings, and say where they are."""
-    kind = "adapter" if hasattr(tuned.model, "peft_config") else "model"
-    folder = tuned.save_adapter(output) if kind == "adapter" else save_model(tuned, output)
+    kind = "adapter" if tuned.has_adapter else "model"
+    card = training_card(method, result, settings, looks)
+    folder = tuned.save_adapter(output, card) if kind == "adapter" else save_model(tuned, output)
     record = {
         "base": tuned.name, "settings": settings, "steps": result.steps, "best_step": result.best_step,
         "seconds": result.seconds, "peak_memory_bytes": result.peak_memory_bytes,
@@ -198,7 +203,30 @@ def finish(
     best = "" if result.best_step is None else f", the best of them step {result.best_step}"
     out.print(f"{result.steps} steps{best} in {duration(result.seconds)}, peak memory {_gib(result.peak_memory_bytes)}")
     out.print(f"{kind:<8} {folder}", soft_wrap=True)
-    out.print(f"again    trued check {folder} --against {tuned.name}", soft_wrap=True)
+    against = "base" if kind == "adapter" else shlex.quote(tuned.name)
+    out.print(f"again    trued check {folder} --against {against}", soft_wrap=True)
+
+
+def training_card(method: str, result: FitResult, settings: dict[str, Any], looks: Sequence[TradeOff]) -> AdapterCard:
+    """What the model card says of a training, and of the looks at validation prompts, the first against the best."""
+    fit = settings.get("fit") or settings
+    training = {
+        "steps": result.steps,
+        "best step": result.best_step,
+        "learning rate": fit.get("lr"),
+        "batch size": fit.get("batch_size"),
+        "seed": fit.get("seed"),
+        "seconds": round(result.seconds),
+    }
+    if not looks:
+        return AdapterCard(method, training)
+    first, best = looks[0], next((look for look in looks if look.step == result.best_step), looks[-1])
+    rows = [
+        ("harmful requests refused", first.refused, best.refused),
+        ("harmful requests in templates refused", first.refused_in_templates, best.refused_in_templates),
+        ("harmless look-alikes refused", first.over_refused, best.over_refused),
+    ]
+    return AdapterCard(method, training, tuple((f"{name} (validation)", f"{a:.0%}", f"{b:.0%}") for name, a, b in rows))
 
 
 def save_model(tuned: LanguageModel, output: Path) -> Path:

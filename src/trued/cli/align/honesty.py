@@ -84,7 +84,7 @@ def _train(job: HonestyJob, start: HonestyTraining, options: Any, *, as_json: bo
         )  # fmt: skip
     rows = build_sft(table, training.method, tau=training.tau, n=training.questions, seed=training.fit.seed)
     tuned, result = training.align(lm, table, output=job.output, resume=job.resume, progress=not as_json)
-    finish(tuned, result, job.output, asdict(training), [], as_json=as_json)
+    finish(training.method, tuned, result, job.output, asdict(training), [], as_json=as_json)
     if not as_json:
         known = sum(row.known for row in table)
         out = console()

@@ -100,4 +100,5 @@ def mixat(
             f"{rewriter.name}: {seen['rewritten']:.0%} of the batches rewritten, {seen['continuous']:.0%} attacked; "
             f"{seen['lost']:.0%} of the rewrites had lost the request, which was trained on as it was."
         )
-    finish(tuned, result, job.output, asdict(chosen) | asdict(rewrites) | seen, [], as_json=as_json)
+    settings = asdict(chosen) | asdict(rewrites) | seen
+    finish("mixat", tuned, result, job.output, settings, [], as_json=as_json)

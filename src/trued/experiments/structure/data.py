@@ -6,6 +6,7 @@ from torch import Tensor
 
 from trued.errors import InputError
 from trued.lab.experiment import Lab
+from trued.language.engine.embedded import embedded_model
 from trued.representation.embeddings import EMOJI, features_of
 from trued.representation.structure.layers import LayerFeatures, random_layers
 
@@ -30,7 +31,7 @@ def load(lab: Lab) -> dict[str, LayerFeatures]:
     lab.model_name = f"{scale.image} and {scale.text}"
     sources = {IMAGE: (f"image:{scale.image}", scale.pixels), TEXT: (f"text:{scale.text}", None)}
     if lab.data is None:
-        lab.model_name = "EfficientNet-Lite0, all-MiniLM-L6-v2 and SmolLM2-135M-Instruct"
+        lab.model_name = f"EfficientNet-Lite0, all-MiniLM-L6-v2 and {embedded_model('smollm2').name}"
         sources[LANGUAGE_MODEL] = ("text:smollm2", None)
     return {
         side: LayerFeatures(lab.cached(f"structure-{side}", layers_of, source, lab.data or EMOJI, size, device))

@@ -18,10 +18,12 @@ from torch import Tensor
 
 from trued.data.plays import MASK, plays, read_bpe, train_bpe, windows
 from trued.errors import InputError
+from trued.fetch.hub import find_files
+from trued.fetch.pretrained import read_model, read_parts
 from trued.files import cache_dir, whole_folder
 from trued.generation.masked.model import HuggingFaceMaskedLM, MaskedConfig, MaskedModel, TinyMaskedLM
 from trued.generation.masked.train import train_masked_lm
-from trued.language.engine.pretrained import loading, longest_text
+from trued.language.engine.text_length import longest_text
 from trued.learn.device import open_device
 from trued.learn.fit.loop import FitConfig
 
@@ -172,12 +174,15 @@ def _read_tiny(folder: Path, settings: dict[str, Any], device: torch.device) -> 
 def _hugging_face(source: str, device: torch.device) -> MaskedText:
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-    with loading(
-        f"{source!r} does not load as a masked language model",
-        f"give {PLAYS!r}, a folder or a hub id of a model with a MASK token, in safetensors",
-    ):
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForMaskedLM.from_pretrained(source, use_safetensors=True, dtype=torch.float32).to(device)
+    try:
+        files = find_files(source)
+        tokenizer = read_parts(AutoTokenizer, files)
+        model = read_model(AutoModelForMaskedLM, files, dtype=torch.float32).to(device)
+    except InputError as error:
+        raise InputError(
+            f"{source!r} does not load as a masked language model ({error}): give {PLAYS!r}, a folder or a hub id of "
+            "a model with a MASK token, in safetensors"
+        ) from error
     if tokenizer.mask_token_id is None:
         raise InputError(f"the tokenizer of {source} has no MASK token: sampling starts from MASK")
     vocab = int(model.config.vocab_size)

@@ -52,11 +52,11 @@ def _loaded(path: Path) -> Any:
     import torch
     import transformers
 
+    from trued.fetch.pretrained import read_gguf
+
     packed = getattr(transformers, "GgufConfig", None)  # newer releases may keep the weights packed unless told
     options = {"quantization_config": packed(dequantize=True)} if packed else {}
-    return transformers.AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, dtype=torch.float32, **options
-    )
+    return read_gguf(transformers.AutoModelForCausalLM, path, dtype=torch.float32, **options)
 
 
 def _fresh(loaded: Any) -> Any:
@@ -79,7 +79,9 @@ def _save_tokenizer(path: Path, folder: Path, *, length: int) -> None:
     from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    from trued.fetch.pretrained import read_gguf
+
+    tokenizer = read_gguf(AutoTokenizer, path)
     field = GGUFReader(path).get_field("tokenizer.ggml.pre")
     if field is not None and field.contents() == "smollm":
         # transformers drops this rule of the file: every digit stands alone, before words are cut.

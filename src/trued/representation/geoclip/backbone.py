@@ -6,7 +6,6 @@ Knows pictures, texts and the towers' own preparation of them. Knows nothing of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -16,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trued.errors import InputError
+from trued.fetch.hub import find_files
+from trued.fetch.pretrained import read_model, read_parts
 from trued.language.engine.embedder import SentenceEmbedder
-from trued.language.engine.pretrained import loading
 from trued.learn.device import open_device
 from trued.vision.encoder import DEFAULT, ImageEncoder
 from trued.vision.picture import picture_tensor, read_picture
@@ -81,10 +81,12 @@ class ClipBackbone:
         from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
         where = open_device(device)
-        with _loading(str(source)):
-            model: Any = CLIPModel.from_pretrained(source, use_safetensors=True)
-            processor = CLIPImageProcessor.from_pretrained(source)
-            tokenizer = AutoTokenizer.from_pretrained(source)
+        try:
+            files = find_files(source)
+            model = read_model(CLIPModel, files)
+            processor, tokenizer = read_parts(CLIPImageProcessor, files), read_parts(AutoTokenizer, files)
+        except InputError as error:
+            raise _unreachable(str(source), error) from error
         return cls(model.to(where), processor, tokenizer, name=str(source))
 
     @torch.no_grad()
@@ -157,9 +159,14 @@ def projected(output: Any) -> Tensor:
 def _is_clip(name: str) -> bool:
     from transformers import AutoConfig
 
-    with _loading(name):
-        return AutoConfig.from_pretrained(name).model_type == "clip"
+    try:
+        return read_parts(AutoConfig, name).model_type == "clip"
+    except InputError as error:
+        raise _unreachable(name, error) from error
 
 
-def _loading(name: str) -> AbstractContextManager[None]:
-    return loading(f"the backbone '{name}' does not load", "download it where the hub is, and give its folder")
+def _unreachable(name: str, error: Exception) -> InputError:
+    reason = str(error).strip().splitlines()[0]
+    return InputError(
+        f"the backbone '{name}' does not load ({reason}): download it where the hub is, and give its folder"
+    )

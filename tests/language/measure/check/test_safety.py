@@ -195,8 +195,8 @@ def test_the_curve_starts_at_the_clean_cross_entropy_and_falls(plain: CheckResul
 def test_perplexity_is_the_engines(plain: CheckResult) -> None:
     lm, rows = tiny_model(), {row.id: row for row in prompts("general", "test")}
     chats = [(rows[name].prompt, rows[name].reply or "") for name in plain.chat.ids]
-    assert plain.chat.nll == pytest.approx(lm.perplexity(chats).tolist(), abs=1e-5)
-    assert plain.metric("perplexity").value == pytest.approx(float(lm.perplexity(chats).mean().exp()), rel=1e-5)
+    assert plain.chat.nll == pytest.approx(lm.nats_per_token(chats).tolist(), abs=1e-5)
+    assert plain.metric("perplexity").value == pytest.approx(float(lm.nats_per_token(chats).mean().exp()), rel=1e-5)
 
 
 def test_an_adapter_is_checked_on_and_its_base_with_it_off(compared: CheckResult, plain: CheckResult) -> None:

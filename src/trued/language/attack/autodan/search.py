@@ -116,7 +116,7 @@ class AutoDAN:
         if not goal.strip():
             raise InputError("the target is empty; give the opening of a complying reply, e.g. 'Sure, here is'")
         rng = random.Random(generator_for(seed, behavior).initial_seed())
-        name = self.model_name or target.model.name.rpartition("/")[2]
+        name = self.model_name or target.model.title
         scored = _Fitness(behavior, target, goal)
         words = WordScores(self.momentum)
         population = seed_prefixes(self.population, rng, model=name, vendor=self.vendor)

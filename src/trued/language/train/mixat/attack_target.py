@@ -46,9 +46,7 @@ def initial(lm: LanguageModel) -> Lend:
 
 def around(model: Any, lm: LanguageModel) -> LanguageModel:
     """Return another model with the tokenizer, chat format and name of `lm`."""
-    twin = LanguageModel(model, lm.tokenizer, name=lm.name, template="none")
-    twin.format = lm.format
-    return twin
+    return lm.around(model)
 
 
 @dataclass(frozen=True)

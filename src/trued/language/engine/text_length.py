@@ -1,32 +1,12 @@
-"""What can go wrong when transformers loads a model or a tokenizer, as one sentence; and how long a text may be."""
+"""How long a text a model of transformers takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 
-from trued.errors import InputError
-
 UNBOUNDED = 1 << 20  # tokenizers that know no limit state one of 10^30
-
-
-@contextmanager
-def loading(what: str, remedy: str) -> Iterator[None]:
-    """Turn any failure of the block, which loads from files or the hub, into `what` (reason): `remedy`.
-
-    Raises:
-        InputError: the block failed; broken files fail in as many ways as there are formats.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{what} ({lines[0].rstrip('.')[:200]}): {remedy}") from error
 
 
 def longest_text(model: Any, tokenizer: Any = None) -> int:
