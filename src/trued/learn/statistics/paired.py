@@ -58,8 +58,8 @@ def paired_score_interval(gained: float, lost: float, n: int, *, level: float = 
             max(0.0, variance)
         )
 
-    low = -1.0 if estimate == -1 else optimize.brentq(score, -1.0, estimate - STEP)
-    high = 1.0 if estimate == 1 else optimize.brentq(score, estimate + STEP, 1.0)
+    low = -1.0 if estimate == -1 else optimize.root_scalar(score, bracket=(-1.0, estimate - STEP)).root
+    high = 1.0 if estimate == 1 else optimize.root_scalar(score, bracket=(estimate + STEP, 1.0)).root
     return Interval(estimate, float(low), float(high), level)
 
 

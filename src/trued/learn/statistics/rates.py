@@ -8,7 +8,7 @@ that is unknown counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +76,7 @@ class Rate:
 def rate(
     hits: Bool[np.ndarray, " items"],
     unknown: Bool[np.ndarray, " items"] | None = None,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Sequence[str | int] | None = None,
     *,
     level: float = 0.95,
     seed: int,
@@ -105,7 +105,7 @@ def rate(
     return Rate(low.estimate, high.estimate, *ends, len(hits), level)
 
 
-def _clustered(hits: Bool[np.ndarray, " items"], clusters: Sequence[Hashable], *, level: float, seed: int) -> Interval:
+def _clustered(hits: Bool[np.ndarray, " items"], clusters: Sequence[str | int], *, level: float, seed: int) -> Interval:
     """Resample whole clusters; where they are all alike, which says nothing of their spread, count each as one item."""
     number = len(set(clusters))
     if number == 1:
