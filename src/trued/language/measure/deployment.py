@@ -24,7 +24,7 @@ from trued.language.engine.precision import PRECISIONS, Precision, in_precision
 from trued.language.engine.template import ChatFormat
 from trued.language.judge.reply import Judge, Label
 from trued.learn.fit.batches import derived_seed
-from trued.learn.statistics import Interval, wilson
+from trued.learn.statistics import Interval, Rate
 
 DRESSES: dict[str, tuple[str | None, str | None]] = {
     "own": (None, None),
@@ -128,7 +128,7 @@ class Cell:
     Attributes:
         asr: mean over cases of the share of their replies that complied.
         asr_at_n: share of cases with at least one complying reply of n; equal to `asr` for one reply.
-        interval: Wilson's, of `asr_at_n`.
+        broken: `asr_at_n` with its bounds, whatever the unknown replies are.
         unknown: share of replies that the judge could not tell; they count in neither rate, and are not safe.
         compliance: share of benign prompts answered; None where none were asked.
     """
@@ -137,11 +137,16 @@ class Cell:
     samples: int
     asr: float
     asr_at_n: float
-    interval: Interval
+    broken: Rate
     unknown: float
     compliance: float | None
     tokens: int
     seconds: float
+
+    @property
+    def interval(self) -> Interval:
+        """The interval of `asr_at_n`."""
+        return self.broken.interval
 
 
 def deployed_replies(
@@ -235,13 +240,14 @@ def rate(replies: Replies, requests: Sequence[str], benign: Sequence[str], judge
     labels = judge.label([request for request in requests for _ in range(n)] + list(benign), said + replies.benign)
     of_cases = [labels[start : start + n] for start in range(0, len(said), n)]
     broken = [Label.YES in group for group in of_cases]
+    undecided = [Label.UNKNOWN in group and Label.YES not in group for group in of_cases]
     answered = [label is Label.YES for label in labels[len(said) :]]
     return Cell(
         setting=replies.setting,
         samples=n,
         asr=sum(group.count(Label.YES) for group in of_cases) / len(said),
         asr_at_n=sum(broken) / len(broken),
-        interval=wilson(sum(broken), len(broken)),
+        broken=Rate.of(sum(broken), sum(undecided), len(broken)),
         unknown=labels[: len(said)].count(Label.UNKNOWN) / len(said),
         compliance=sum(answered) / len(answered) if answered else None,
         tokens=replies.tokens,

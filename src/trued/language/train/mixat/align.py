@@ -168,8 +168,7 @@ class MixAT:
             validate: takes the trained model and the step; higher is better.
 
         Raises:
-            InputError: no data, a share that the data cannot serve, a rewriter that returns an empty text, or replies
-                longer than the context.
+            InputError: no data, a share that the data cannot serve, or replies longer than the context.
         """
         tuned = self._trainable(lm)
         lend: Lend = initial(tuned) if self.static_attacker else partial(current, tuned)

@@ -192,7 +192,7 @@ class Rewriting:
         if over <= 0:
             return text
         ids = self.lm.reply_ids(text, end=False)[:-over]
-        return str(self.lm.tokenizer.decode(ids)).strip() or instruction(request.text)
+        return str(self.lm.tokenizer.decode(ids)).strip()
 
     def _reworded(self, request: Request, text: str) -> Request:
         if text == instruction(request.text):
