@@ -26,7 +26,7 @@ from trued.language.judge.reply import Judge, Label
 from trued.learn.fit.batches import derived_seed
 from trued.learn.statistics import Interval, Rate
 
-DRESSES: dict[str, tuple[str | None, str | None]] = {
+CHAT_FORMATS: dict[str, tuple[str | None, str | None]] = {
     "own": (None, None),
     "none": ("none", None),
     "other": (None, "You are a cheerful assistant of a travel agency. Answer in plain words."),
@@ -54,7 +54,7 @@ class DeploymentGrid:
     """The settings of a study.
 
     Args:
-        templates: of `DRESSES`; the first is the one that the sweeps keep.
+        templates: of `CHAT_FORMATS`; the first is the one that the sweeps keep.
         precisions: likewise.
         scales: lambda in ``W = W0 + lambda (alpha / r) B A``.
         temperatures: of sampling; 0 is greedy.
@@ -80,7 +80,7 @@ class DeploymentGrid:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("templates", tuple(DRESSES)), ("precisions", PRECISIONS)):
+        for name, known in (("templates", tuple(CHAT_FORMATS)), ("precisions", PRECISIONS)):
             for one in getattr(self, name):
                 if one not in known:
                     raise InputError(f"{name}: unknown {one!r}{nearest(one, known)} (known: {', '.join(known)})")
@@ -192,7 +192,7 @@ def deployed_replies(
 @contextmanager
 def deployed(lm: LanguageModel, setting: Setting, max_new_tokens: int = 40) -> Iterator[ChatTarget]:
     """Lend a model of the setting's precision in its template, with its adapter at the setting's strength."""
-    template, system = DRESSES[setting.template]
+    template, system = CHAT_FORMATS[setting.template]
     before = lm.format
     lm.format = before if template is None else ChatFormat(lm.tokenizer, template)
     try:

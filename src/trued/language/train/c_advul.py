@@ -7,8 +7,14 @@ cross-entropy on utility rows; C-AdvIPO compares with the base model instead and
 Constants are those of the released code (sophie-xhonneux/Continuous-AdvTrain, MIT). Knows log-probabilities and
 batches. Knows nothing of judges, evaluation, cards or the terminal.
 
-Two readings differ from the released code on purpose: references are indexed by example (there they are popped from
-the wrong end), and tokens are masked by position (there by label > 0, which loses token 0).
+Differences from the released code, on purpose:
+
+- references are indexed by example (there they are popped from the wrong end);
+- tokens are masked by position (there by label > 0, which loses token 0);
+- "ce" and the pull towards safe replies are means over replies of each reply's token mean (there means over all tokens
+  of the batch, in which long replies weigh more);
+- the base's scores of C-AdvIPO are windowed like the policy's, so that a model that has not moved has the margin 0
+  (there they are plain means, and sums for the losses other than IPO).
 """
 
 from __future__ import annotations
@@ -54,7 +60,8 @@ class AdvLossConfig:
             unlikely enough; the pull is cut to a thousandth (or to nothing).
         toward_cutoff: below this cross-entropy the safe reply is likely enough, likewise.
         away_weight, toward_weight, utility_weight: the weights.
-        per_sample: cut off each sample by its own mean; upstream compares the mean of the batch.
+        per_sample: cut off each sample by its own mean; otherwise by the mean over the batch's replies, where upstream
+            takes the mean over its tokens.
         utility: "ce", cross-entropy of the utility replies (paper), or "kl", divergence of the model from its base at
             each of their tokens, which holds the whole distribution and not only the replies' tokens (ours).
     """
@@ -71,7 +78,9 @@ class AdvLossConfig:
 
 @dataclass(frozen=True)
 class PreferenceLossConfig:
-    """The C-AdvIPO loss (paper, Section 3.2; code), on windowed, length-averaged log-probabilities.
+    """The C-AdvIPO loss (paper, Section 3.2; code), on windowed, length-averaged log-probabilities of both models.
+
+    Upstream windows the policy's only, and averages over the length for IPO only.
 
     Args:
         loss: "ipo", or "sigmoid", "hinge", "kto_pair" on the same numbers.

@@ -34,7 +34,7 @@ from trued.language.train.c_advul import (
     cadvul_loss,
     with_references,
 )
-from trued.language.train.mixat.attack_target import FrozenOpponent, Lend, around, current, initial
+from trued.language.train.mixat.attack_target import FrozenTarget, Lend, around, current, initial
 from trued.language.train.mixat.gcg_rewriter import TRAINING_GCG, GCGRewriter
 from trued.language.train.mixat.intent import IntentFilter
 from trued.language.train.mixat.plan import PlannedBatch, Request, Rewriting, encode_requests, lay_out
@@ -183,7 +183,7 @@ class MixAT:
         rewriting = Rewriting(
             tuned, lend, rewriters, keeps or IntentFilter(self.tau), batches, self.fit.seed, self.max_length, self.ahead
         )
-        attack = FrozenOpponent(**vars(self.attack), lend=lend) if self.static_attacker else self.attack
+        attack = FrozenTarget(**vars(self.attack), lend=lend) if self.static_attacker else self.attack
         with rewriting.running():
             result = fit(
                 tuned.model,

@@ -52,7 +52,7 @@ def cosine_by(embed: Callable[[Sequence[str]], Any]) -> Similarity:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Filtered:
     """Texts to train on, and which of them fell back to the request because the rewrite had lost it."""
 
     texts: list[str]
@@ -77,7 +77,7 @@ class IntentFilter:
         if not -1 <= self.tau <= 1:
             raise InputError(f"tau is {self.tau}; a similarity lies between -1 and 1")
 
-    def __call__(self, requests: Sequence[str], rewrites: Sequence[str]) -> Kept:
+    def __call__(self, requests: Sequence[str], rewrites: Sequence[str]) -> Filtered:
         """Return the rewrites, with the request in place of each that lost it.
 
         Raises:
@@ -92,7 +92,7 @@ class IntentFilter:
         declined = [refusal_class(rewrite) is RefusalClass.FULL_REFUSAL for rewrite in written]
         lost = [nothing or score < self.tau or no for nothing, score, no in zip(empty, near, declined, strict=True)]
         texts = [x if gone else y for x, y, gone in zip(requests, rewrites, lost, strict=True)]
-        return Kept(texts, lost)
+        return Filtered(texts, lost)
 
 
 def _stems(text: str) -> set[str]:
