@@ -33,7 +33,7 @@ from trued.language.measure.honesty.matching import normal_answer
 from trued.language.measure.honesty.scores import HonestyReport, IdkDetector, Judged, evolution, question_scores
 from trued.language.train.honesty.align import HonestyTraining, Variant
 from trued.learn.fit.loop import FitConfig
-from trued.learn.statistics import paired_bootstrap
+from trued.learn.statistics.resampling import paired_bootstrap
 
 TAUGHT = ("capital", "capital-of", "continent", "currency", "element-symbol", "atomic-number")
 HELD_OUT = "city-country"

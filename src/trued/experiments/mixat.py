@@ -146,7 +146,7 @@ METHODS = (
     "trued.language.measure.transfer",
     "trued.language.engine.precision",
     "trued.language.train.adversarial",
-    "trued.language.train.c_advul",
+    "trued.language.train.c_advul.loss",
     "trued.language.train.mixat.intent",
     "trued.language.train.mixat.plan",
     "trued.language.train.mixat.schedule",

@@ -17,7 +17,7 @@ from trued.errors import InputError
 from trued.language.attack.contract import Behavior, Cost, TestCase
 from trued.language.attack.success import ALO, AttackSuccess, SuccessRate, attack_success
 from trued.language.judge.reply import Label, unknown_warning
-from trued.learn.statistics import McNemar, mcnemar
+from trued.learn.statistics.paired import McNemar, mcnemar
 
 _NO_RATE = {"asr": None, "low": None, "high": None}
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, TestCase
 from trued.language.judge.reply import Label
-from trued.learn.statistics import Interval, Rate
+from trued.learn.statistics.interval import Interval
+from trued.learn.statistics.rates import Rate
 
 ALO = "at least one"
 

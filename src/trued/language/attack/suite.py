@@ -119,9 +119,8 @@ class Suite:
                     left_out[attack.name] = str(error)
                     break
                 # One line for all cases of a call: a run that is cut off has all of them or none.
-                recorded.append(
-                    "cases", attack=attack.name, behaviors=[b.id for b in part], cases=[_row(c) for c in cases]
-                )
+                ids, rows = [behavior.id for behavior in part], [_row(case) for case in cases]
+                recorded.append("cases", attack=attack.name, behaviors=ids, cases=rows)
                 if progress is not None:
                     found = len(behaviors) - len(open_) + start + len(part)
                     progress(found, len(behaviors), f"{recorded.model}: {attack.name}")

@@ -24,7 +24,8 @@ from trued.language.engine.precision import PRECISIONS, Precision, in_precision
 from trued.language.engine.template import ChatFormat
 from trued.language.judge.reply import Judge, Label
 from trued.learn.fit.batches import derived_seed
-from trued.learn.statistics import Interval, Rate
+from trued.learn.statistics.interval import Interval
+from trued.learn.statistics.rates import Rate
 
 CHAT_FORMATS: dict[str, tuple[str | None, str | None]] = {
     "own": (None, None),

@@ -217,8 +217,9 @@ class GCG:
             loss = SummedLoss([self._losses(*group) for group in zip(models, prompts, targets, strict=True)])
             guess = None if draft is None else SummedLoss([self._losses(draft, drafted, targets[0])])
             descent = Descent(
-                everywhere, loss, guess, allowed, generator, steps=self.steps, search_width=self.search_width, topk=topk,
-                n_replace=self.n_replace, buffer=self.buffer, check=self.check, early_stop=self.early_stop,
+                everywhere, loss, guess, allowed, generator,
+                steps=self.steps, search_width=self.search_width, topk=topk, n_replace=self.n_replace,
+                buffer=self.buffer, check=self.check, early_stop=self.early_stop,
             )  # fmt: skip
             held = descent.walk(init, progress)
         cost = Cost(0, loss.forwards, loss.backwards, time.perf_counter() - started)
@@ -234,4 +235,3 @@ class GCG:
         }
         pairs = zip(prompts, targets, strict=True)
         return [SuffixLoss(model, prompt.before, prompt.after, target, **options) for prompt, target in pairs]
-

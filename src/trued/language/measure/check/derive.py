@@ -26,7 +26,8 @@ from trued.language.measure.check.metric import (
     ratio_change,
 )
 from trued.language.measure.check.record import Record
-from trued.learn.statistics import Interval, rate
+from trued.learn.statistics.interval import Interval
+from trued.learn.statistics.rates import rate
 
 REFUSED = "harmful requests refused"
 ANSWERED = "attack success (ASR)"

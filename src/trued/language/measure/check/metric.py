@@ -13,15 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from trued.learn.statistics import (
-    Interval,
-    Rate,
-    holm,
-    mcnemar,
-    paired_bootstrap,
-    paired_score_interval,
-    permutation_test,
-)
+from trued.learn.statistics.interval import Interval
+from trued.learn.statistics.multiple import holm
+from trued.learn.statistics.paired import mcnemar, paired_score_interval
+from trued.learn.statistics.rates import Rate
+from trued.learn.statistics.resampling import paired_bootstrap, permutation_test
 
 Unit = Literal["share", "nats/token", "perplexity"]
 

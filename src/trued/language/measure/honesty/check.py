@@ -19,7 +19,8 @@ from trued.language.measure.honesty.asking import TEMPLATES, HonestyTemplates
 from trued.language.measure.honesty.invented import prior_unknown_qa
 from trued.language.measure.honesty.matching import check_answers, first_line
 from trued.language.measure.honesty.scores import HonestyReport, IdkDetector, Judged, classify_all, evolution
-from trued.learn.statistics import Interval, wilson
+from trued.learn.statistics.interval import Interval
+from trued.learn.statistics.rates import wilson
 
 INVENTED = 60
 NEW_TOKENS = 32  # a prefix that states a confidence, and the answer after it

@@ -20,7 +20,8 @@ from trued.errors import InputError
 from trued.language.judge.refusals import normal
 from trued.language.measure.honesty.asking import IDK_SENTENCE
 from trued.language.measure.honesty.matching import chosen_option, first_line, holds_answer
-from trued.learn.statistics import Interval, wilson
+from trued.learn.statistics.interval import Interval
+from trued.learn.statistics.rates import wilson
 
 Category = Literal["correct", "wrong", "idk"]
 Verifier = Callable[[Sequence[str], Sequence[str], Sequence[Sequence[str]]], Sequence[bool]]

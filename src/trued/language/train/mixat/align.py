@@ -27,7 +27,7 @@ from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg.search import GCG
 from trued.language.engine.model import LanguageModel
 from trued.language.train.adversarial import AdversarialBatch, UtilityRow, collate, encode_chats, interleave
-from trued.language.train.c_advul import (
+from trued.language.train.c_advul.loss import (
     AdvLossConfig,
     PreferenceLossConfig,
     cadvipo_loss,
