@@ -30,7 +30,8 @@ SHAPED = (
     "repair.alignment_recovery.representation",
     "repair.alignment_recovery.selection",
     "train.adversarial",
-    "train.c_advul",
+    "train.c_advul.align",
+    "train.c_advul.loss",
     "train.fine_tune",
 )
 install_import_hook([f"trued.language.{room}" for room in SHAPED], "typechecks.check")

@@ -30,7 +30,8 @@ from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import PhraseJudge
 from trued.language.measure.robustness import target_losses
 from trued.language.train.adversarial import UtilityRow, own_replies
-from trued.language.train.c_advul import AdvLossConfig, CAdvIPO, CAdvUL, PreferenceLossConfig
+from trued.language.train.c_advul.align import CAdvIPO, CAdvUL
+from trued.language.train.c_advul.loss import AdvLossConfig, PreferenceLossConfig
 from trued.learn.fit.loop import FitConfig
 
 ARMS = ("control", "C-AdvUL", "C-AdvIPO", "C-AdvIPO + utility")

@@ -33,7 +33,8 @@ def junit(result: CheckResult, outcomes: Sequence[Outcome]) -> str:
     for metric in result.metrics:
         if metric.id not in gated:
             case = ET.SubElement(suite, "testcase", classname="trued.check", name=_clean(metric.id))
-            said = f"{metric.value:.6g} [{metric.low:.6g}, {metric.high:.6g}] {metric.unit}, n = {metric.n}"
+            bound = "≥ " if metric.lower_bound else ""
+            said = f"{bound}{metric.value:.6g} [{metric.low:.6g}, {metric.high:.6g}] {metric.unit}, n = {metric.n}"
             ET.SubElement(case, "system-out").text = said
     suite.set("tests", str(len(suite.findall("testcase"))))
     suite.set("failures", str(len(suite.findall("testcase/failure"))))

@@ -14,7 +14,7 @@ from trued.data.globe import NORTH_EDGE, equal_earth, inverse_equal_earth
 from trued.experiments.geoclip.data import Pictures, Words, described
 from trued.lab.experiment import Lab
 from trued.lab.figure import QUIET, RULE, SERIES
-from trued.learn.statistics import paired_bootstrap
+from trued.learn.statistics.resampling import paired_bootstrap
 from trued.representation.geoclip.metrics import CONTINENT, COUNTRY, REGION, error_curve, errors_km, game_score
 from trued.representation.geoclip.model import GeoCLIP, Heatmap
 

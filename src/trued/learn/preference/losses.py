@@ -1,108 +1,21 @@
-"""Preference losses as pure functions of log-probabilities.
-
-Knows the log-probabilities that a policy, and where needed a reference, gives to pairs of replies. Knows nothing of
-models, tokens or training loops. A loss is a small function of a `PairLogProbs`; `preference_loss` chooses one by name.
+"""Preference losses, each a small function of a `PairLogProbs`.
 
 Notation, per pair: lp(y) the summed log-probability of reply y, n its length, r(y) = lp(y) - lp_ref(y) the log-ratio,
-Delta = r(chosen) - r(rejected), s the logistic function. Names and values are those of TRL, which
-`benchmarks/preference_parity.py` checks to 1e-6; where a paper and TRL differ, the docstring says which is meant.
+Delta = r(chosen) - r(rejected), s the logistic function. Names and values are those of TRL; where a paper and TRL
+differ, the docstring says which is meant.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from trued.errors import InputError, nearest
-
-
-@dataclass(frozen=True)
-class PairLogProbs:
-    """What a preference loss sees of a batch: one number per reply, row i of every field belonging to pair i.
-
-    Args:
-        chosen: log-probability of the preferred reply under the policy, summed over its tokens, in nats.
-        rejected: the same of the other reply.
-        ref_chosen: the same of the preferred reply under the reference; None for losses without one.
-        ref_rejected: the same of the other reply under the reference.
-        chosen_lengths: number of tokens that were summed; needed by losses that average over them.
-        rejected_lengths: the same for the other reply.
-
-    Raises:
-        InputError: no pairs, fields of unequal length, half a reference, an empty reply, a NaN or infinite number.
-    """
-
-    chosen: Float[Tensor, " pairs"]
-    rejected: Float[Tensor, " pairs"]
-    ref_chosen: Float[Tensor, " pairs"] | None = None
-    ref_rejected: Float[Tensor, " pairs"] | None = None
-    chosen_lengths: Int[Tensor, " pairs"] | None = None
-    rejected_lengths: Int[Tensor, " pairs"] | None = None
-
-    def __post_init__(self) -> None:
-        if self.chosen.ndim != 1 or not len(self.chosen):
-            raise InputError(f"chosen has shape {tuple(self.chosen.shape)}: one log-probability per pair, at least one")
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name, value in given.items():
-            if value is None:
-                continue
-            if value.shape != self.chosen.shape:
-                raise InputError(
-                    f"chosen and {name} differ in shape ({tuple(self.chosen.shape)} and {tuple(value.shape)}): "
-                    "one of each per pair"
-                )
-            bad = value < 1 if name.endswith("lengths") else ~value.isfinite()
-            if bad.any():
-                row = int(bad.nonzero()[0])
-                expected = "at least one token" if name.endswith("lengths") else "a finite log-probability"
-                raise InputError(f"{name}, pair {row}: {value[row].item()} is not {expected}; drop or mend that pair")
-        for one, other in (("ref_chosen", "ref_rejected"), ("chosen_lengths", "rejected_lengths")):
-            if (given[one] is None) != (given[other] is None):
-                raise InputError(f"{one} and {other} come together: give both or neither")
-
-    def ratios(self) -> tuple[Float[Tensor, " pairs"], Float[Tensor, " pairs"]]:
-        """Return the log-ratios r(chosen), r(rejected) of the policy to the reference."""
-        if self.ref_chosen is None or self.ref_rejected is None:
-            raise InputError(
-                "this loss compares with a reference: give ref_chosen and ref_rejected, "
-                f"or choose one without ({', '.join(sorted(REFERENCE_FREE))})"
-            )
-        return self.chosen - self.ref_chosen, self.rejected - self.ref_rejected
-
-    def per_token(
-        self, chosen: Float[Tensor, " pairs"], rejected: Float[Tensor, " pairs"]
-    ) -> tuple[Float[Tensor, " pairs"], Float[Tensor, " pairs"]]:
-        """Return per-reply sums divided by the replies' lengths."""
-        if self.chosen_lengths is None or self.rejected_lengths is None:
-            raise InputError("this loss averages over tokens: give chosen_lengths and rejected_lengths")
-        return chosen / self.chosen_lengths, rejected / self.rejected_lengths
-
-
-@dataclass(frozen=True)
-class PreferenceOutput:
-    """Per-pair loss, not reduced, and the implicit rewards it assigns, detached from the graph."""
-
-    loss: Float[Tensor, " pairs"]
-    chosen_reward: Float[Tensor, " pairs"]
-    rejected_reward: Float[Tensor, " pairs"]
-
-    @property
-    def margin(self) -> Float[Tensor, " pairs"]:
-        """Reward of the chosen reply minus reward of the rejected one."""
-        return self.chosen_reward - self.rejected_reward
-
-    @property
-    def correct(self) -> Bool[Tensor, " pairs"]:
-        """True where the chosen reply has the larger reward; its mean is the usual reward accuracy."""
-        return self.margin > 0
+from trued.errors import InputError
+from trued.learn.preference.pairs import PairLogProbs, PreferenceOutput
 
 
 def dpo(
@@ -306,70 +219,6 @@ def orpo(pairs: PairLogProbs, *, beta: float = 0.1) -> PreferenceOutput:
     w, l = pairs.per_token(pairs.chosen, pairs.rejected)
     log_odds_ratio = _log_odds(w) - _log_odds(l)
     return _output(-w - beta * F.logsigmoid(log_odds_ratio), beta * w, beta * l)
-
-
-PREFERENCE_LOSSES: Mapping[str, Callable[..., PreferenceOutput]] = MappingProxyType(
-    {
-        "sigmoid": dpo,
-        "dpo": dpo,
-        **{f.__name__: f for f in (sigmoid_norm, robust, hinge, ipo, kto_pair, apo_zero, apo_down, exo_pair)},
-        **{f.__name__: f for f in (sppo_hard, dpop, cpo, simpo, orpo)},
-    }
-)
-"""Losses by TRL's names; "dpo" and "sigmoid" are the same one."""
-
-REFERENCE_FREE = frozenset({"cpo", "simpo", "orpo"})
-"""Names of the losses that need no reference log-probabilities."""
-
-
-def preference_loss(pairs: PairLogProbs, loss: str = "sigmoid", **options: object) -> PreferenceOutput:
-    """Compute the named loss of each pair.
-
-    Args:
-        pairs: log-probabilities of the policy and, unless `loss` is in `REFERENCE_FREE`, of a reference.
-        loss: a key of `PREFERENCE_LOSSES`.
-        options: keyword arguments of that loss (`beta`, `label_smoothing`, …); its own defaults hold otherwise.
-
-    Raises:
-        InputError: an unknown loss, an option that the loss would ignore, or values that it cannot take.
-    """
-    if loss not in PREFERENCE_LOSSES:
-        raise InputError(f"unknown preference loss {loss!r}{nearest(loss, PREFERENCE_LOSSES)}")
-    function = PREFERENCE_LOSSES[loss]
-    known = [name for name in inspect.signature(function).parameters if name != "pairs"]
-    for name in options:
-        if name not in known:
-            raise InputError(f"the {loss} loss has no option {name!r}: it takes {', '.join(known)}")
-    return function(pairs, **options)
-
-
-def windowed_mean(
-    log_probs: Float[Tensor, "*batch time"],
-    mask: Bool[Tensor, "*batch time"],
-    lo: float = -math.inf,
-    hi: float = 0.0,
-) -> Float[Tensor, "*batch"]:
-    """Average per-token log-probabilities, tokens outside [lo, hi] adding nothing but counting in the length.
-
-    The reply score of C-AdvIPO (arXiv 2405.15589; cutoffs of its released code):
-    sum_t 1[lo <= log p_t <= hi] log p_t / |y|. A token that has left the window no longer pulls: its gradient is zero.
-
-    Args:
-        log_probs: log-probability of every token, in nats; what lies outside the mask is ignored, NaN included.
-        mask: True on the reply's tokens.
-        lo: lower cutoff, inclusive (the paper's code: -5 for rejected replies, none for chosen ones).
-        hi: upper cutoff, inclusive.
-
-    Raises:
-        InputError: an empty window, or a reply without tokens.
-    """
-    if not lo <= hi:
-        raise InputError(f"the window [{lo}, {hi}] is empty: lo is at most hi")
-    lengths = mask.sum(-1)
-    if (lengths == 0).any():
-        raise InputError("a reply has no tokens under its mask: there is nothing to average")
-    kept = mask & (log_probs >= lo) & (log_probs <= hi)
-    return torch.where(kept, log_probs, 0).sum(-1) / lengths
 
 
 def _output(

@@ -1,21 +1,13 @@
-"""Adversarial training on continuous attacks: C-AdvUL and C-AdvIPO (arXiv 2405.15589).
+"""The losses of C-AdvUL and C-AdvIPO on batches with attacked embeddings (arXiv 2405.15589, Section 3.2).
 
-At each step the prompts' embeddings are attacked (`EmbeddingAttack`) so that a harmful-affirmative target becomes
-likely; under that perturbation the model learns to make the target unlikely and a safe reply likely. C-AdvUL adds
-cross-entropy on utility rows; C-AdvIPO compares with the base model instead and, in the paper, needs no utility data.
-
-Constants are those of the released code (sophie-xhonneux/Continuous-AdvTrain, MIT). Knows log-probabilities and
-batches. Knows nothing of judges, evaluation, cards or the terminal.
-
-Two readings differ from the released code on purpose: references are indexed by example (there they are popped from
-the wrong end), and tokens are masked by position (there by label > 0, which loses token 0).
+What differs from the released code is listed in the package's docstring. Knows log-probabilities and batches. Knows
+nothing of training, judges or data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -23,23 +15,17 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from trued.data.prompts import AdversarialRow
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack, transfer
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.scoring import HEAD_CHUNK, Rows, full_logits, per_response, token_logprobs
 from trued.language.train.adversarial import (
     AdversarialBatch,
-    Example,
     Pair,
-    UtilityRow,
-    collate,
-    encode_chats,
-    encode_pairs,
-    interleave,
 )
-from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
-from trued.learn.preference import PairLogProbs, preference_loss, windowed_mean
+from trued.learn.preference.choice import preference_loss
+from trued.learn.preference.pairs import PairLogProbs
+from trued.learn.preference.windowed import windowed_mean
 
 CUTOFF_SLOPE = 0.001
 
@@ -54,7 +40,8 @@ class AdvLossConfig:
             unlikely enough; the pull is cut to a thousandth (or to nothing).
         toward_cutoff: below this cross-entropy the safe reply is likely enough, likewise.
         away_weight, toward_weight, utility_weight: the weights.
-        per_sample: cut off each sample by its own mean; upstream compares the mean of the batch.
+        per_sample: cut off each sample by its own mean; otherwise by the mean over the batch's replies, where upstream
+            takes the mean over its tokens.
         utility: "ce", cross-entropy of the utility replies (paper), or "kl", divergence of the model from its base at
             each of their tokens, which holds the whole distribution and not only the replies' tokens (ours).
     """
@@ -71,7 +58,9 @@ class AdvLossConfig:
 
 @dataclass(frozen=True)
 class PreferenceLossConfig:
-    """The C-AdvIPO loss (paper, Section 3.2; code), on windowed, length-averaged log-probabilities.
+    """The C-AdvIPO loss (paper, Section 3.2; code), on windowed, length-averaged log-probabilities of both models.
+
+    Upstream windows the policy's only, and averages over the length for IPO only.
 
     Args:
         loss: "ipo", or "sigmoid", "hinge", "kto_pair" on the same numbers.
@@ -247,100 +236,3 @@ def _log_others(hidden: Tensor, targets: Tensor, head: torch.nn.Module, config: 
     logits = full_logits(hidden, head, config)
     others = logits.scatter(-1, targets[:, None], float("-inf"))
     return others.logsumexp(-1) - logits.logsumexp(-1)
-
-
-@dataclass(frozen=True)
-class _AdversarialTraining:
-    """What both objectives share: LoRA, the optimiser and the data's mixture. Defaults are the paper's."""
-
-    attack: EmbeddingAttack | None = field(default_factory=EmbeddingAttack)
-    lora_r: int = 64
-    lora_alpha: float = 16
-    lora_dropout: float = 0.1
-    adversarial_share: float = 1.0
-    max_length: int | None = 256
-    fit: FitConfig = field(
-        default_factory=lambda: FitConfig(
-            epochs=5, lr=2e-4, weight_decay=0.001, warmup=0.03, max_grad_norm=0.3, batch_size=8, accumulation=8
-        )
-    )
-
-    def align(
-        self,
-        lm: LanguageModel,
-        adversarial: Sequence[AdversarialRow],
-        utility: Sequence[UtilityRow] = (),
-        *,
-        output: Path | None = None,
-        resume: bool = False,
-        validate: Callable[[LanguageModel, int], float] | None = None,
-        report: Callable[[StepLog], None] | None = None,
-        progress: bool = True,
-    ) -> tuple[LanguageModel, FitResult]:
-        """Train a LoRA adapter on `lm` and return the adapted model with the record of its training.
-
-        Args:
-            adversarial: prompts with affirmative targets and safe replies.
-            utility: prompts with replies to keep; see `own_replies` for the model's own.
-            output: folder for checkpoints; the adapter itself is saved by the caller (`save_adapter`).
-            resume: continue an interrupted run in `output`.
-            validate: takes the adapted model and the step; higher is better.
-
-        Raises:
-            InputError: no data, a share that the data cannot serve, or replies longer than the context.
-        """
-        tuned = lm.with_lora(self.lora_r, self.lora_alpha, self.lora_dropout, seed=self.fit.seed)
-        pairs = self._prepare(tuned, encode_pairs(tuned, adversarial, max_length=self.max_length))
-        chats = encode_chats(tuned, utility, max_length=self.max_length)
-        generator = torch.Generator().manual_seed(self.fit.seed)
-        examples: list[Example] = interleave(pairs, chats, self.adversarial_share, generator)
-        result = fit(
-            tuned.model,
-            lambda _, batch: self._loss(tuned, batch) | {"weight": batch.rows, "tokens": batch.tokens},
-            examples,
-            self.fit,
-            collate=lambda rows: collate(tuned, rows),
-            output=output,
-            resume=resume,
-            validate=None if validate is None else lambda step: validate(tuned, step),
-            report=report,
-            progress=progress,
-        )
-        tuned.model.eval()
-        return tuned, result
-
-    def _prepare(self, lm: LanguageModel, pairs: list[Pair]) -> list[Pair]:
-        return pairs
-
-    def _loss(self, lm: LanguageModel, batch: AdversarialBatch) -> dict[str, Tensor]:
-        raise TypeError("use CAdvUL or CAdvIPO")
-
-
-@dataclass(frozen=True)
-class CAdvUL(_AdversarialTraining):
-    """Continuous adversarial unlikelihood (CAT in later versions of the paper); one row in eight is adversarial."""
-
-    adversarial_share: float = 0.125
-    loss: AdvLossConfig = AdvLossConfig()
-
-    def _loss(self, lm: LanguageModel, batch: AdversarialBatch) -> dict[str, Tensor]:
-        return cadvul_loss(lm, self.attack, batch, self.loss)
-
-
-@dataclass(frozen=True)
-class CAdvIPO(_AdversarialTraining):
-    """Continuous adversarial IPO (CAPO in later versions): 20 epochs of 128 tokens, no utility rows."""
-
-    max_length: int | None = 128
-    fit: FitConfig = field(
-        default_factory=lambda: FitConfig(
-            epochs=20, lr=2e-4, weight_decay=0.001, warmup=0.03, max_grad_norm=0.3, batch_size=8, accumulation=8
-        )
-    )
-    loss: PreferenceLossConfig = PreferenceLossConfig()
-
-    def _prepare(self, lm: LanguageModel, pairs: list[Pair]) -> list[Pair]:
-        return pairs if self.loss.online_reference else with_references(lm, pairs, self.loss)
-
-    def _loss(self, lm: LanguageModel, batch: AdversarialBatch) -> dict[str, Tensor]:
-        return cadvipo_loss(lm, self.attack, batch, self.loss)

@@ -1,4 +1,4 @@
-"""Statistics against scipy, statsmodels, exact enumeration and simulated coverage."""
+"""Resampling against scipy, exact enumeration and simulated coverage."""
 
 import dataclasses
 import itertools
@@ -7,24 +7,10 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
-from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 
 from trued.errors import InputError
-from trued.learn import statistics
-from trued.learn.statistics import (
-    cluster_bootstrap,
-    e_process,
-    holm,
-    mcnemar,
-    paired_bootstrap,
-    permutation_test,
-    wilson,
-)
+from trued.learn.statistics import cluster_bootstrap, paired_bootstrap, permutation_test, resampling
 
 RNG = np.random.default_rng(7)
 ITEMS = RNG.normal(size=(2, 40))
@@ -87,7 +73,7 @@ def test_same_seed_same_interval_and_blocks_do_not_matter(monkeypatch):
     whole = paired_bootstrap(ITEMS[0], ITEMS[1], seed=5, resamples=3000)
     assert whole == paired_bootstrap(ITEMS[0], ITEMS[1], seed=5, resamples=3000)
     assert whole != paired_bootstrap(ITEMS[0], ITEMS[1], seed=6, resamples=3000)
-    monkeypatch.setattr(statistics, "BLOCK", 100)
+    monkeypatch.setattr(resampling, "BLOCK", 100)
     assert paired_bootstrap(ITEMS[0], ITEMS[1], seed=5, resamples=3000).low == pytest.approx(whole.low, abs=0.05)
 
 
@@ -116,33 +102,6 @@ def test_cluster_bootstrap_weighs_items_not_clusters():
     interval = cluster_bootstrap([1.0, 1.0, 1.0, 0.0], ["a", "a", "a", "b"], seed=0)
     assert interval.estimate == 0.75
     assert (interval.low, interval.high) == (0.0, 1.0)
-
-
-@settings(deadline=None)
-@given(n=st.integers(1, 200), share=st.floats(0, 1), level=st.sampled_from([0.8, 0.95, 0.99]))
-def test_wilson_agrees_with_statsmodels(n, share, level):
-    successes = round(share * n)
-    ours = wilson(successes, n, level=level)
-    assert (ours.low, ours.high) == pytest.approx(
-        proportion_confint(successes, n, alpha=1 - level, method="wilson"), abs=1e-12
-    )
-    assert 0 <= ours.low <= ours.estimate <= ours.high <= 1
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_mcnemar_agrees_with_statsmodels(outcomes):
-    before, after = np.array(outcomes).T
-    table = [[np.sum((before == a) & (after == b)) for b in (True, False)] for a in (True, False)]
-    result = mcnemar(before, after)
-    assert (result.lost, result.gained) == (table[0][1], table[1][0])
-    if result.lost + result.gained:
-        assert result.p_value == pytest.approx(statsmodels_mcnemar(table, exact=True).pvalue)
-    else:
-        assert result.p_value == 1
-    if result.lost != result.gained:
-        expected = statsmodels_mcnemar(table, exact=False, correction=True).pvalue
-        assert mcnemar(before, after, exact=False).p_value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
@@ -177,49 +136,6 @@ def test_random_permutations_approach_the_exact_value():
     assert drawn != permutation_test(before, after, resamples=40_000, seed=1)
 
 
-@pytest.mark.parametrize("p_values", [[0.3], [0.01, 0.04, 0.03, 0.005], [0.02, 0.02, 0.9, 0.0], [1.0, 0.6, 0.5]])
-def test_holm_agrees_with_statsmodels(p_values):
-    np.testing.assert_allclose(holm(p_values), multipletests(p_values, method="holm")[1], atol=1e-12)
-
-
-@settings(deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
-def test_holm_is_closed_testing_with_bonferroni(p_values):
-    """The adjusted value of a test is the largest Bonferroni p-value of any set of tests that holds it."""
-    n = len(p_values)
-    sets = [c for size in range(1, n + 1) for c in itertools.combinations(range(n), size)]
-    expected = [max(min(1, len(s) * min(p_values[j] for j in s)) for s in sets if i in s) for i in range(n)]
-    np.testing.assert_allclose(holm(p_values), expected)
-
-
-@pytest.mark.parametrize("p0", [0.05, 0.3, 0.8])
-@pytest.mark.parametrize("n", [1, 4, 9])
-def test_e_process_has_mean_one_at_the_null_and_less_below_it(p0, n):
-    sequences = np.array(list(itertools.product([False, True], repeat=n)))
-    wealth = np.exp([e_process(x, p0)[-1] for x in sequences])
-    for p, relation in ((p0, "one"), (p0 / 2, "less")):
-        chances = np.where(sequences, p, 1 - p).prod(axis=1)
-        mean = float(chances @ wealth)
-        assert mean == pytest.approx(1) if relation == "one" else mean <= 1 + 1e-12
-
-
-def test_e_process_is_the_stated_bet():
-    x, p0, wealth = [True, True, False, True, False, False, False], 0.3, 1.0
-    for t, outcome in enumerate(x):
-        q = max(p0, (sum(x[:t]) + 0.5) / (t + 1))
-        wealth *= 1 + (q - p0) / (p0 * (1 - p0)) * (outcome - p0)
-        assert e_process(x[: t + 1], p0)[-1] == pytest.approx(math.log(wealth))
-
-
-def test_e_process_false_alarms_are_rare_and_a_raised_rate_is_found():
-    rng = np.random.default_rng(0)
-    alarm = math.log(1 / 0.05)
-    calm = np.mean([e_process(rng.random(300) < 0.1, 0.1).max() >= alarm for _ in range(400)])
-    raised = np.mean([e_process(rng.random(300) < 0.25, 0.1).max() >= alarm for _ in range(100)])
-    assert calm <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)
-    assert raised >= 0.95
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -234,15 +150,8 @@ def test_e_process_false_alarms_are_rare_and_a_raised_rate_is_found():
         (lambda: paired_bootstrap([1.0], [1.0], seed=0, resamples=0), "resamples 0"),
         (lambda: cluster_bootstrap([1.0, 2.0], ["a"], seed=0), "one label per value"),
         (lambda: cluster_bootstrap([1.0, 2.0], ["a", "a"], seed=0), "at least 2"),
-        (lambda: wilson(3, 2), "3 successes of 2"),
-        (lambda: wilson(0, 0), "0 successes of 0"),
-        (lambda: mcnemar([True], [True, False]), r"differ in length \(1 and 2\)"),
-        (lambda: mcnemar([0.5], [True]), "other than true and false"),
         (lambda: permutation_test([1.0], [1.0, 2.0]), "differ in length"),
         (lambda: permutation_test([1.0], [1.0], alternative="more"), "'more'"),
-        (lambda: holm([0.1, 1.2]), "range from 0.1 to 1.2"),
-        (lambda: e_process([True], 0.0), "p0 0.0"),
-        (lambda: e_process([], 0.5), "outcomes is empty"),
     ],
 )
 def test_bad_input_is_named(call, message):
