@@ -7,6 +7,7 @@ import torch
 
 from trued.cli import repair as room
 from trued.cli.main import main
+from trued.files import MARKER
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
 from trued.language.measure.check.safety import CheckConfig
@@ -86,7 +87,9 @@ def test_an_adapter_is_merged_and_only_the_patch_is_written(folders, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["outcome"] == "recovered"
     assert told["after"]["baseline"]["metrics"]
-    assert {p.name for p in (folders / "out").iterdir()} == {"patch.safetensors", "repair.json", "report.html"}
+    assert {p.name for p in (folders / "out").iterdir()} == {
+        MARKER, "patch.safetensors", "repair.json", "report.html",
+    }  # fmt: skip
 
 
 def test_nothing_to_recover_writes_nothing(folders, monkeypatch, capsys):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from trued.errors import InputError, MissingExtra
+from trued.files import MARKER
 from trued.lab import dependence, executor
 from trued.lab.evidence import assess_all, is_stale, load
 from trued.lab.executor import Interrupted, fan_out, run
@@ -160,7 +161,7 @@ def test_the_folder_holds_report_evidence_and_figures(plant, claim):
     plant(planted(0.5, 0.1), claim())
     result = run("planted", scale="tiny", progress=False)
     assert result.folder.name.endswith("-planted-tiny")
-    assert {path.name for path in result.folder.iterdir()} == {"report.html", "evidence.json", "figures"}
+    assert {path.name for path in result.folder.iterdir()} == {MARKER, "report.html", "evidence.json", "figures"}
     assert (result.folder / "figures" / "means.svg").read_text().startswith("<?xml")
     assert load(result.folder / "evidence.json") == result.evidence
     assert run("planted", scale="tiny", progress=False).folder != result.folder

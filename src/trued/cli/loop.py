@@ -18,7 +18,7 @@ from trued.cli.check.report import check_bar, open_model, report_sections, resul
 from trued.cli.options import Switch
 from trued.cli.terminal import console, messages
 from trued.errors import InputError
-from trued.files import write_text
+from trued.files import claim_output, mark_folder, write_text
 from trued.lab.report import Figure, KeyValues, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
 from trued.language.measure.check.result import CheckResult
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from trued.language.engine.model import LanguageModel
     from trued.learn.fit.loop import FitResult
 
+LOOP = "loop"
+"""What the folder is called among the kinds of output."""
 CONFIG = CheckConfig(attacked=8, general=24)
 
 
@@ -64,9 +66,11 @@ def loop(
     out = console()
     config = CheckConfig.quick() if quick else CONFIG
     recipe = Recipe(steps=16, validate_every=8) if quick else Recipe()
+    claim_output(output, kind=LOOP, whole=False)
     if fresh:
         _clear(output)
     lm = open_model(model, device=device, template=template)
+    mark_folder(output, LOOP)
     out.print(f"{lm.name} · {lm.device.type} · {str(lm.dtype).removeprefix('torch.')}\n")
 
     out.print("1/4 check and 2/4 attack: requests as they are, in templates, with prefilled replies, and embeddings")

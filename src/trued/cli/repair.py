@@ -24,7 +24,7 @@ from trued.data.messages import Prompt
 from trued.data.prompts import ReplyRow, chats, prompts
 from trued.data.rows import read_rows
 from trued.errors import InputError
-from trued.files import whole_folder, write_text
+from trued.files import claim_output, whole_folder, write_text
 from trued.lab.report import Block, Figure, KeyValues, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
 from trued.language.engine.embedded import default_model
@@ -46,6 +46,8 @@ else:
     Settings = Annotated[options_of(PAPER) | None, Parameter(name="*", group="Settings")]
 
 CONFIG = CheckConfig(attacks=("direct", "templates"), attacked=8, general=24)
+REPAIR = "repaired model"
+"""What the folder is called among the kinds of output."""
 PATCH = "patch.safetensors"
 TASK_PROMPTS, SCORED, REPLY_TOKENS = 256, 128, 32
 
@@ -107,6 +109,7 @@ def repair(
     """
     if (output / "config.json").exists() or (output / PATCH).exists():
         raise InputError(f"{output} holds a model or a patch already: give another --output, or remove it")
+    claim_output(output, kind=REPAIR)
     if apply is not None or revert is not None:
         if apply is not None and revert is not None:
             raise InputError("--apply and --revert were both given: a patch is put on or taken off")
@@ -172,8 +175,8 @@ class _Job:
             return self._nothing(result, before)
         self._say(f"checking {self.finetuned} repaired")
         after = self._check(lm, before)
+        self._print(result, after)
         self._write(lm, result, after, time.perf_counter() - started, patch_only=patch_only)
-        self._tell(result, after)
         return 0
 
     @contextmanager
@@ -216,7 +219,7 @@ class _Job:
     def _write(
         self, lm: LanguageModel, result: RecoveryResult, after: CheckResult, seconds: float, *, patch_only: bool
     ) -> None:
-        with whole_folder(self.output) as work:
+        with whole_folder(self.output, kind=REPAIR) as work:
             if not patch_only:
                 folder = _folder(self.finetuned)
                 lm.base.to(WeightsFolder(folder).dtype if folder is not None else lm.dtype)
@@ -225,8 +228,13 @@ class _Job:
             record = {"finetuned": self.finetuned, "aligned": self.aligned, **_record(result, self.config)}
             write_text(work / "repair.json", json.dumps(record, indent=1))
             write_report(work / "report.html", _report(self, result, after, seconds))
+        if not self.as_json:
+            out = console()
+            out.print(f"repaired {self.output}", soft_wrap=True)
+            out.print(f"report   {self.output / 'report.html'}", soft_wrap=True)
+            out.print(f"undo     trued repair --revert {self.output / PATCH} --finetuned {self.output} --output OTHER")
 
-    def _tell(self, result: RecoveryResult, after: CheckResult) -> None:
+    def _print(self, result: RecoveryResult, after: CheckResult) -> None:
         if self.as_json:
             record = {k: v for k, v in _record(result, self.config).items() if k not in ("history", "settings")}
             print_json({**record, "output": str(self.output), "after": after.to_json()})
@@ -238,9 +246,6 @@ class _Job:
             f"{result.patch.count:,} weights restored, {result.restored_fraction:.2%} of all, at step "
             f"{result.chosen_step}, in {duration(result.seconds)}"
         )
-        out.print(f"repaired {self.output}", soft_wrap=True)
-        out.print(f"report   {self.output / 'report.html'}", soft_wrap=True)
-        out.print(f"undo     trued repair --revert {self.output / PATCH} --finetuned {self.output} --output OTHER")
 
     def _say(self, text: str) -> None:
         if not self.as_json:
@@ -312,7 +317,7 @@ def _patch(
         patch.apply(lm.base)
     else:
         patch.revert(lm.base)
-    with whole_folder(output) as work:
+    with whole_folder(output, kind=REPAIR) as work:
         save_model(lm, work)
     done = "applied" if apply is not None else "reverted"
     if as_json:

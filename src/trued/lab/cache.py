@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from trued.files import sha256, whole_folder
+from trued.files import CACHE, sha256, whole_folder
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Cache:
             shutil.rmtree(entry)
         if not entry.exists():
             value = fn(*args, **kwargs)
-            with whole_folder(entry) as work:
+            with whole_folder(entry, kind=CACHE) as work:
                 _write(value, work)
         return _read(entry)
 

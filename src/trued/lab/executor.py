@@ -25,7 +25,7 @@ from trued.lab.evidence import Evidence, FigureNote, assess_all, collect, small_
 from trued.lab.experiment import Experiment, Lab, load_experiment
 from trued.lab.platform import machine, peak_bytes, versions
 from trued.lab.progress import Bars
-from trued.lab.results import Result, write_results
+from trued.lab.results import Result, claim_results, write_results
 from trued.lab.runs import Run, RunStore
 from trued.papers.catalogue import card as load_card
 
@@ -69,6 +69,7 @@ def run(
         Interrupted: Ctrl-C; the message says how to continue.
     """
     experiment, card = load_experiment(slug), load_card(slug)
+    claim_results(output)
     sizes, wanted = experiment.scale(scale), _seeds(experiment, seeds)
     modules = experiment.methods or methods_of(experiment.module)
     modules = tuple(sorted({*modules, experiment.module}))
@@ -91,9 +92,12 @@ def run(
     again = _command(slug, scale=scale, seeds=seeds, model=model, device=device, data=data, output=output)
     _carry_out(experiment, lab, run, again=again)
     evidence = _evidence(lab, modules, settings, seconds=earlier + time.perf_counter() - start)
-    result = write_results(evidence, lab.exhibits(), output)
     run.finish(evidence.to_json(), lab.exhibits())
-    return result
+    try:
+        return write_results(evidence, lab.exhibits(), output)
+    except (InputError, OSError) as error:
+        error.add_note(f"The run is finished and kept: trued report {run.id[:8]} --output FOLDER writes it")
+        raise
 
 
 @dataclass(frozen=True)

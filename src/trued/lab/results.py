@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trued.errors import InputError
-from trued.files import whole_folder, write_text
+from trued.files import claim_output, mark_folder, whole_folder, write_text
 from trued.lab.evidence import Evidence, from_json
 from trued.lab.report import (
     Block,
@@ -26,11 +26,16 @@ from trued.lab.report import (
     Report,
     Section,
     Table,
-    write_report,
+    render,
 )
 from trued.lab.rows import claim_rows, counts
 from trued.lab.runs import RunStore
 from trued.lab.wording import duration, memory
+
+
+RUNS = Path("runs")
+RESULTS = "results"
+"""What the folder of a run is called among the kinds of output."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +68,34 @@ def rewrite(run_id: str, output: str | Path | None = None, *, store: RunStore | 
 
 
 def write_results(evidence: Evidence, exhibits: list[dict[str, Any]], output: str | Path | None = None) -> Result:
-    """Write evidence.json, figures/*.svg and report.html, each file atomically, the report last."""
-    folder = Path(output) if output is not None else _free_folder(evidence)
+    """Write evidence.json, figures/*.svg and report.html, each file atomically, the report last.
+
+    Raises:
+        InputError: `output` holds files of others.
+    """
+    folder = claim_results(output) or _free_folder(evidence)
     evidence.write(folder / "evidence.json")
     for one in exhibits:
         if one["kind"] == "figure":
             write_text(folder / "figures" / f"{figure_name(one['name'])}.svg", one["svg"])
-    report = write_report(folder / "report.html", evidence_report(evidence, exhibits))
+    report = write_text(folder / "report.html", render(evidence_report(evidence, exhibits)))
+    mark_folder(folder, RESULTS)
     return Result(evidence, report, folder)
+
+
+def claim_results(output: str | Path | None) -> Path | None:
+    """Return the folder that results go to, None for a new one in runs/, once it is known that they can be written.
+
+    Raises:
+        InputError: the folder holds files of others, or nothing can be written there.
+    """
+    if output is None:
+        claim_output(RUNS / "new", kind=RESULTS)
+        return None
+    folder = claim_output(output, kind=RESULTS, whole=False)
+    if folder.is_file():
+        raise InputError(f"{output} is a file, and results are a folder: give another output")
+    return folder
 
 
 def keep_evidence(result: Result, folder: str | Path) -> Path:
@@ -79,10 +104,15 @@ def keep_evidence(result: Result, folder: str | Path) -> Path:
     The documentation's page of the paper is made of these.
     """
     slug = result.evidence.slug
-    with whole_folder(Path(folder) / slug) as figures:
+    with whole_folder(Path(folder) / slug, kind="figures", own=_only_drawings) as figures:
         for drawing in sorted((result.folder / "figures").glob("*.svg")):
             shutil.copyfile(drawing, figures / drawing.name)
     return result.evidence.write(Path(folder) / f"{slug}.json")
+
+
+def _only_drawings(folder: Path) -> bool:
+    """Whether a folder holds the figures of an earlier run: its evidence lies beside it, and nothing else is in it."""
+    return folder.with_suffix(".json").is_file() and all(path.suffix == ".svg" for path in folder.iterdir())
 
 
 def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = ()) -> Report:
@@ -135,7 +165,7 @@ def figure_name(title: str) -> str:
 
 def _free_folder(evidence: Evidence) -> Path:
     """Return `runs/<date>-<slug>-<scale>`, with a number behind it if an earlier run of the day has that name."""
-    base = Path("runs") / f"{evidence.date[:10]}-{evidence.slug}-{evidence.scale}"
+    base = RUNS / f"{evidence.date[:10]}-{evidence.slug}-{evidence.scale}"
     names = [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 1000))]
     return next(folder for folder in names if not folder.exists())
 

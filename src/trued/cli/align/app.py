@@ -17,7 +17,7 @@ from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, messages, print_json
 from trued.data.prompts import AdversarialRow, adversarial, adversarial_rows, chats, prompts
 from trued.errors import InputError
-from trued.files import whole_folder, write_text
+from trued.files import add_text, claim_output, whole_folder
 from trued.lab.wording import duration
 from trued.language.engine.model import LanguageModel
 from trued.language.train.adversarial import UtilityRow, own_replies
@@ -165,10 +165,11 @@ def _train(job: Job, method: CAdvUL | CAdvIPO, *, attack: bool, as_json: bool) -
 
 
 def check_output(output: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds an adapter or a model already, before the long work starts."""
+    """Refuse a folder that holds an adapter, a model or files of others, before the long work starts."""
     for file, what in (("adapter_config.json", "an adapter"), ("config.json", "a model")):
         if (output / file).exists() and not resume:
             raise InputError(f"{output} holds {what} already: give another --output, or remove it. Nothing was trained")
+    claim_output(output, kind="adapter")
 
 
 def finish(
@@ -190,7 +191,7 @@ def finish(
     }  # fmt: skip
     import json
 
-    write_text(folder / "training.json", json.dumps(record, indent=1, default=str))
+    add_text(folder, "training.json", json.dumps(record, indent=1, default=str))
     if as_json:
         print_json({kind: str(folder), **{k: record[k] for k in ("base", "steps", "best_step", "seconds")}})
         return
@@ -203,7 +204,7 @@ def finish(
 
 def save_model(tuned: LanguageModel, output: Path) -> Path:
     """Write all weights and the tokenizer, atomically, as transformers loads them."""
-    with whole_folder(output) as work:
+    with whole_folder(output, kind="model") as work:
         tuned.model.save_pretrained(work, safe_serialization=True)
         tuned.tokenizer.save_pretrained(work)
     return output

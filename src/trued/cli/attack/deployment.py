@@ -19,7 +19,8 @@ from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, plain_table, print_json
 from trued.data.prompts import affirmative_targets, prompts
 from trued.errors import InputError
-from trued.lab.report import KeyValues, Prose, Report, Section, Table, write_report
+from trued.files import claim_output
+from trued.lab.report import REPORT, KeyValues, Prose, Report, Section, Table, write_report
 from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase
 from trued.language.attack.direct import Direct
@@ -105,6 +106,8 @@ def deployment(
     report
         Write a report here: one HTML file.
     """
+    if report is not None:
+        claim_output(report, kind=REPORT)
     chosen: DeploymentGrid = laid_over(laid_over(DeploymentGrid(), read_settings(config)), grid)
     behaviors, benign = asked.wanted(), asked.benign()
     lm = open_model(model, device=device, adapter=adapter)
@@ -116,22 +119,31 @@ def deployment(
         cells = [rate(one, requests, benign, judge) for one in replies]
     losses = _losses(lm, chosen, behaviors[:8]) if transfer and len(chosen.precisions) > 1 else {}
     protocol = {"model": lm.name, "judge": judge.name, "cases": len(cases), "benign": len(benign), **asdict(chosen)}
-    if report is not None:
-        write_report(report, _report(protocol, cells, losses))
     if as_json:
         found = [asdict(cell) for cell in cells]
         moved = [{"computed_on": a, "tried_on": b, "losses": values} for (a, b), values in losses.items()]
         print_json({"protocol": protocol, "cells": found, "transfer": moved})
-        return
+    else:
+        _print(lm.name, behaviors, protocol, cells, losses)
+    if report is not None:
+        write_report(report, _report(protocol, cells, losses))
+        if not as_json:
+            console().print(f"report  {report}", soft_wrap=True)
+
+
+def _print(
+    name: str, behaviors: Sequence[Behavior], protocol: dict[str, Any], cells: Sequence[Cell],
+    losses: dict[tuple[str, str], list[float]],
+) -> None:  # fmt: skip
     out = console()
-    out.print(f"{lm.name}: {len(cases)} test cases of {len(behaviors)} requests, {len(benign)} benign look-alikes\n")
+    out.print(
+        f"{name}: {protocol['cases']} test cases of {len(behaviors)} requests, {protocol['benign']} benign look-alikes\n"
+    )
     out.print(_cells_table(cells))
     if losses:
         out.print()
         out.print(_transfer_table(losses))
-    out.print(f"\njudge {judge.name}", style="dim", soft_wrap=True)
-    if report is not None:
-        out.print(f"report  {report}", soft_wrap=True)
+    out.print(f"\njudge {protocol['judge']}", style="dim", soft_wrap=True)
 
 
 def _losses(

@@ -18,11 +18,13 @@ from trued.cli.check.report import check_bar, open_model
 from trued.cli.settings import laid_over, read_settings
 from trued.cli.terminal import console, print_json
 from trued.errors import InputError
-from trued.lab.report import Report, write_report
+from trued.files import claim_output
+from trued.lab.report import REPORT, Report, write_report
 from trued.lab.wording import duration
 from trued.language.attack.attacker import Attacker
 from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
 from trued.language.attack.contract import Behavior, ChatTarget
+from trued.language.attack.journal import is_journal
 from trued.language.attack.result import SuiteResult
 from trued.language.attack.suite import Suite
 from trued.language.engine.model import LanguageModel
@@ -109,7 +111,11 @@ class Job:
         return judges.LLMJudge(model) if self.judge == "rubric" else judges.StrongRejectJudge(model)
 
     def check(self) -> None:
-        """Refuse what cannot work, before a model is loaded."""
+        """Refuse what cannot work, and outputs that cannot be written, before a model is loaded."""
+        if self.report is not None:
+            claim_output(self.report, kind=REPORT)
+        if self.output is not None:
+            claim_output(self.output, kind="journal of an attack", own=is_journal)
         if self.judge in ("rubric", "strong-reject") and self.judge_model is None:
             raise InputError(f"--judge {self.judge} asks a model: give --judge-model, a folder, a hub id or NAME@URL")
         if self.limit < 0 or self.max_new_tokens < 1:
@@ -187,8 +193,6 @@ def run(job: Job, team: Team, command: str, *, as_json: bool) -> None:
         kept = f"the same command continues {job.output}" if job.output else "nothing is kept without --output"
         raise KeyboardInterrupt(f"interrupted; {kept}") from None
     seconds = time.perf_counter() - started
-    if job.report is not None:
-        write_report(job.report, _report(results, command, seconds))
     if as_json:
         first = results[0]
         print_json(
@@ -202,11 +206,16 @@ def run(job: Job, team: Team, command: str, *, as_json: bool) -> None:
                 },
             }
         )
-        return
-    _print(job, results)
+    else:
+        _print(results)
+    if job.report is not None:
+        write_report(job.report, _report(results, command, seconds))
+    for name, path in (("results", job.output), ("report", job.report)):
+        if path is not None and not as_json:
+            console().print(f"{name:<8} {path}", soft_wrap=True)
 
 
-def _print(job: Job, results: Sequence[SuiteResult]) -> None:
+def _print(results: Sequence[SuiteResult]) -> None:
     out = console()
     out.print(rates_table(results))
     out.print()
@@ -219,9 +228,6 @@ def _print(job: Job, results: Sequence[SuiteResult]) -> None:
     for result in results:
         for note in result.notes:
             out.print(f"note, {result.model}: {note}")
-    for name, path in (("results", job.output), ("report", job.report)):
-        if path is not None:
-            out.print(f"{name:<8} {path}", soft_wrap=True)
 
 
 def _report(results: Sequence[SuiteResult], command: str, seconds: float) -> Report:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from trued.cli.check.honesty import honesty_table
-from trued.cli.check.junit import junit
+from trued.cli.check.junit import JUNIT, junit
 from trued.cli.check.report import check_bar, open_model, protocol_line, report_sections, result_table, summary
 from trued.cli.options import JsonSwitch, Switch
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, messages, print_json
 from trued.errors import InputError
-from trued.files import write_text
-from trued.lab.report import KeyValues, Report, Section, Table, write_report
+from trued.files import claim_output, write_output
+from trued.lab.report import REPORT, KeyValues, Report, Section, Table, write_report
 from trued.lab.wording import duration
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import CompositeJudge, Judge, PhraseJudge
@@ -85,6 +85,9 @@ def check(
         Write JUnit XML here, one test case a gate.
     """
     started = time.perf_counter()
+    for path, kind in ((output, REPORT), (junit_file, JUNIT)):
+        if path is not None:
+            claim_output(path, kind=kind)
     limits: Gates = laid_over(Gates(), gates)
     if limits.need_base and against is None:
         raise InputError("--max-perplexity-increase and --min-agreement compare with a base: give --against BASE")
@@ -99,15 +102,17 @@ def check(
         result = measure(lm, base, chosen, judge=_judge(judge, lm, base), progress=bar)
         known = check_honesty(lm, _model(base), progress=bar) if honesty else None
     outcomes = limits.outcomes(result)
-    if junit_file is not None:
-        write_text(junit_file, junit(result, outcomes))
-    if output is not None:
-        write_report(output, _report(result, outcomes, time.perf_counter() - started))
     if as_json:
         found = {"gates": [outcome.to_json() for outcome in outcomes]}
         print_json(result.to_json() | found | ({"honesty": known.to_json()} if known else {}))
     else:
-        _print(result, outcomes, output, known)
+        _print(result, outcomes, known)
+    if junit_file is not None:
+        write_output(junit_file, junit(result, outcomes), kind=JUNIT)
+    if output is not None:
+        write_report(output, _report(result, outcomes, time.perf_counter() - started))
+        if not as_json:
+            console().print(f"report  {output}", soft_wrap=True)
     short = [outcome for outcome in outcomes if not outcome.passed]
     for outcome in short:
         messages().print(f"trued: gate {outcome.gate} fell short: {outcome.says}", soft_wrap=True)
@@ -149,7 +154,7 @@ def _judge(name: str, lm: LanguageModel, base: LanguageModel | CheckResult | Non
     return CompositeJudge(embed=SentenceEmbedder.load(), perplexity=text_perplexity(reader))
 
 
-def _print(result: CheckResult, outcomes: list[Outcome], output: Path | None, known: HonestyCheck | None) -> None:
+def _print(result: CheckResult, outcomes: list[Outcome], known: HonestyCheck | None) -> None:
     out = console()
     against = f" against {result.baseline.model}" if result.baseline else ""
     out.print(f"{result.model}{against}\n")
@@ -164,8 +169,6 @@ def _print(result: CheckResult, outcomes: list[Outcome], output: Path | None, kn
     if outcomes:
         kept = sum(outcome.passed for outcome in outcomes)
         out.print(f"gates: {kept} of {len(outcomes)} kept")
-    if output is not None:
-        out.print(f"report  {output}", soft_wrap=True)
 
 
 def _report(result: CheckResult, outcomes: list[Outcome], seconds: float) -> Report:

@@ -10,9 +10,14 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from trued.files import mark
+
 if TYPE_CHECKING:
     from trued.language.measure.check.gates import Outcome
     from trued.language.measure.check.result import CheckResult
+
+JUNIT = "test result"
+"""What the file is called among the kinds of output."""
 
 # What XML 1.0 cannot hold, not even escaped; a model's name or a template may bring it.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -41,7 +46,12 @@ def junit(result: CheckResult, outcomes: Sequence[Outcome]) -> str:
     root = ET.Element("testsuites")
     root.append(suite)
     ET.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        + f"<!-- {mark(JUNIT)} -->\n"
+        + ET.tostring(root, encoding="unicode")
+        + "\n"
+    )
 
 
 def _clean(text: str) -> str:

