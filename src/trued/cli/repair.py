@@ -18,7 +18,7 @@ from cyclopts import Parameter
 
 from trued.cli.check.report import check_bar, report_sections, result_table, summary
 from trued.cli.options import JsonSwitch, Switch
-from trued.cli.settings import laid_over, options_of, read_settings
+from trued.cli.settings import laid_over, options_of, read_settings, read_template
 from trued.cli.terminal import console, messages, print_json
 from trued.data.messages import Prompt
 from trued.data.prompts import ReplyRow, chats, prompts
@@ -120,7 +120,9 @@ def repair(
     questions = _harmful(harmful)
     rows = None if task_prompts is None else [ReplyRow(row.prompt, row.reply) for row in chats(task_prompts)]
     asked = CheckConfig.quick(attacks=CONFIG.attacks) if quick else CONFIG
-    job = _Job(finetuned, aligned, output, questions, rows, metric, chosen, asked, device, template, as_json)
+    job = _Job(
+        finetuned, aligned, output, questions, rows, metric, chosen, asked, device, read_template(template), as_json
+    )
     return job.run(patch_only=patch_only)
 
 

@@ -38,7 +38,7 @@ def run(
     evidence: Path | None = None,
     as_json: JsonSwitch = False,
 ) -> int:
-    """Run the experiments on papers' claims and print the verdicts.
+    """Run the experiments on papers' claims and print the verdicts; a tiny run proves that it runs and gives none.
 
     A run that was cut off is continued: its finished seeds are not run again.
 
@@ -53,7 +53,8 @@ def run(
     scale
         tiny (seconds, proves that it runs), desktop (the evidence), or full (the paper's sizes).
     seeds
-        How many, such as 3, or which, such as 0,1,2; the experiment's own otherwise.
+        How many, such as 3 (which runs the seeds 0, 1 and 2), or which, such as 0,1,7 or 7, for one alone; the first
+        line of output says which run. The experiment's own otherwise.
     model
         A local folder or a hub id; the experiment's own choice otherwise.
     device
@@ -171,4 +172,10 @@ def _carry_out(
 
 
 def _for_machines(result: Result) -> dict[str, Any]:
-    return {"report": str(result.report), "folder": str(result.folder), "evidence": result.evidence.to_json()}
+    """Return a result as JSON; that of a tiny run holds no verdicts."""
+    from trued.lab.rows import RAN, TINY
+
+    evidence = result.evidence.to_json()
+    if result.evidence.scale == TINY:
+        evidence["assessments"] = dict.fromkeys(evidence["assessments"], RAN)
+    return {"report": str(result.report), "folder": str(result.folder), "evidence": evidence}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -23,6 +23,8 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+from trued.learn.fit.progress import minute_lines
 
 if TYPE_CHECKING:
     from trued.lab.rows import ClaimRow
@@ -102,7 +104,7 @@ def claims_table(rows: Iterable[ClaimRow], width: int) -> RenderableType:
 
 @contextmanager
 def progress(shown: bool = True) -> Iterator[Progress]:
-    """Yield a display of bars with time left, on standard error; where that is no terminal, it stays silent."""
+    """Yield a display of bars with time left, on standard error; where that is no terminal, a line a minute."""
     target = messages()
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -112,5 +114,7 @@ def progress(shown: bool = True) -> Iterator[Progress]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=target, transient=True, disable=not (shown and target.is_terminal)) as display:
-        yield display
+    drawn = target.is_terminal
+    with Progress(*columns, console=target, transient=True, disable=not (shown and drawn)) as display:
+        with minute_lines(display) if shown and not drawn else nullcontext():
+            yield display

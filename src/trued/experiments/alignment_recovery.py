@@ -143,7 +143,7 @@ def run(lab: Lab) -> None:
     for seed in lab.seeds:
         first = seed == lab.wanted[0]
         lab.record("aligned", seed, before)
-        lab.bars.say(f"alignment-recovery · seed {seed}: fine-tuning until refusals are lost")
+        lab.bars.log(f"alignment-recovery · seed {seed}: fine-tuning until refusals are lost")
         lm = copy.deepcopy(aligned.base)
         broken = LanguageModel(lm, aligned.tokenizer, name="fine-tuned")
         rows = training_rows(asked, scale, seed)
@@ -164,7 +164,7 @@ def load(lab: Lab) -> tuple[LanguageModel, LanguageModel]:
         lab.model_name = "tiny-random"
         return tiny_model(0, layers=3), tiny_model(1, layers=3)
     start = lab.model or scale.model
-    lab.bars.say("alignment-recovery · making the refusal-tuned base, or finding it in the cache")
+    lab.bars.log("alignment-recovery · making the refusal-tuned base, or finding it in the cache")
     made = aligned_model(start, progress=lab.bars.shown)
     lab.protocol(base=made.about["recipe"], base_hash=made.about["hash"], base_reached=made.reached)
     aligned = LanguageModel.load(made.folder, dtype=torch.float32, device=lab.device)
@@ -234,20 +234,20 @@ def mend(
     def keep(arm: str, **facts: Any) -> None:
         lab.record(arm, seed, {**evaluate(broken, asked, scale), **facts})
 
-    def say(arm: str) -> None:
-        lab.bars.say(f"alignment-recovery · seed {seed}: {arm}")
+    def log(arm: str) -> None:
+        lab.bars.log(f"alignment-recovery · seed {seed}: {arm}")
 
     def task() -> float:
         return float(np.mean(task_scores(served(broken), asked.validation, scale.metric, max_new_tokens=RECORD_TOKENS)))
 
     keep("fine-tuned")
-    say("recovered")
+    log("recovered")
     found = recovered(aligned, broken, asked.questions, rows, task, scale)
     keep("recovered", **_facts(found))
     found.patch.revert(broken.base)
     count = found.patch.count or math.ceil(scale.recovery.rate * scale.recovery.steps * found.parameters)
     for arm in ("random", "change"):
-        say(arm)
+        log(arm)
         patch = restore_equally(
             broken, earlier, count, rule="random" if arm == "random" else "change", config=scale.recovery, seed=seed
         )
@@ -256,11 +256,11 @@ def mend(
     if first:
         _first_seed(lab, seed, aligned, broken, rows, asked, task)
     with unchanged(broken):
-        say("RESTA")
+        log("RESTA")
         weight = _resta(aligned, unaligned, broken, scale, seed, task)
         keep("RESTA", weight=weight)
     with unchanged(broken):
-        say("safety tuning")
+        log("safety tuning")
         steps = math.ceil(max(found.passes, 1) / scale.safety_batch)
         started = time.perf_counter()
         lessons = refusal_rows(asked.questions, refusals=AlignedRecipe().recipe.refusals)
@@ -303,14 +303,14 @@ def _first_seed(
     lab.record("guard", seed, evaluate(broken, asked, scale, guard=True))
     sweep = {}
     for rate in scale.rates:
-        lab.bars.say(f"alignment-recovery · seed {seed}: rate {rate:g}")
+        lab.bars.log(f"alignment-recovery · seed {seed}: rate {rate:g}")
         found = recovered(aligned, broken, asked.questions, rows, task, scale, rate=rate)
         sweep[f"{rate:g}"] = {**evaluate(broken, asked, scale), **_facts(found)}
         found.patch.revert(broken.base)
     lab.record("sweep", seed, sweep)
     known = sorted({row.category for row in asked.unseen})[::2]
     half = [row.prompt for row in asked.unseen if row.category in known]
-    lab.bars.say(f"alignment-recovery · seed {seed}: questions of half of the categories")
+    lab.bars.log(f"alignment-recovery · seed {seed}: questions of half of the categories")
     found = recovered(aligned, broken, half, rows, task, scale)
     lab.record("transfer", seed, {**evaluate(broken, asked, scale), **_facts(found), "known": known})
     found.patch.revert(broken.base)

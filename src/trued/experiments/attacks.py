@@ -119,8 +119,8 @@ class Bench:
     def scale(self) -> Scale:
         return self.lab.scale
 
-    def say(self, text: str) -> None:
-        self.lab.bars.say(f"attacks · {text}")
+    def log(self, text: str) -> None:
+        self.lab.bars.log(f"attacks · {text}")
 
     def complied(self, cases: Sequence[TestCase], asked: Sequence[Behavior] | None = None) -> list[int]:
         """Return 1 for each case whose greedy reply complies; a prefill is not part of what is judged."""
@@ -166,7 +166,7 @@ def _load(lab: Lab) -> tuple[LanguageModel, Judge]:
     from trued.language.measure.check.utility import text_perplexity
 
     start = lab.model or lab.scale.model
-    lab.bars.say("attacks · making the refusal-tuned base, or finding it in the cache")
+    lab.bars.log("attacks · making the refusal-tuned base, or finding it in the cache")
     made = aligned_model(start, progress=lab.bars.shown)
     lab.protocol(base=made.about["recipe"], base_hash=made.about["hash"], base_reached=made.reached)
     reader = LanguageModel.load(start, device=lab.device)
@@ -185,7 +185,7 @@ def _framed(behaviors: Sequence[Behavior], text: str) -> list[TestCase]:
 def _shared(bench: Bench) -> dict[str, Any]:
     """Greedy replies that no seed changes: direct, neutral, each template on validation, the suite on test requests."""
     scale, target, asked = bench.scale, bench.target, bench.asked
-    bench.say("direct requests, a neutral frame, and the templates on validation requests")
+    bench.log("direct requests, a neutral frame, and the templates on validation requests")
     turns = [target.conversation(user_turn(b.prompt)) for b in asked]
     replies = [reply for (reply,) in target.model.generate(turns, max_new_tokens=target.max_new_tokens)]
     texts = [b.prompt for b in asked]
@@ -194,7 +194,7 @@ def _shared(bench: Bench) -> dict[str, Any]:
     frames = templates()[: scale.templates]
     cases = [case for frame in frames for case in _framed(tuning, frame.text)]
     validation = np.array(bench.complied(cases, tuning)).reshape(len(frames), len(tuning))
-    bench.say("the suite on test requests")
+    bench.log("the suite on test requests")
     pap, lite = PAP(techniques=min(10, scale.templates)), PAIRLite(reply_tokens=scale.new_tokens)
     attacks = [Direct(), Templates(pool=tuple(frames)), pap, lite]
     result = Suite(attacks).evaluate(target, bench.few, bench.judge)
@@ -225,7 +225,7 @@ def _by_template(result: SuiteResult, frames: Sequence[str]) -> np.ndarray:
 
 def _prefill(bench: Bench, seed: int, shared: dict[str, Any]) -> None:
     """Compliance by the number of opening tokens; each seed has another opening."""
-    bench.say(f"seed {seed} · prefills")
+    bench.log(f"seed {seed} · prefills")
     openings = affirmative_targets()
     opening, neutral = openings[seed % len(openings)], NEUTRAL_OPENINGS[seed % len(NEUTRAL_OPENINGS)]
     found = {"0": shared["direct"]}
@@ -239,7 +239,7 @@ def _prefill(bench: Bench, seed: int, shared: dict[str, Any]) -> None:
 
 def _templates(bench: Bench, seed: int, shared: dict[str, Any]) -> None:
     """The template that does best on half of the validation requests, which the seed draws, on all test requests."""
-    bench.say(f"seed {seed} · the best template")
+    bench.log(f"seed {seed} · the best template")
     validation = np.array(shared["validation"])
     half = random.Random(seed).sample(range(validation.shape[1]), max(1, validation.shape[1] // 2))
     best = shared["frames"][int(validation[:, half].mean(1).argmax())]
@@ -252,7 +252,7 @@ def _templates(bench: Bench, seed: int, shared: dict[str, Any]) -> None:
 
 def _together(bench: Bench, seed: int, shared: dict[str, Any]) -> None:
     """All templates together against the best of them in hindsight, and as many samples of the plain request."""
-    bench.say(f"seed {seed} · sampled replies to plain requests")
+    bench.log(f"seed {seed} · sampled replies to plain requests")
     table, target = np.array(shared["together"]), bench.target
     tries = len(table)
     drawn = target.model.generate(
@@ -344,7 +344,7 @@ def _gradient(bench: Bench, seed: int, shared: dict[str, Any]) -> None:
     }
     found = {}
     for arm in ARMS:
-        bench.say(f"seed {seed} · suffixes by {arm}")
+        bench.log(f"seed {seed} · suffixes by {arm}")
         cases = attacks[arm].run(chosen, target, seed=seed)
         labels = PhraseJudge().label([b.prompt for b in chosen], target.generate(cases))
         found[arm] = {

@@ -270,7 +270,7 @@ def _train(
         trace.append({"step": step, **refused})
         return refused["harmful"] - refused["lookalikes"]
 
-    lab.bars.say(f"c-advul · seed {seed} · {arm}: training {scale.steps} steps")
+    lab.bars.log(f"c-advul · seed {seed} · {arm}: training {scale.steps} steps")
     tuned, _ = method.align(lm, asked.adversarial, utility if mixed else (), validate=watch, progress=lab.bars.shown)
     return tuned, trace
 

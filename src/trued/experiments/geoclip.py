@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from trued.data.cities import draw, places_of
-from trued.experiments import _geoclip_shown as shown
+from trued.experiments import _geoclip_report as report
 from trued.experiments._geoclip_data import Pictures, Words, encoders, labelled, pictures, words
 from trued.lab.experiment import Lab, experiment
 from trued.learn.fit.loop import FitConfig
@@ -128,9 +128,9 @@ def run(lab: Lab) -> None:
         _locate(lab, tiles, seed)
         _classify(lab, seed)
         _read(lab, texts, seed)
-    shown.protocol(lab, tiles, texts)
-    shown.tables(lab)
-    shown.figures(lab)
+    report.protocol(lab, tiles, texts)
+    report.tables(lab)
+    report.figures(lab)
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def _locate(lab: Lab, tiles: Pictures, seed: int) -> None:
     near = {name: found <= COUNTRY for name, found in errors.items()}
     same_land = {name: found <= CONTINENT for name, found in errors.items()}
     median = {name: max(float(np.median(found)), 1.0) for name, found in errors.items()}  # a ratio needs more than 0
-    best = shown.single(sigma)
+    best = report.single(sigma)
     lab.measure("retrieval-beats-cells", seed, baseline=median["cells"], method=median["GeoCLIP"])
     lab.control("retrieval-beats-cells", seed, median["places shuffled"])
     lab.measure("scales-help", seed, baseline=near[best], method=near["GeoCLIP"])
@@ -169,7 +169,7 @@ def _locate(lab: Lab, tiles: Pictures, seed: int) -> None:
     lab.record("errors", seed, {name: [round(float(km)) for km in found] for name, found in errors.items()})
     lab.record("best sigma", seed, sigma)
     if seed == lab.wanted[0]:
-        shown.world_map(lab, tiles, arms["GeoCLIP"].predicted)
+        report.world_map(lab, tiles, arms["GeoCLIP"].predicted)
 
 
 def _arms(lab: Lab, tiles: Pictures, seed: int) -> tuple[dict[str, Arm], float]:
@@ -179,7 +179,7 @@ def _arms(lab: Lab, tiles: Pictures, seed: int) -> tuple[dict[str, Arm], float]:
     order = torch.randperm(len(tiles.places["train"]), generator=torch.Generator().manual_seed(seed))
 
     def arm(name: str, **changes: object) -> Arm:
-        lab.bars.say(f"geoclip · seed {seed} · {name}")
+        lab.bars.log(f"geoclip · seed {seed} · {name}")
         model, arm = _train(tiles, scale, seed, **changes)  # pyright: ignore[reportArgumentType]
         if name == "GeoCLIP" and seed == lab.wanted[0]:
             model.take_raw(tiles.mean, tiles.std)
@@ -193,9 +193,9 @@ def _arms(lab: Lab, tiles: Pictures, seed: int) -> tuple[dict[str, Arm], float]:
         "GeoCLIP": arm("GeoCLIP"),
         "GeoCLIP, 20 %": arm("GeoCLIP, 20 %", rows=share(0.2)),
         "GeoCLIP, 2 %": arm("GeoCLIP, 2 %", rows=share(0.02)),
-        **{shown.single(s): arm(shown.single(s), location=replace(location, sigmas=(s,))) for s in sigmas},
+        **{report.single(s): arm(report.single(s), location=replace(location, sigmas=(s,))) for s in sigmas},
     }
-    best = max(sigmas, key=lambda s: arms[shown.single(s)].validation)
+    best = max(sigmas, key=lambda s: arms[report.single(s)].validation)
     return arms | {
         "three of the best σ": arm("three of the best σ", location=replace(location, sigmas=(best,) * len(sigmas))),
         "no Fourier features": arm("no Fourier features", location=replace(location, sigmas=())),
@@ -280,7 +280,7 @@ def _nearest(tiles: Pictures) -> Arm:
 
 def _classify(lab: Lab, seed: int) -> None:
     """Country from coordinates, by a linear classifier on each kind of feature."""
-    lab.bars.say(f"geoclip · seed {seed} · countries from coordinates")
+    lab.bars.log(f"geoclip · seed {seed} · countries from coordinates")
     scale: Scale = lab.scale
     pool, tests = labelled(lab)
     truth, places = [city.country for city in tests], places_of(tests)
@@ -306,7 +306,7 @@ def _classify(lab: Lab, seed: int) -> None:
 
 def _read(lab: Lab, texts: Words, seed: int) -> None:
     """Bring words into the space of places, with the places that belong to them and with shuffled ones."""
-    lab.bars.say(f"geoclip · seed {seed} · words")
+    lab.bars.log(f"geoclip · seed {seed} · words")
     location, _ = encoders(lab, seed)
     location.requires_grad_(False)
     gallery = Gallery.encode(texts.gallery, location, keep=lab.scale_name != "tiny")
@@ -332,7 +332,7 @@ def _read(lab: Lab, texts: Words, seed: int) -> None:
                                for name, one in errors.items()})  # fmt: skip
     if seed == lab.wanted[0]:
         model = models["words"]
-        shown.heat_maps(lab, model, texts)
+        report.heat_maps(lab, model, texts)
         model.take_raw(texts.mean, texts.std)
         model.save(lab.folder / "words")
 

@@ -121,7 +121,7 @@ def run(lab: Lab) -> None:
     """Ask the model what it knows, train the arms for each seed, ask all of them the same, and compare."""
     scale: Scale = lab.scale
     lm = load(lab)
-    lab.bars.say("honesty · asking the unaligned model what it knows")
+    lab.bars.log("honesty · asking the unaligned model what it knows")
     asked = questions_of(lab, lm)
     _describe(lab, scale, asked)
     fixed = {
@@ -135,7 +135,7 @@ def run(lab: Lab) -> None:
         for arm in (*VARIANTS, *sweep):
             started = time.perf_counter()
             training = _training(scale, VARIANTS.get(arm, "absolute"), seed, sweep.get(arm, HonestyTraining.tau))
-            lab.bars.say(f"honesty · seed {seed} · {arm}: training {scale.steps} steps")
+            lab.bars.log(f"honesty · seed {seed} · {arm}: training {scale.steps} steps")
             tuned, _ = training.align(lm, asked.pool, progress=lab.bars.shown)
             trained = time.perf_counter() - started
             with tuned.merged():

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from trued.data.prompts import AdversarialRow, PromptRow, adversarial_rows, affirmative_targets, prompts, templates
-from trued.experiments._mixat_shown import WAYS, present
+from trued.experiments._mixat_report import WAYS, present
 from trued.experiments._model import load
 from trued.lab.experiment import Lab, experiment
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
@@ -172,7 +172,7 @@ def run(lab: Lab) -> None:
         lab.record("base", seed, base)
         lab.record("geometry", seed, geometry(lm, asked, scale, seed))
         for arm in ARMS:
-            lab.bars.say(f"mixat · seed {seed} · {arm}: training {scale.steps} steps")
+            lab.bars.log(f"mixat · seed {seed} · {arm}: training {scale.steps} steps")
             tuned, found = train(arm, lm, asked, utility, scale, seed, progress=lab.bars.shown)
             with tuned.merged():
                 found |= evaluate(tuned, asked, scale)

@@ -25,7 +25,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from trued.experiments import _structure_shown as shown
+from trued.experiments import _structure_report as report
 from trued.experiments._structure_data import IMAGE, OTHER, TEXT, Data, data
 from trued.lab.experiment import Lab, experiment
 from trued.learn.fit.loop import FitConfig
@@ -124,7 +124,7 @@ def run(lab: Lab) -> None:
         lab.record("arms", seed, arms)
         lab.record("probes", seed, probes)
         _measure(lab, scale, seed, arms, probes, suffix_of(bench.words))
-    shown.present(lab, scale, shown.Names(BASELINE, METHOD, PENALTY, CHOSEN, SHUFFLED_PENALTY))
+    report.present(lab, scale, report.Names(BASELINE, METHOD, PENALTY, CHOSEN, SHUFFLED_PENALTY))
 
 
 class Bench:

@@ -90,6 +90,7 @@ def run(
     )  # fmt: skip
     start, earlier = time.perf_counter(), sum(lab.finished[seed].seconds for seed in wanted if seed in lab.finished)
     again = _command(slug, scale=scale, seeds=seeds, model=model, device=device, data=data, output=output)
+    lab.bars.log(f"{slug}: {_named(wanted)}")
     _carry_out(experiment, lab, run, again=again)
     evidence = _evidence(lab, modules, settings, seconds=earlier + time.perf_counter() - start)
     run.finish(evidence.to_json(), lab.exhibits())
@@ -185,6 +186,11 @@ def _seeds(experiment: Experiment, seeds: int | Sequence[int] | None) -> tuple[i
     if not wanted or len(set(wanted)) != len(wanted):
         raise InputError(f"seeds {seeds!r}; expected at least one seed, and none twice, such as 3 or (0, 1, 2)")
     return wanted
+
+
+def _named(seeds: Sequence[int]) -> str:
+    """Name seeds as a person would: `seed 7`, `seeds 0, 1, 2`."""
+    return f"seed{'s' if len(seeds) != 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _open_run(

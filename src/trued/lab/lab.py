@@ -258,7 +258,7 @@ class Seeds:
         for seed in lab.wanted:
             if seed in lab.finished:
                 continue
-            lab.bars.say(f"{lab.card.slug} · seed {seed} · {self._outlook()}")
+            lab.bars.log(f"{lab.card.slug} · seed {seed} · {self._outlook()}")
             lab.begin(seed)
             done = False
             try:

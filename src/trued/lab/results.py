@@ -28,10 +28,9 @@ from trued.lab.report import (
     Table,
     render,
 )
-from trued.lab.rows import claim_rows, counts
+from trued.lab.rows import TINY, TINY_SHOWS, claim_rows, counts
 from trued.lab.runs import RunStore
 from trued.lab.wording import duration, memory
-
 
 RUNS = Path("runs")
 RESULTS = "results"
@@ -151,11 +150,18 @@ def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = 
             duration(evidence.seconds),
             evidence.date[:10],
         ],
-        lead=f"{len(rows)} claim{'s' if len(rows) != 1 else ''} of the paper, tested here: {counts(rows)}.",
+        lead=TINY_SHOWS
+        if evidence.scale == TINY
+        else f"{_claims(len(rows))} of the paper, tested here: {counts(rows)}.",
         sections=[Section(title, blocks) for title, blocks in found if blocks],
         footer=f"Written by trued {evidence.versions.get('trued', '')}. Again: trued run {evidence.slug} "
-        f"--scale {evidence.scale}. Verdicts are computed from the intervals and the margins on the paper's card.",
+        f"--scale {evidence.scale}."
+        + ("" if evidence.scale == TINY else " Verdicts are computed from the intervals and the margins on its card."),
     )
+
+
+def _claims(number: int) -> str:
+    return f"{number} claim{'s' if number != 1 else ''}"
 
 
 def figure_name(title: str) -> str:

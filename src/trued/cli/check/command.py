@@ -78,7 +78,8 @@ def check(
         Ask questions of fact too: does the model decline what it does not know? Compared with --against, or else with
         the same model under a prompt that does not permit to decline.
     config
-        A TOML or YAML file of the settings below; options on the command line go before it.
+        A TOML or YAML file of the settings below, and of gates in a section "gates"; options on the command line go
+        before it.
     output
         Write a report here: one HTML file.
     junit_file
@@ -88,11 +89,12 @@ def check(
     for path, kind in ((output, REPORT), (junit_file, JUNIT)):
         if path is not None:
             claim_output(path, kind=kind)
-    limits: Gates = laid_over(Gates(), gates)
+    from_file = read_settings(config)
+    limits: Gates = laid_over(laid_over(Gates(), from_file and from_file.section("gates")), gates)
     if limits.need_base and against is None:
         raise InputError("--max-perplexity-increase and --min-agreement compare with a base: give --against BASE")
     start = CheckConfig.quick() if quick else CheckConfig()
-    chosen = laid_over(laid_over(start, read_settings(config)), settings)
+    chosen = laid_over(laid_over(start, from_file), settings)
     earlier = _earlier(against)
     if honesty and earlier is not None:
         raise InputError(f"--honesty asks both models the same questions, and {against} is a result: name a model")

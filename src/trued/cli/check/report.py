@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table as Grid
 from rich.text import Text
 
+from trued.cli.settings import read_template
 from trued.cli.terminal import plain_table, progress
 from trued.lab.report import (
     Block,
@@ -53,6 +54,7 @@ def open_model(
     """
     from trued.language.engine.model import LanguageModel
 
+    template = read_template(template)
     if source in (None, "default"):
         from trued.language.engine.embedded import default_model
 
@@ -66,8 +68,6 @@ def open_model(
                 display.update(stages[stage], completed=done, total=total or None)
 
             default_model(report=report)
-    if template not in (None, "none") and Path(template).is_file():
-        template = Path(template).read_text("utf-8")
     return LanguageModel.load(source, device=device, template=template, adapter=adapter)
 
 
