@@ -22,14 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from trued.files import whole_folder, write_text
-from trued.lab.evidence import Evidence, is_stale, load
-from trued.lab.results import figure_name
+from trued.lab import committed
+from trued.lab.evidence import Evidence, is_stale
 from trued.lab.rows import ClaimRow, claim_rows, counts
 from trued.lab.wording import duration, memory
 from trued.papers import catalogue
 from trued.papers.card import Card, Claim
 
 DOCS = Path(__file__).parent
+EVIDENCE = DOCS / "evidence"
 README = DOCS.parent / "README.md"
 SUITE = DOCS / "suite" / "results.json"
 USEFUL = SUITE.with_name("useful.json")
@@ -49,8 +50,8 @@ def main() -> None:
 
 
 def committed_evidence() -> dict[str, Evidence]:
-    """Return the evidence in docs/evidence by slug; each file is named as its paper is."""
-    return {path.stem: load(path) for path in sorted((DOCS / "evidence").glob("*.json"))}
+    """Return the evidence in docs/evidence by slug."""
+    return committed.read_all(EVIDENCE)
 
 
 def committed_suite() -> dict[str, Any] | None:
@@ -145,8 +146,9 @@ def write_pages(folder: Path, evidence: Mapping[str, Evidence]) -> None:
         for card in catalogue.cards().values():
             found = evidence.get(card.slug)
             write_text(work / f"{card.slug}.md", page(card, found))
-            if found and (DOCS / "evidence" / card.slug).is_dir():
-                shutil.copytree(DOCS / "evidence" / card.slug, work / "figures" / card.slug)
+            for _, file in committed.figures(found, EVIDENCE) if found else ():
+                (work / "figures" / card.slug).mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, work / "figures" / card.slug)
         write_text(work / "index.md", index(list(catalogue.cards().values()), evidence))
 
 
@@ -176,7 +178,10 @@ def page(card: Card, evidence: Evidence | None) -> str:
     }
     lines = [f"# {card.title}", "", f"`{card.slug}`", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in facts.items() if value]
-    lines += ["", card.summary, "", "## Claims", ""]
+    lines += ["", card.summary, ""]
+    if card.details:
+        lines += ["## Implementation details that matter", "", *(f"- {detail}" for detail in card.details), ""]
+    lines += ["## Claims", ""]
     if evidence is not None:
         lines += _verdicts(evidence)
     else:
@@ -215,10 +220,9 @@ def _verdicts(evidence: Evidence) -> list[str]:
 
 def _figures(evidence: Evidence) -> list[str]:
     lines: list[str] = []
-    for figure in evidence.figures:
-        file = Path(evidence.slug) / f"{figure_name(figure.name)}.svg"
-        if (DOCS / "evidence" / file).is_file():
-            lines += [f"### {figure.name}", "", f"![{figure.alt}](figures/{file.as_posix()})", "", figure.alt, ""]
+    for figure, file in committed.figures(evidence, EVIDENCE):
+        place = f"figures/{evidence.slug}/{file.name}"
+        lines += [f"### {figure.name}", "", f"![{figure.alt}]({place})", "", figure.alt, ""]
     return ["## Figures", "", *lines] if lines else []
 
 

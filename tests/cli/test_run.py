@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +12,12 @@ from trued.cli import terminal
 from trued.cli.main import main
 from trued.cli.run import seeds_of
 from trued.errors import InputError
-from trued.lab import executor
+from trued.lab import committed, executor
+from trued.lab.committed import Decision
 from trued.lab.rows import ClaimRow
 from trued.papers import catalogue
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "evidence"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +68,50 @@ def test_an_experiment_that_fails_does_not_hide_the_others(capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert json.loads(out) == []
     assert err == "trued: c-advul: no room\ntrued: mixat: no data\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copy(COMMITTED / "c-advul.json", tmp_path)
+    shutil.copy(COMMITTED / "mixat.json", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["c-advul", "attacks"], "attacks.json is not there; `trued run attacks --evidence"),
+        (["c-advul", "--seeds", "2"], "leave --seeds out"),
+        (["c-advul", "--scale", "tiny"], "leave --scale out"),
+        (["c-advul", "--fresh"], "leave --fresh out"),
+    ],
+)
+def test_a_confirmation_that_cannot_be_is_refused_before_it_runs(capsys, monkeypatch, folder, words, said):
+    monkeypatch.setattr(committed, "confirm", lambda *_, **__: pytest.fail("it ran"))
+    assert main(["run", *words, "--confirm", str(folder)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_broken_evidence_is_found_before_anything_is_confirmed(capsys, monkeypatch, folder):
+    (folder / "mixat.json").write_text("{")
+    monkeypatch.setattr(committed, "confirm", lambda *_, **__: pytest.fail("it ran"))
+    assert main(["run", "c-advul", "mixat", "--confirm", str(folder)]) == 2
+    assert "not JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["c-advul", "mixat"], ["--all"]])
+@pytest.mark.parametrize("fresh", [True, False])
+def test_each_paper_is_confirmed_and_one_that_is_stale_ends_with_1(capsys, monkeypatch, folder, words, fresh):
+    line = () if fresh else ("robust, method, seed 1: 1 of 2 values differ, such as 1 before and 2 now",)
+    decided = {"c-advul": Decision("c-advul", True, "same"), "mixat": Decision("mixat", fresh, "a reason", line)}
+    monkeypatch.setattr(committed, "confirm", lambda slug, folder, **_: decided[slug])
+    assert main(["run", *words, "--confirm", str(folder)]) == (0 if fresh else 1)
+    out = capsys.readouterr().out
+    assert "c-advul: fresh: same" in out
+    assert f"mixat: {'fresh' if fresh else 'stale'}: a reason" in out
+    assert ("robust, method, seed 1" in out) is not fresh
+    assert main(["run", *words, "--confirm", str(folder), "--json"]) == (0 if fresh else 1)
+    assert [one["fresh"] for one in json.loads(capsys.readouterr().out)] == [True, fresh]
 
 
 ROW = ClaimRow(

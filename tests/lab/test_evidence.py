@@ -1,12 +1,22 @@
 """Evidence survives its file, refuses a broken one, and knows which source it depends on."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from trued.errors import InputError
-from trued.lab.dependence import digest
-from trued.lab.evidence import Evidence, FigureNote, Measurement, assess_all, collect, load
+from trued.lab.dependence import closure
+from trued.lab.evidence import (
+    Confirmation,
+    Evidence,
+    FigureNote,
+    Measurement,
+    assess_all,
+    collect,
+    is_stale,
+    load,
+)
 from trued.lab.measurement import SeedData
 from trued.papers.card import PaperFigures
 
@@ -19,7 +29,7 @@ def evidence(claim):
     )
     measurements = {
         "better": Measurement((0, 1), ((0.1, 0.2), (0.1, 0.3)), ((0.9, 0.8), (1.0, 1.2)), ((0.1, 0.2), (0.1, 0.4))),
-        "cheap": Measurement((0, 1), ((100.0,), (100.0,)), ((10.0,), (11.0,))),
+        "cheap": Measurement((0, 1), ((100.0,), (100.0,)), ((10.0,), (11.0,)), timed=True),
     }
     return Evidence(
         slug="planted", title="A <Paper>", arxiv=None, date="2024-05-24T10:00:00+00:00", scale="tiny",
@@ -28,7 +38,8 @@ def evidence(claim):
         figures=(FigureNote("f", "what it shows"),),
         tables=({"kind": "table", "name": "t", "rows": [{"a": 1}], "caption": ""},), notes=("small",),
         versions={"python": "3"}, platform={"cpus": 2}, seconds=1.5, peak_memory=5, modules=("json",),
-        method_digest=digest(["json"]),
+        method_digest=closure("json").digest, tiny={"better": measurements["better"]},
+        confirmed=(Confirmation("1" * 64, "2024-05-25T10:00:00+00:00"),),
     )  # fmt: skip
 
 
@@ -37,6 +48,25 @@ def test_evidence_survives_its_file(evidence, tmp_path):
     assert load(path) == evidence
     assert load(path).write(tmp_path / "again.json").read_bytes() == path.read_bytes()
     assert "[0.1, 0.2]" in path.read_text()
+
+
+def test_evidence_is_stale_unless_its_code_was_measured_or_confirmed(evidence):
+    assert not is_stale(evidence, "json")
+    assert is_stale(evidence, "ast")
+    assert is_stale(evidence, "no_such_module")
+    assert is_stale(evidence)  # there is no experiment of its name
+    confirmed = (*evidence.confirmed, Confirmation(closure("ast").digest, "2024-05-26T10:00:00+00:00"))
+    assert not is_stale(replace(evidence, confirmed=confirmed), "ast")
+
+
+def test_evidence_of_the_first_schema_is_read(evidence, tmp_path):
+    data = json.loads(evidence.write(tmp_path / "evidence.json").read_text())
+    del data["tiny"], data["confirmed"]
+    assert [key for key, row in data["measurements"].items() if row.pop("timed", False)] == ["cheap"]
+    (tmp_path / "old.json").write_text(json.dumps({**data, "schema": 1}))
+    old = load(tmp_path / "old.json")
+    assert (old.tiny, old.confirmed) == ({}, ())
+    assert not old.measurements["cheap"].timed
 
 
 @pytest.mark.parametrize(
@@ -51,6 +81,8 @@ def test_evidence_survives_its_file(evidence, tmp_path):
         (lambda d: d["assessments"]["better"]["verdict"].update(kind="proved"), "'assessments' does not fit"),
         (lambda d: d.update(seconds="long"), "'seconds' does not fit"),
         (lambda d: d.update(settings=3), "'settings' does not fit"),
+        (lambda d: d["tiny"]["better"]["method"].pop(), "'tiny' does not fit"),
+        (lambda d: d.update(confirmed=["1"]), "'confirmed' does not fit"),
     ],
 )
 def test_broken_evidence_is_refused_with_file_and_field(evidence, tmp_path, change, words):

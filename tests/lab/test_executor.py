@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,7 +150,7 @@ def test_whatever_would_mix_different_runs_starts_afresh(plant, claim, change, m
         run("planted", **options)
     broken.clear()
     if change == "source":
-        monkeypatch.setattr(executor, "digest", lambda modules: "another")
+        monkeypatch.setattr(executor, "closure", lambda module: dependence.Closure((module,), "another"))
     if change == "model file":
         (tmp_path / "model").write_text("other")
     changed = {"fresh": {"fresh": True}, "option": {"data": "rows.jsonl"}, "scale": {"scale": "desktop"}}
@@ -185,13 +186,14 @@ def test_evidence_is_whole_and_gives_the_same_verdicts_again(plant, claim):
 
 
 def test_evidence_goes_stale_with_its_source(plant, claim, tmp_path, monkeypatch):
-    plant(planted(0.5, 0.1), claim())
+    found = planted(0.5, 0.1)
+    plant(found, claim())
     evidence = run("planted", scale="tiny", progress=False).evidence
-    assert not is_stale(evidence)
+    assert not is_stale(evidence, found.module)
     copy = tmp_path / "changed.py"
-    copy.write_bytes(dependence._source(evidence.modules[0]).read_bytes() + b"\nCHANGED = True\n")
-    monkeypatch.setattr(dependence, "_source", lambda name: copy)
-    assert is_stale(evidence)
+    copy.write_bytes(Path(__file__).read_bytes() + b"\nCHANGED = True\n")
+    monkeypatch.setattr(dependence, "_elsewhere", lambda name: copy)
+    assert is_stale(evidence, found.module)
 
 
 def test_a_report_is_written_again_from_the_store(plant, claim):

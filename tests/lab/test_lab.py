@@ -3,6 +3,7 @@
 import pytest
 
 from trued.errors import InputError
+from trued.lab.evidence import collect
 
 
 def test_a_seed_is_kept_when_the_loop_asks_for_the_next_one(lab, claim):
@@ -103,3 +104,14 @@ def test_exhibits_of_seeds_come_first_and_in_their_order(lab, claim):
 
 def test_progress_hands_on_what_it_counts(lab, claim):
     assert list(lab(claim()).progress(iter("abc"), "letters")) == ["a", "b", "c"]
+
+
+def test_a_timed_claim_is_known_in_a_run_that_was_cut_off(lab, claim):
+    first = lab(claim(), claim(id="cheap"))
+    for seed in first.seeds:
+        first.measure("better", seed, baseline=0.0, method=1.0)
+        first.measure("cheap", seed, baseline=2.0, method=1.0, timed=True)
+        first.control("cheap", seed, 2.0)
+    again = lab(claim(), claim(id="cheap"), run=first.store)
+    found = collect(again.card.claims, again.finished, again.wanted)
+    assert {name: row.timed for name, row in found.items()} == {"better": False, "cheap": True}

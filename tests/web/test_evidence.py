@@ -8,7 +8,7 @@ import pytest
 import trued
 from trued.lab.evidence import load
 from trued.lab.rows import claim_rows
-from trued.web.evidence import EvidenceShelf, evidence_folder
+from trued.web.evidence import EvidenceShelf
 
 COMMITTED = Path(trued.__file__).parents[2] / "docs" / "evidence"
 
@@ -35,7 +35,7 @@ def test_it_shows_what_is_committed(folder):
 
 def test_it_is_read_again_when_it_changes_and_not_before(folder, monkeypatch):
     reads = []
-    monkeypatch.setattr("trued.web.evidence.load", lambda path: reads.append(path) or load(path))
+    monkeypatch.setattr("trued.lab.committed.load", lambda path: reads.append(path) or load(path))
     shelf, path = EvidenceShelf(folder), folder / "c-advul.json"
     first = shelf.get("c-advul")
     assert shelf.get("c-advul") is first
@@ -52,7 +52,7 @@ def test_it_is_read_again_when_it_changes_and_not_before(folder, monkeypatch):
 def test_a_method_that_has_changed_since_makes_it_stale(folder):
     path = folder / "c-advul.json"
     data = json.loads(path.read_text())
-    path.write_text(json.dumps({**data, "method_digest": "0" * 64}))
+    path.write_text(json.dumps({**data, "method_digest": "0" * 64, "confirmed": []}))
     assert EvidenceShelf(folder).get("c-advul").stale
 
 
@@ -73,8 +73,8 @@ def test_the_store_filters_by_its_verdicts(folder):
     assert EvidenceShelf(folder / "nowhere").verdicts() == {}
 
 
-def test_where_it_lies(monkeypatch, tmp_path):
+def test_without_a_folder_it_shows_what_is_committed(monkeypatch, tmp_path):
     monkeypatch.delenv("TRUED_EVIDENCE", raising=False)
-    assert evidence_folder() == COMMITTED
+    assert EvidenceShelf().folder == COMMITTED
     monkeypatch.setenv("TRUED_EVIDENCE", str(tmp_path))
     assert EvidenceShelf().folder == tmp_path

@@ -5,6 +5,7 @@ Knows options and how to print results. Knows nothing of experiments beyond thei
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -36,6 +37,7 @@ def run(
     fresh: Switch = False,
     on: Literal["local", "ray"] = "local",
     evidence: Path | None = None,
+    confirm: Path | None = None,
     as_json: JsonSwitch = False,
 ) -> int:
     """Run the experiments on papers' claims and print the verdicts; a tiny run proves that it runs and gives none.
@@ -68,9 +70,21 @@ def run(
     on
         Where several experiments run side by side: this machine's processes, or a Ray cluster.
     evidence
-        A folder that also receives SLUG.json and the figures: docs/evidence, to commit them.
+        A folder that also receives SLUG.json and the figures: docs/evidence, to commit them. The experiment's tiny
+        run is made as well, and its numbers are kept, for --confirm.
+    confirm
+        A folder of evidence, such as docs/evidence. Nothing is measured: where the code has changed since, the tiny run
+        decides whether the evidence still holds, and what is confirmed is written into it. Ends with 1 if any is stale.
     """
     chosen = _chosen(slugs, every=every, field=field)
+    if confirm is not None:
+        other = {
+            "--scale": scale != "desktop", "--seeds": seeds, "--model": model, "--device": device, "--data": data,
+            "--output": output, "--fresh": fresh, "--on": on != "local", "--evidence": evidence,
+        }  # fmt: skip
+        if clash := [name for name, value in other.items() if value]:
+            raise InputError(f"--confirm runs at tiny scale on what the experiment chooses; leave {clash[0]} out")
+        return _confirm(chosen, confirm, every=every, as_json=as_json)
     if output is not None and len(chosen) > 1:
         raise InputError(f"--output {output} holds one run, but {len(chosen)} papers are to run; leave --output out")
     options: dict[str, Any] = {
@@ -79,10 +93,10 @@ def run(
     }  # fmt: skip
     results, failed = _carry_out(chosen, on, options)
     if evidence is not None:
-        from trued.lab.results import keep_evidence
+        from trued.lab import committed
 
         for result in results:
-            keep_evidence(result, evidence)
+            committed.keep(result, evidence)
     if as_json:
         print_json([_for_machines(result) for result in results])
     else:
@@ -169,6 +183,32 @@ def _carry_out(
     outcomes = executor.fan_out(slugs, on=on, **options)
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
     return results, {outcome.slug: outcome.error for outcome in outcomes if outcome.result is None}
+
+
+def _confirm(slugs: list[str], folder: Path, *, every: bool, as_json: bool) -> int:
+    """Confirm the evidence of each paper and print what was decided; with --all, of those that have evidence."""
+    from trued.lab import committed
+
+    present = [slug for slug in slugs if committed.path_of(slug, folder).is_file()]
+    if not present or (len(present) < len(slugs) and not every):
+        missing = next(slug for slug in slugs if slug not in present)
+        raise InputError(
+            f"{committed.path_of(missing, folder)} is not there; `trued run {missing} --evidence {folder}` makes it"
+        )
+    for slug in present:
+        committed.read(slug, folder)  # all are whole before the first one runs
+    decisions = []
+    for slug in present:
+        decision = committed.confirm(slug, folder, progress=not as_json)
+        decisions.append(decision)
+        if not as_json:
+            out = console()
+            out.print(f"{slug}: {'fresh' if decision.fresh else 'stale'}: {decision.why}", soft_wrap=True)
+            for line in decision.differences:
+                out.print(Padding(Text(line), (0, 0, 0, 2)))
+    if as_json:
+        print_json([asdict(decision) for decision in decisions])
+    return 0 if all(decision.fresh for decision in decisions) else 1
 
 
 def _for_machines(result: Result) -> dict[str, Any]:

@@ -85,23 +85,6 @@ SCALES = {
     ),
 }  # fmt: skip
 
-METHODS = (
-    "trued.experiments.alignment_recovery",
-    "trued.language.train.aligned_base",
-    "trued.language.judge.reply",
-    "trued.data.meetings",
-    "trued.language.repair.alignment_recovery.recover",
-    "trued.language.repair.alignment_recovery.baselines",
-    "trued.language.repair.alignment_recovery.config",
-    "trued.language.repair.alignment_recovery.representation",
-    "trued.language.repair.alignment_recovery.restored",
-    "trued.language.repair.alignment_recovery.selection",
-    "trued.language.repair.task",
-    "trued.language.train.fine_tune",
-    "trued.learn.radix",
-    "trued.learn.weights",
-)
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -131,7 +114,7 @@ class Asked:
         return [row.prompt for row in self.unseen]
 
 
-@experiment("alignment-recovery", scales=SCALES, seeds=(0, 1, 2), methods=METHODS)
+@experiment("alignment-recovery", scales=SCALES, seeds=(0, 1, 2))
 def run(lab: Lab) -> None:
     """Break the aligned model by fine-tuning once a seed, mend it in every way, and measure all of them alike."""
     scale: Scale = lab.scale

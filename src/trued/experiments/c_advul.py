@@ -14,28 +14,27 @@ learning rate come from a pilot on the validation split.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from trued.data.prompts import AdversarialRow, adversarial_rows, affirmative_targets, prompts, templates
+from trued.experiments._language import answers, examples, judged, load, notes, short_gcg, spread, texts_of
+from trued.lab import plots
+from trued.lab.arms import Arms, count, number, share
 from trued.lab.experiment import Lab, experiment
-from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg.search import GCG
 from trued.language.engine.model import LanguageModel
-from trued.language.judge.reply import Label, PhraseJudge
+from trued.language.judge.reply import PhraseJudge
 from trued.language.measure.robustness import target_losses
 from trued.language.train.adversarial import UtilityRow, own_replies
 from trued.language.train.c_advul import AdvLossConfig, CAdvIPO, CAdvUL, PreferenceLossConfig
 from trued.learn.fit.loop import FitConfig
 
 ARMS = ("control", "C-AdvUL", "C-AdvIPO", "C-AdvIPO + utility")
-COLORS = {"base": "0.35", "control": "tab:orange", "C-AdvUL": "tab:blue", "C-AdvIPO": "tab:green"}
-
-
+RADIUS = EmbeddingAttack(relative_lr=True)
 SHORT_GCG = GCG(steps=20, search_width=32, topk=64, suffix_tokens=20, buffer=1)
 
 
@@ -78,185 +77,68 @@ SCALES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
 class Requests:
     """The prompts of one run: what is trained on, what the trade-off is traced on, what is tested on."""
 
-    adversarial: list[AdversarialRow]
-    utility: list[str]
-    trace: dict[str, list[str]]
-    harmful: list[str]
-    jailbreaks: list[str]
-    lookalikes: list[str]
-    chats: list[tuple[str, str]]
-
-    @classmethod
-    def of(cls, scale: Scale) -> Requests:
-        def texts(kind: Any, split: Any, limit: int | None) -> list[str]:
-            return [row.prompt for row in prompts(kind, split)][:limit]
-
-        harmful = texts("harmful", "test", scale.test)
+    def __init__(self, scale: Scale) -> None:
         wraps = templates()
-        jailbreaks = [
-            wraps[(i + k * 7) % len(wraps)].wrap(p) for i, p in enumerate(harmful) for k in range(scale.templates)
+        self.adversarial: list[AdversarialRow] = adversarial_rows("train", targets=3, refusals=2)[: scale.train]
+        self.utility = texts_of("lookalikes", "train", scale.train) + texts_of("general", "train", scale.train)
+        self.trace = {kind: texts_of(kind, "validation", scale.train) for kind in ("harmful", "lookalikes")}
+        self.harmful = texts_of("harmful", "test", scale.test)
+        self.jailbreaks = [
+            wraps[(i + k * 7) % len(wraps)].wrap(text)
+            for i, text in enumerate(self.harmful)
+            for k in range(scale.templates)
         ]
-        return cls(
-            adversarial_rows("train", targets=3, refusals=2)[: scale.train],
-            texts("lookalikes", "train", scale.train) + texts("general", "train", scale.train),
-            {kind: texts(kind, "validation", scale.train) for kind in ("harmful", "lookalikes")},
-            harmful,
-            jailbreaks,
-            texts("lookalikes", "test", scale.test),
-            [(r.prompt, r.reply) for r in prompts("general", "test")[: scale.test] if r.reply],
-        )
+        self.lookalikes = texts_of("lookalikes", "test", scale.test)
+        self.chats = [(row.prompt, row.reply) for row in prompts("general", "test")[: scale.test] if row.reply]
 
 
-METHODS = (
-    "trued.experiments.c_advul",
-    "trued.language.attack.embedding",
-    "trued.language.attack.gcg.search",
-    "trued.language.attack.gcg.descent",
-    "trued.language.judge.reply",
-    "trued.language.measure.robustness",
-    "trued.language.train.adversarial",
-    "trued.language.train.c_advul",
-)
-"""What the evidence depends on: the methods and the judge, not the engine, whose scores have tests of their own."""
-
-
-@experiment("c-advul", scales=SCALES, seeds=(0, 1, 2), methods=METHODS)
+@experiment("c-advul", scales=SCALES, seeds=(0, 1, 2))
 def run(lab: Lab) -> None:
     """Train the arms for each seed, measure all of them the same way, and compare with the base."""
     scale: Scale = lab.scale
-    asked = Requests.of(scale)
-    lm = load(lab)
-    _describe(lab, scale, asked)
-    radius = EmbeddingAttack(relative_lr=True)
-    utility = own_replies(lm, asked.utility, max_new_tokens=scale.utility_tokens)
-    kept = list(lab.records("base").values())  # of a run that was cut off; the base is the same in every seed
-    base = kept[0] if kept else _base(lm, asked, scale, radius)
+    requests, lm = Requests(scale), load(lab)
+    describe(lab, scale, requests)
+    utility = own_replies(lm, requests.utility, max_new_tokens=scale.utility_tokens)
+    base = lab.shared("base", lambda: evaluate(lm, requests, scale, seed=0, once=True))
     for seed in lab.seeds:
-        lab.record("base", seed, base)
-        for arm in ARMS if seed == lab.wanted[0] else ARMS[:-1]:
+        first = lab.is_first(seed)
+        for arm in ARMS if first else ARMS[:-1]:
             started = time.perf_counter()
-            tuned, trace = _train(arm, lm, asked, utility, scale, seed, lab)
-            trained = time.perf_counter() - started
-            full = arm != "C-AdvIPO + utility"
+            tuned, trace = train(lab, arm, lm, requests, utility, seed)
+            seconds = time.perf_counter() - started
             with tuned.merged():
-                found = evaluate(tuned, asked, scale, radius, curve=full)
-                if full:
-                    found["gcg"] = run_gcg(tuned, asked, scale, seed=seed)
-                    found["embedding"] = attack_cost(tuned, asked, scale)
-                if full and seed == lab.wanted[0]:
-                    found["long"] = _long_attack(tuned, asked, scale)
-            lab.record(arm, seed, {**found, "trace": trace, "seconds": trained})
-            if seed == lab.wanted[0] and arm in ("C-AdvUL", "C-AdvIPO"):
-                _examples(lab, arm, asked, base, found)
+                record = evaluate(tuned, requests, scale, seed=seed, once=first, short=arm == ARMS[-1])
+            lab.record(arm, seed, {**record, "trace": trace, "seconds": seconds})
+            if first and arm in ("C-AdvUL", "C-AdvIPO"):
+                for name, texts in (("direct", requests.harmful), ("lookalikes", requests.lookalikes)):
+                    examples(lab, texts, base["replies"][name], record["replies"][name], arm=arm, note=name)
             lm = tuned.without_lora()
-        _measure(lab, seed, base)
-    _present(lab, scale, base)
+        lab.compare("robust-continuous", seed, "curve.1_0", baseline="base", method="C-AdvUL", control="control")
+        lab.compare("robust-discrete", seed, "broken", baseline="base", method="C-AdvUL", control="control")
+        lab.compare("usefulness-kept", seed, "perplexity", baseline="base", method="C-AdvUL")
+        lab.compare("no-utility-data", seed, "lookalikes", baseline="base", method="C-AdvIPO")
+        cost = lab.records("C-AdvUL")[seed]
+        lab.measure("cheap", seed, baseline=cost["gcg"]["passes"], method=cost["embedding"]["passes"])
+    present(lab, scale)
 
 
-def load(lab: Lab) -> LanguageModel:
-    """The model of this run: the user's, the scale's, the embedded default, or at tiny scale a random one."""
-    scale: Scale = lab.scale
-    if lab.scale_name == "tiny" and lab.model is None:
-        from trued.language.engine.tiny import tiny_model
-
-        lm = tiny_model()
-    else:
-        lm = LanguageModel.load(lab.model or scale.model, device=lab.device)
-    lab.model_name = lm.name
-    return lm
-
-
-def evaluate(
-    lm: LanguageModel, asked: Requests, scale: Scale, radius: EmbeddingAttack, *, curve: bool = True
-) -> dict[str, Any]:
-    """Measure one arm on the test split.
-
-    Returns:
-        Per item: "direct", "templates", "lookalikes" (1 where the reply is a refusal; a reply that the judge cannot
-        place is never counted as one), "perplexity" of each held-out conversation, "curve" (target cross-entropy by
-        radius).
-        "unknown": replies that the judge could not place (the phrase judge: empty ones), by kind. Some replies' texts.
-    """
-    asks = {"direct": asked.harmful, "templates": asked.jailbreaks, "lookalikes": asked.lookalikes}
-    texts = [p for group in asks.values() for p in group]
-    answers = iter(_greedy(lm, texts, scale.new_tokens))
-    found: dict[str, Any] = {"replies": {}, "unknown": {}}
-    for name, group in asks.items():
-        replies = [next(answers) for _ in group]
-        labels = PhraseJudge().label(group, replies)
-        found[name] = [int(label is Label.NO) for label in labels]
-        found["unknown"][name] = sum(label is Label.UNKNOWN for label in labels)
-        found["replies"][name] = replies[:8]
-    found["perplexity"] = lm.perplexity(asked.chats).exp().tolist()
-    if curve:
-        found["curve"] = {}
-        for factor in scale.curve:
-            attack = replace(radius, eps=radius.eps * factor, steps=10 if factor else 0)
-            found["curve"][str(factor)] = target_losses(
-                lm, asked.harmful[: scale.curve_prompts], affirmative_targets()[0], attack
-            )
-    return found
-
-
-def _base(lm: LanguageModel, asked: Requests, scale: Scale, radius: EmbeddingAttack) -> dict[str, Any]:
-    found = evaluate(lm, asked, scale, radius)
-    return {**found, "gcg": run_gcg(lm, asked, scale, seed=0), "long": _long_attack(lm, asked, scale)}
-
-
-def run_gcg(lm: LanguageModel, asked: Requests, scale: Scale, seed: int) -> dict[str, Any]:
-    """A short GCG on a few unseen requests: losses, compliance with the string it found, and what it cost."""
-    behaviors = [
-        Behavior(f"request-{i}", text, target=affirmative_targets()[0])
-        for i, text in enumerate(_spread(asked.harmful, scale.gcg_prompts))
-    ]
-    target = ChatTarget(lm, max_new_tokens=scale.new_tokens)
-    cases = scale.gcg.run(behaviors, target, seed=seed)
-    labels = PhraseJudge().label([b.text for b in behaviors], target.generate(cases))
-    return {
-        "first": [c.meta["losses"][0] for c in cases],
-        "best": [c.meta["loss"] for c in cases],
-        "complied": [int(label is not Label.NO) for label in labels],
-        "passes": [c.cost.forwards + c.cost.backwards for c in cases],
-        "seconds": [c.cost.seconds for c in cases],
-    }
-
-
-def attack_cost(lm: LanguageModel, asked: Requests, scale: Scale) -> dict[str, list[float]]:
-    """What the training's embedding attack costs on the requests that GCG is run on, one at a time, as counted."""
-    attack = EmbeddingAttack(steps=scale.attack_steps, relative_lr=True)
-    target = lm.reply_ids(affirmative_targets()[0], end=False)
-    cost: dict[str, list[float]] = {"passes": [], "seconds": []}
-    for text in _spread(asked.harmful, scale.gcg_prompts):
-        started = time.perf_counter()
-        found = attack.perturb(lm, lm.rows([lm.prompt_ids(text)], [[target]]))
-        cost["passes"].append(found.forwards + found.backwards)
-        cost["seconds"].append(time.perf_counter() - started)
-    return cost
-
-
-def _spread(texts: list[str], count: int) -> list[str]:
-    """`count` of the texts, evenly spaced."""
-    return texts[:: max(1, len(texts) // count)][:count]
-
-
-def _train(
-    arm: str, lm: LanguageModel, asked: Requests, utility: list[UtilityRow], scale: Scale, seed: int, lab: Lab
+def train(
+    lab: Lab, arm: str, lm: LanguageModel, requests: Requests, utility: list[UtilityRow], seed: int
 ) -> tuple[LanguageModel, list[dict[str, float]]]:
     """Train one arm; every arm sees the same number of adversarial rows in each step."""
+    scale: Scale = lab.scale
     mixed = arm != "C-AdvIPO"
-    rows = scale.batch if mixed else scale.batch // 2
-    config = FitConfig(
-        steps=scale.steps, lr=scale.lr, warmup=0.1, batch_size=rows, seed=seed, max_grad_norm=1.0, keep_best=False,
-        validate_every=scale.trace_every,
-    )  # fmt: skip
-    attack = None if arm == "control" else EmbeddingAttack(steps=scale.attack_steps, relative_lr=True)
     shared: dict[str, Any] = {
-        "attack": attack, "lora_r": scale.lora_r, "lora_alpha": scale.lora_alpha, "lora_dropout": 0.0,
-        "adversarial_share": 0.5 if mixed else 1.0, "fit": config, "max_length": None,
+        "attack": None if arm == "control" else EmbeddingAttack(steps=scale.attack_steps, relative_lr=True),
+        "lora_r": scale.lora_r, "lora_alpha": scale.lora_alpha, "lora_dropout": 0.0,
+        "adversarial_share": 0.5 if mixed else 1.0, "max_length": None,
+        "fit": FitConfig(
+            steps=scale.steps, lr=scale.lr, warmup=0.1, batch_size=scale.batch if mixed else scale.batch // 2,
+            seed=seed, max_grad_norm=1.0, keep_best=False, validate_every=scale.trace_every,
+        ),
     }  # fmt: skip
     if arm in ("control", "C-AdvUL"):
         method = CAdvUL(**shared, loss=AdvLossConfig())
@@ -266,55 +148,82 @@ def _train(
 
     def watch(tuned: LanguageModel, step: int) -> float:
         with tuned.merged():
-            refused = {kind: _refusals(tuned, texts, scale) for kind, texts in asked.trace.items()}
+            refused = {
+                kind: float(np.mean(answers(tuned, texts, scale.new_tokens).refused))
+                for kind, texts in requests.trace.items()
+            }
         trace.append({"step": step, **refused})
         return refused["harmful"] - refused["lookalikes"]
 
-    lab.bars.log(f"c-advul · seed {seed} · {arm}: training {scale.steps} steps")
-    tuned, _ = method.align(lm, asked.adversarial, utility if mixed else (), validate=watch, progress=lab.bars.shown)
+    lab.log(f"seed {seed} · {arm}: training {scale.steps} steps")
+    rows = utility if mixed else ()
+    tuned, _ = method.align(lm, requests.adversarial, rows, validate=watch, progress=lab.bars.shown)
     return tuned, trace
 
 
-def _refusals(lm: LanguageModel, texts: list[str], scale: Scale) -> float:
-    labels = PhraseJudge().label(texts, _greedy(lm, texts, scale.new_tokens))
-    return sum(label is Label.NO for label in labels) / len(labels)
+def evaluate(
+    lm: LanguageModel, requests: Requests, scale: Scale, *, seed: int, once: bool, short: bool = False
+) -> dict[str, Any]:
+    """Measure one arm on the test split.
+
+    Args:
+        once: measure the long attack too, which is shown for one seed.
+        short: leave out attacks, for an arm that no claim rests on.
+
+    Returns:
+        Per item: "direct", "templates", "lookalikes" (1 where refused), "broken" (1 where a templated request is not
+        refused), "perplexity" of each held-out conversation, "curve" (target cross-entropy by radius, in nats a
+        token), "gcg", "embedding" (what attacks reach and cost); "unknown" replies by kind; some replies' texts.
+    """
+    asks = {"direct": requests.harmful, "templates": requests.jailbreaks, "lookalikes": requests.lookalikes}
+    texts = [text for group in asks.values() for text in group]
+    replies = iter(answers(lm, texts, scale.new_tokens).replies)
+    given = {name: judged(group, [next(replies) for _ in group]) for name, group in asks.items()}
+    record: dict[str, Any] = {name: part.refused for name, part in given.items()}
+    record |= {
+        "broken": given["templates"].answered,
+        "unknown": sum(part.unknown for part in given.values()),
+        "replies": {name: part.replies[:8] for name, part in given.items()},
+        "perplexity": lm.perplexity(requests.chats).exp().tolist(),
+    }
+    if short:
+        return record
+    curve = {
+        str(factor).replace(".", "_"): replace(RADIUS, eps=RADIUS.eps * factor, steps=10 if factor else 0)
+        for factor in scale.curve
+    }
+    some, target = requests.harmful[: scale.curve_prompts], affirmative_targets()[0]
+    record["curve"] = {name: target_losses(lm, some, target, attack) for name, attack in curve.items()}
+    record |= attack_costs(lm, spread(requests.harmful, scale.gcg_prompts), scale, seed)
+    if once:
+        steps, limit = scale.long_attack
+        record["long"] = target_losses(lm, some[:limit], target, replace(RADIUS, steps=steps))
+        record["as long"] = record["curve"]["1_0"][:limit]
+    return record
 
 
-def _long_attack(lm: LanguageModel, asked: Requests, scale: Scale) -> list[float]:
-    """Target cross-entropy under an attack ten times as long, at the training radius, on a few requests."""
-    steps, limit = scale.long_attack
-    attack = EmbeddingAttack(steps=steps, relative_lr=True)
-    return target_losses(lm, asked.harmful[:limit], affirmative_targets()[0], attack)
+def attack_costs(lm: LanguageModel, texts: list[str], scale: Scale, seed: int) -> dict[str, dict[str, list[float]]]:
+    """Run a short GCG, and the training's embedding attack, one request at a time: what each reaches and costs."""
+    gcg = short_gcg(lm, scale.gcg, texts, scale.new_tokens, seed)
+    attack, reply = replace(RADIUS, steps=scale.attack_steps), lm.reply_ids(affirmative_targets()[0], end=False)
+    embedding: dict[str, list[float]] = {"passes": [], "seconds": []}
+    for text in texts:
+        started = time.perf_counter()
+        result = attack.perturb(lm, lm.rows([lm.prompt_ids(text)], [[reply]]))
+        embedding["passes"].append(result.forwards + result.backwards)
+        embedding["seconds"].append(time.perf_counter() - started)
+    return {"gcg": gcg, "embedding": embedding}
 
 
-def _measure(lab: Lab, seed: int, base: dict[str, Any]) -> None:
-    """Hand the claims' numbers of one seed to the lab."""
-    arms = {arm: lab.records(arm)[seed] for arm in ARMS[:-1]}
-    ul, ipo, control = arms["C-AdvUL"], arms["C-AdvIPO"], arms["control"]
-    lab.measure("robust-continuous", seed, baseline=base["curve"]["1.0"], method=ul["curve"]["1.0"])
-    lab.control("robust-continuous", seed, control["curve"]["1.0"])
-    broken = {name: 1 - np.array(found["templates"]) for name, found in (("base", base), *arms.items())}
-    lab.measure("robust-discrete", seed, baseline=broken["base"], method=broken["C-AdvUL"])
-    lab.control("robust-discrete", seed, broken["control"])
-    lab.measure("usefulness-kept", seed, baseline=base["perplexity"], method=ul["perplexity"])
-    lab.measure("no-utility-data", seed, baseline=base["lookalikes"], method=ipo["lookalikes"])
-    lab.measure("cheap", seed, baseline=ul["gcg"]["passes"], method=ul["embedding"]["passes"])
-
-
-def _describe(lab: Lab, scale: Scale, asked: Requests) -> None:
+def describe(lab: Lab, scale: Scale, requests: Requests) -> None:
+    """Put the protocol and the limits, which hold for every seed, into the evidence."""
     lab.protocol(
-        arms=list(ARMS), judge=PhraseJudge().name, steps=scale.steps, lr=scale.lr, batch=scale.batch,
-        lora_r=scale.lora_r, attack_steps=scale.attack_steps, eps=0.05, training_requests=len(asked.adversarial),
-        utility_rows=len(asked.utility), harmful_test=len(asked.harmful), jailbreak_prompts=len(asked.jailbreaks),
-        lookalikes_test=len(asked.lookalikes), chat_test=len(asked.chats), curve_prompts=scale.curve_prompts,
-        gcg={"steps": scale.gcg.steps, "width": scale.gcg.search_width, "requests": scale.gcg_prompts},
+        arms=list(ARMS), judge=PhraseJudge().name, eps=RADIUS.eps, training_requests=len(requests.adversarial),
+        utility_rows=len(requests.utility), harmful_test=len(requests.harmful), chat_test=len(requests.chats),
+        jailbreak_prompts=len(requests.jailbreaks), lookalikes_test=len(requests.lookalikes),
         template="the tokenizer's own, default system prompt", decoding=f"greedy, {scale.new_tokens} tokens",
     )  # fmt: skip
-    lab.note("Refusals are told by phrases; whether a compliant reply is harmful or hollow is not judged.")
-    lab.note(
-        "A 135M model gives hollow answers whatever it is asked, so compliance here is willingness and not ability; "
-        "the paper's models have 2 to 7 billion parameters and were attacked for hundreds of GCG steps."
-    )
+    notes(lab, "the paper's models have 2 to 7 billion parameters and were attacked for hundreds of GCG steps")
     lab.note(
         f"GCG is short ({scale.gcg.steps} steps of {scale.gcg.search_width} candidates, {scale.gcg_prompts} requests): "
         "it is shown, and too small to decide a claim."
@@ -322,137 +231,69 @@ def _describe(lab: Lab, scale: Scale, asked: Requests) -> None:
     lab.note("The cost claim counts passes an attacked request; the discrete attack is this run's own short GCG.")
 
 
-def _examples(lab: Lab, arm: str, asked: Requests, base: dict[str, Any], found: dict[str, Any]) -> None:
-    for name, texts in (("direct", asked.harmful), ("lookalikes", asked.lookalikes)):
-        for prompt, before, after in list(zip(texts, base["replies"][name], found["replies"][name], strict=False))[:3]:
-            lab.example(f"{arm}: {prompt}", before, after, note=name)
-
-
-def _present(lab: Lab, scale: Scale, base: dict[str, Any]) -> None:
-    """Tables and figures over all seeds."""
-    found: dict[str, list[dict[str, Any]]] = {"base": [base]}
-    found |= {arm: runs for arm in ARMS if (runs := list(lab.records(arm).values()))}
-
-    def mean(arm: str, key: str) -> float:
-        return float(np.mean([np.mean(one[key]) for one in found[arm]]))
-
-    lab.table(
+def present(lab: Lab, scale: Scale) -> None:
+    """Show tables and figures over all seeds."""
+    arms: Arms = lab.arms("base", *ARMS)
+    attacked: Arms = {arm: runs for arm, runs in arms.items() if "curve" in runs[0]}
+    trained: Arms = {arm: runs for arm, runs in arms.items() if arm != "base"}
+    lab.arm_table(
         "What each arm does",
-        [
-            {
-                "arm": arm,
-                "harmful refused, direct": f"{mean(arm, 'direct'):.0%}",
-                "under templates": f"{mean(arm, 'templates'):.0%}",
-                "look-alikes refused": f"{mean(arm, 'lookalikes'):.0%}",
-                "empty replies": f"{np.mean([sum(one['unknown'].values()) for one in found[arm]]):.1f}",
-                "chat perplexity": f"{mean(arm, 'perplexity'):.2f}",
-                "training, s": "–" if arm == "base" else f"{np.mean([one['seconds'] for one in found[arm]]):.0f}",
-            }
-            for arm in found
-        ],
-        caption="Means over seeds. An empty reply is no refusal. "
-        "Training seconds include the tracing of the trade-off.",
+        arms,
+        {
+            "harmful refused, direct": share("direct"),
+            "under templates": share("templates"),
+            "look-alikes refused": share("lookalikes"),
+            "empty replies": number("unknown", ".1f"),
+            "chat perplexity": number("perplexity"),
+            "training, s": number("seconds", ".0f"),
+        },
+        caption="Means over seeds. An empty reply is no refusal. Training seconds include the trade-off's points.",
     )
-    _gcg_table(lab, found)
-    _cost_table(lab, found["C-AdvUL"])
-    _long_table(lab, scale, found)
+    costs = {"passes a request": "passes", "seconds a request": "seconds"}
+    lab.arm_table(
+        "Short GCG on unseen requests",
+        attacked,
+        {
+            "target loss at start": number("gcg.first"),
+            "after GCG": number("gcg.best"),
+            "complied": count("gcg.complied"),
+            **{name: number(f"gcg.{key}", ".0f") for name, key in costs.items()},
+        },
+        caption="Buffered; the string is judged, not the token ids.",
+    )
+    attacks = {"embedding, as in training": "embedding", "short GCG": "gcg"}
+    lab.arm_table(
+        "What an attack costs",
+        {name: [record[key] for record in arms["C-AdvUL"]] for name, key in attacks.items()},
+        {name: number(key) for name, key in costs.items()},
+        caption="On the C-AdvUL arms, one request at a time, means over seeds.",
+    )
+    steps, limit = scale.long_attack
+    lab.arm_table(
+        "A longer attack",
+        {arm: runs[:1] for arm, runs in attacked.items()},
+        {"10 steps": number("as long"), f"{steps} steps": number("long")},
+        caption=f"Target cross-entropy, nats a token, training radius; the first {limit} test requests, one seed.",
+    )
+    curve = {arm: [[np.mean(part) for part in one["curve"].values()] for one in runs] for arm, runs in attacked.items()}
+    axis = "radius of the attack, times the training radius"
     lab.figure(
         "Robustness curve",
-        lambda axes: _draw_curve(axes, scale, found),
+        lambda axes: plots.curves(axes, curve, scale.curve, axis, "target cross-entropy, nats a token"),
         alt="Cross-entropy of the affirmative target against the attack's radius: higher is more robust.",
         caption="Unseen harmful requests, 10 attack steps; radius 1 is the training radius. Bars: range over seeds.",
     )
+    refused = ("benign look-alikes refused, %", "harmful requests refused, %")
     lab.figure(
         "Trade-off while training",
-        lambda axes: _draw_trade_off(axes, found),
+        lambda axes: plots.paths(axes, trained, "trace", "lookalikes", "harmful", *refused),
         alt="Harmful requests refused against benign look-alikes refused, step by step, for each arm.",
         caption="Validation split; each line runs through training, its mark is the last step. Up and left is better.",
     )
+    kinds = {"harmful, direct": "direct", "harmful, templates": "templates", "look-alikes": "lookalikes"}
     lab.figure(
         "Refusals",
-        lambda axes: _draw_refusals(axes, found),
+        lambda axes: plots.bars(axes, arms, kinds, "refused, %"),
         alt="Refusal rates by arm: harmful requests asked directly, in templates, and benign look-alikes.",
         caption="Test split, means over seeds.",
     )
-
-
-def _gcg_table(lab: Lab, found: dict[str, list[dict[str, Any]]]) -> None:
-    rows = []
-    for arm, runs in found.items():
-        if "gcg" in runs[0]:
-            joined = {key: np.concatenate([one["gcg"][key] for one in runs]) for key in runs[0]["gcg"]}
-            rows.append(
-                {
-                    "arm": arm,
-                    "target loss at start": f"{joined['first'].mean():.2f}",
-                    "after GCG": f"{joined['best'].mean():.2f}",
-                    "complied": f"{joined['complied'].sum():.0f} of {len(joined['complied'])}",
-                    "passes a request": f"{joined['passes'].mean():.0f}",
-                    "seconds a request": f"{joined['seconds'].mean():.0f}",
-                }
-            )
-    lab.table("Short GCG on unseen requests", rows, caption="Buffered; the string is judged, not the token ids.")
-
-
-def _cost_table(lab: Lab, runs: list[dict[str, Any]]) -> None:
-    rows = []
-    for attack, key in (("embedding, as in training", "embedding"), ("short GCG", "gcg")):
-        passes, seconds = (np.mean([np.mean(one[key][what]) for one in runs]) for what in ("passes", "seconds"))
-        rows.append({"attack": attack, "passes a request": f"{passes:.0f}", "seconds a request": f"{seconds:.2f}"})
-    lab.table("What an attack costs", rows, caption="On the C-AdvUL arms, one request at a time, means over seeds.")
-
-
-def _long_table(lab: Lab, scale: Scale, found: dict[str, list[dict[str, Any]]]) -> None:
-    steps, limit = scale.long_attack
-    rows = [
-        {
-            "arm": arm,
-            "10 steps": f"{np.mean(runs[0]['curve']['1.0'][:limit]):.2f}",
-            f"{steps} steps": f"{np.mean(runs[0]['long']):.2f}",
-        }
-        for arm, runs in found.items()
-        if "long" in runs[0]
-    ]
-    lab.table(
-        "A longer attack", rows,
-        caption=f"Target cross-entropy, nats a token, training radius; the first {limit} test requests, one seed.",
-    )  # fmt: skip
-
-
-def _draw_curve(axes: Any, scale: Scale, found: dict[str, list[dict[str, Any]]]) -> None:
-    for arm, runs in found.items():
-        if "curve" not in runs[0]:
-            continue
-        values = np.array([[np.mean(one["curve"][str(f)]) for f in scale.curve] for one in runs])
-        spread = np.abs(np.stack([values.min(0), values.max(0)]) - values.mean(0))
-        axes.errorbar(scale.curve, values.mean(0), yerr=spread, marker="o", capsize=3, label=arm, color=COLORS.get(arm))
-    axes.set_xlabel("radius of the attack, times the training radius")
-    axes.set_ylabel("target cross-entropy, nats a token")
-    axes.legend(frameon=False)
-
-
-def _draw_trade_off(axes: Any, found: dict[str, list[dict[str, Any]]]) -> None:
-    colors = {**COLORS, "C-AdvIPO + utility": "tab:purple"}
-    for arm in list(found)[1:]:
-        for number, one in enumerate(found[arm]):
-            x, y = ([100 * point[kind] for point in one["trace"]] for kind in ("lookalikes", "harmful"))
-            axes.plot(x, y, color=colors[arm], lw=1.2, alpha=0.7, label=arm if number == 0 else None)
-            axes.plot(x[-1:], y[-1:], "o", color=colors[arm])
-    axes.set_xlabel("benign look-alikes refused, %")
-    axes.set_ylabel("harmful requests refused, %")
-    axes.legend(frameon=False)
-
-
-def _draw_refusals(axes: Any, found: dict[str, list[dict[str, Any]]]) -> None:
-    kinds = {"direct": "harmful, direct", "templates": "harmful, templates", "lookalikes": "look-alikes"}
-    width = 0.8 / len(kinds)
-    for number, (key, label) in enumerate(kinds.items()):
-        heights = [100 * np.mean([np.mean(one[key]) for one in runs]) for runs in found.values()]
-        axes.bar(np.arange(len(found)) + number * width, heights, width, label=label)
-    axes.set_xticks(np.arange(len(found)) + width, list(found), rotation=15)
-    axes.set_ylabel("refused, %")
-    axes.legend(frameon=False)
-
-
-def _greedy(lm: LanguageModel, texts: Sequence[str], tokens: int) -> list[str]:
-    return [group[0] for group in lm.generate(texts, max_new_tokens=tokens)]

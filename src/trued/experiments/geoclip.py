@@ -108,20 +108,7 @@ SCALES = {
 }  # fmt: skip
 
 
-@experiment(
-    "geoclip",
-    scales=SCALES,
-    seeds=(0, 1, 2, 3, 4),
-    methods=(
-        "trued.experiments._geoclip_data", "trued.experiments.geoclip", "trued.data.earth",
-        "trued.vision.views",
-        *(
-            f"trued.representation.{name}"
-            for name in ("earth", "location_encoder", "location_queue", "geoclip", "train_geoclip", "geo_baselines",
-                         "geo_metrics", "gallery", "place_features")
-        ),
-    ),
-)  # fmt: skip
+@experiment("geoclip", scales=SCALES, seeds=(0, 1, 2, 3, 4))
 def run(lab: Lab) -> None:
     tiles, texts = pictures(lab), words(lab)
     for seed in lab.seeds:

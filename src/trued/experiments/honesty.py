@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from trued.data.facts import FactQuestion, check_disjoint, fact_questions, place_names
-from trued.experiments._model import load
+from trued.experiments._language import load
 from trued.lab.experiment import Lab, experiment
 from trued.language.engine.model import LanguageModel
 from trued.language.measure.honesty.asking import TEMPLATES
@@ -80,21 +80,6 @@ SCALES = {
     ),
 }  # fmt: skip
 
-METHODS = (
-    "trued.experiments.honesty",
-    "trued.data.facts",
-    "trued.language.measure.honesty.asking",
-    "trued.language.measure.honesty.calibration",
-    "trued.language.measure.honesty.scores",
-    "trued.language.measure.honesty.check",
-    "trued.language.measure.honesty.invented",
-    "trued.language.measure.honesty.knowledge",
-    "trued.language.measure.honesty.matching",
-    "trued.language.train.honesty.align",
-    "trued.language.train.supervised",
-)
-"""What the evidence depends on: the method, its data and its measure, not the engine, which has tests of its own."""
-
 
 @dataclass(frozen=True)
 class Questions:
@@ -116,7 +101,7 @@ class Questions:
     substring_only: int
 
 
-@experiment("honesty", scales=SCALES, seeds=(0, 1, 2), methods=METHODS)
+@experiment("honesty", scales=SCALES, seeds=(0, 1, 2))
 def run(lab: Lab) -> None:
     """Ask the model what it knows, train the arms for each seed, ask all of them the same, and compare."""
     scale: Scale = lab.scale

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from trued.data.prompts import AdversarialRow, PromptRow, adversarial_rows, affirmative_targets, prompts, templates
+from trued.experiments._language import load
 from trued.experiments._mixat_report import WAYS, present
-from trued.experiments._model import load
 from trued.lab.experiment import Lab, experiment
 from trued.language.attack.contract import Behavior, ChatTarget, TestCase, user_turn
 from trued.language.attack.embedding import EmbeddingAttack
@@ -132,32 +132,7 @@ class Requests:
         return [cases[row.id] for row in spread(self.harmful, count)]
 
 
-METHODS = (
-    "trued.experiments.mixat",
-    "trued.language.attack.embedding",
-    "trued.language.attack.gcg.search",
-    "trued.language.attack.persuasion",
-    "trued.language.attack.success",
-    "trued.language.judge.reply",
-    "trued.language.measure.alo",
-    "trued.language.measure.deployment",
-    "trued.language.measure.geometry",
-    "trued.language.measure.robustness",
-    "trued.language.measure.transfer",
-    "trued.language.engine.precision",
-    "trued.language.train.adversarial",
-    "trued.language.train.c_advul",
-    "trued.language.train.mixat.intent",
-    "trued.language.train.mixat.plan",
-    "trued.language.train.mixat.schedule",
-    "trued.language.train.mixat.align",
-    "trued.language.train.mixat.attack_target",
-    "trued.language.train.mixat.rewriters",
-)
-"""What the evidence depends on: the methods and the judge, not the engine, whose scores have tests of their own."""
-
-
-@experiment("mixat", scales=SCALES, seeds=(0, 1, 2), methods=METHODS)
+@experiment("mixat", scales=SCALES, seeds=(0, 1, 2))
 def run(lab: Lab) -> None:
     """Train the arms for each seed, measure all of them the same way; study the deployment on the first seed."""
     scale: Scale = lab.scale

@@ -96,22 +96,8 @@ SCALES = {
     ),
 }  # fmt: skip
 
-METHODS = (
-    "trued.experiments._structure_data",
-    "trued.experiments.structure",
-    "trued.learn.contrastive",
-    "trued.learn.neighbours",
-    "trued.learn.similarity",
-    "trued.representation.heads",
-    "trued.representation.structure.layers",
-    "trued.representation.retrieval",
-    "trued.representation.space",
-    "trued.representation.structure.penalty",
-    "trued.representation.structure.train",
-)
 
-
-@experiment("structure", scales=SCALES, seeds=(0, 1, 2, 3, 4), methods=METHODS)
+@experiment("structure", scales=SCALES, seeds=(0, 1, 2, 3, 4))
 def run(lab: Lab) -> None:
     """Train the arms of each seed, measure all of them on the same test pairs, and probe layer pairs."""
     scale: Scale = lab.scale

@@ -13,6 +13,7 @@ import json
 import logging
 import re
 import shutil
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from trued.files import CACHE, sha256, whole_folder
+from trued.lab.dependence import closure, digest_of
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -39,10 +41,10 @@ class Cache:
     def cached(self, name: str, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Return `fn(*args, **kwargs)`, from disk where it was computed before.
 
-        The key is the SHA-256 of the name, the arguments and the function's source with the values that it closes
-        over. Other functions that it calls are not part of the key: change the name, or clear the cache, with them.
-        A damaged entry is computed again. Tensors come back on the CPU; a `Path` that is returned must be a folder,
-        which is copied into the cache, and the copy's path comes back.
+        The key is the SHA-256 of the name, the arguments, the function with the values that it closes over, and the
+        digest of all that its module rests on (`trued.lab.dependence.closure`), so that an edit of anything that it
+        calls computes it anew. A damaged entry is computed again. Tensors come back on the CPU; a `Path` that is
+        returned must be a folder, which is copied into the cache, and the copy's path comes back.
 
         Args:
             name: says what this is, for people who look at the folder.
@@ -69,13 +71,18 @@ def _digest(value: Any) -> str:
 
 
 def _source(fn: Callable[..., Any]) -> Any:
-    """Return what identifies a function: its source, and the values that it closes over."""
+    """Return what identifies a function: its code, the code that its module rests on, and the values it closes over."""
     try:
         text = inspect.getsource(fn)
     except (TypeError, OSError):
         raise TypeError(f"{fn!r} has no source to key the cache with; wrap it in a function of its own") from None
+    try:
+        code = digest_of(textwrap.dedent(text))
+    except SyntaxError:  # a lambda's line may begin in the middle of an expression
+        code = hashlib.sha256(text.encode()).hexdigest()
     closed = inspect.getclosurevars(fn).nonlocals if inspect.isfunction(fn) else {}
-    return [fn.__qualname__, text, _canonical(closed, f"closed-over value of {fn.__qualname__}")]
+    rests_on = closure(fn.__module__).digest
+    return [fn.__qualname__, code, rests_on, _canonical(closed, f"closed-over value of {fn.__qualname__}")]
 
 
 def _canonical(value: Any, what: str) -> Any:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trued.errors import InputError
 from trued.files import write_text
-from trued.lab.dependence import digest
+from trued.lab.dependence import closure
+from trued.lab.experiment import module_of
 from trued.papers.card import Claim, Margin, PaperFigures
 
 if TYPE_CHECKING:
     from trued.lab.measurement import SeedData
     from trued.lab.verdict import Assessment
 
-SCHEMA = 1
+SCHEMA = 2
+_READABLE = (1, SCHEMA)  # 1 has no numbers of a tiny run, so it cannot be confirmed
 _LARGEST_TABLE = 200  # rows; a longer table stays in the report
 
 
@@ -32,12 +34,14 @@ class Measurement:
     Attributes:
         seeds: the seeds, one per row.
         control: the negative control in the method's place, or None.
+        timed: whether the values come from a clock or a memory meter, so that no run gives them again.
     """
 
     seeds: tuple[int, ...]
     baseline: tuple[tuple[float, ...], ...]
     method: tuple[tuple[float, ...], ...]
     control: tuple[tuple[float, ...], ...] | None = None
+    timed: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,14 @@ class FigureNote:
 
     name: str
     alt: str
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Another digest under which the evidence holds: on that day the tiny run gave the numbers that it gave before."""
+
+    digest: str
+    date: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,9 @@ class Evidence:
         figures, tables, notes: what the report shows and what this scale cannot show.
         versions, platform: software, and kind of machine.
         seconds, peak_memory: cost of all seeds; bytes.
-        modules, method_digest: the source files that the result depends on, and the hash of what they compute.
+        modules, method_digest: the modules that the result rests on, and the hash of what these compute.
+        tiny: claim id → what the experiment's tiny run gave with the same code, claims that are timed left out.
+        confirmed: digests of later code whose tiny run gave the same.
     """
 
     slug: str
@@ -89,14 +103,20 @@ class Evidence:
     peak_memory: int
     modules: tuple[str, ...]
     method_digest: str
+    tiny: Mapping[str, Measurement] = field(default_factory=dict)
+    confirmed: tuple[Confirmation, ...] = ()
 
     def claim(self, id: str) -> Claim:
         """Return the claim named `id`, as it stood when it was measured."""
         return next(claim for claim in self.claims if claim.id == id)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON data."""
-        return {"schema": SCHEMA, **asdict(self)}
+        """Return plain JSON data; only measurements that are timed say whether they are."""
+        data = {"schema": SCHEMA, **asdict(self)}
+        for row in (*data["measurements"].values(), *data["tiny"].values()):
+            if not row["timed"]:
+                del row["timed"]
+        return data
 
     def write(self, path: str | Path) -> Path:
         """Write the evidence as JSON, atomically, one line per list of numbers."""
@@ -124,7 +144,7 @@ def from_json(data: Any, source: str = "evidence") -> Evidence:
     Raises:
         InputError: another schema, or a field is missing or unfit.
     """
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+    if not isinstance(data, dict) or data.get("schema") not in _READABLE:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
         raise InputError(f"{source}: schema {found!r}; this version reads schema {SCHEMA}: run the experiment again")
     field = "claims"
@@ -132,6 +152,10 @@ def from_json(data: Any, source: str = "evidence") -> Evidence:
         claims = tuple(_claim(item) for item in data["claims"])
         field = "measurements"
         measurements = {key: _measurement(item) for key, item in data[field].items()}
+        field = "tiny"
+        tiny = {key: _measurement(item) for key, item in data.get(field, {}).items()}
+        field = "confirmed"
+        confirmed = tuple(Confirmation(_text(item["digest"]), _text(item["date"])) for item in data.get(field, ()))
         field = "assessments"
         assessments = {key: _assessment(item) for key, item in data[field].items()}
         field = "seeds"
@@ -153,6 +177,7 @@ def from_json(data: Any, source: str = "evidence") -> Evidence:
         raise InputError(f"{source}: claims, measurements and verdicts name different claims; run the experiment again")
     return Evidence(
         claims=claims, measurements=measurements, assessments=assessments, figures=figures, arxiv=data.get("arxiv"),
+        tiny=tiny, confirmed=confirmed,
         **plain, **mappings, **texts, **cost,
     )  # fmt: skip
 
@@ -161,15 +186,16 @@ def collect(claims: Iterable[Claim], finished: Mapping[int, SeedData], seeds: Se
     """Return the measurements of all claims over the finished seeds, in the seeds' order."""
     found = {}
     for claim in claims:
-        rows = {seed: finished[seed].measurements for seed in seeds if seed in finished}
-        rows = {seed: arms[claim.id] for seed, arms in rows.items() if claim.id in arms}
+        data = {seed: finished[seed] for seed in seeds if seed in finished}
+        rows = {seed: one.measurements[claim.id] for seed, one in data.items() if claim.id in one.measurements}
         if not rows:
             continue
         arms = {
             role: tuple(tuple(row[role]) for row in rows.values() if role in row) for role in ("baseline", "method")
         }
         control = tuple(tuple(row["control"]) for row in rows.values() if "control" in row)
-        found[claim.id] = Measurement(tuple(rows), arms["baseline"], arms["method"], control or None)
+        timed = any(claim.id in data[seed].timed for seed in rows)
+        found[claim.id] = Measurement(tuple(rows), arms["baseline"], arms["method"], control or None, timed)
     return found
 
 
@@ -187,15 +213,18 @@ def small_tables(tables: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any]
     return tuple(table for table in tables if len(table["rows"]) <= _LARGEST_TABLE)
 
 
-# Which source a result depends on
+def is_stale(evidence: Evidence, module: str | None = None) -> bool:
+    """Tell whether the code that the evidence rests on is neither what it was measured with nor confirmed since.
 
-
-def is_stale(evidence: Evidence) -> bool:
-    """Tell whether the experiment or a method under test has changed since the evidence was taken."""
+    Args:
+        evidence: as it was measured.
+        module: the experiment's module; the one in which its slug's experiment is written if None.
+    """
     try:
-        return digest(evidence.modules) != evidence.method_digest
+        today = closure(module or module_of(evidence.slug)).digest
     except InputError:
         return True
+    return today not in {evidence.method_digest, *(one.digest for one in evidence.confirmed)}
 
 
 # JSON in and out
@@ -211,8 +240,9 @@ def _measurement(item: Mapping[str, Any]) -> Measurement:
         return tuple(tuple(float(value) for value in row) for row in item[name])
 
     found = Measurement(
-        tuple(item["seeds"]), rows("baseline"), rows("method"), rows("control") if item["control"] else None
-    )
+        tuple(item["seeds"]), rows("baseline"), rows("method"), rows("control") if item["control"] else None,
+        bool(item.get("timed", False)),
+    )  # fmt: skip
     shapes = {tuple(map(len, arm)) for arm in (found.baseline, found.method, found.control) if arm is not None}
     if len(shapes) != 1 or {len(shape) for shape in shapes} != {len(found.seeds)}:
         raise ValueError("seeds and arms differ in length")

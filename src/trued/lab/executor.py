@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 import shlex
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +21,8 @@ from typing import Any, Literal
 from trued.errors import InputError, MissingExtra
 from trued.files import cache_dir
 from trued.lab.cache import Cache
-from trued.lab.dependence import digest, methods_of
-from trued.lab.evidence import Evidence, FigureNote, assess_all, collect, small_tables
+from trued.lab.dependence import Closure, closure
+from trued.lab.evidence import Evidence, FigureNote, Measurement, assess_all, collect, small_tables
 from trued.lab.experiment import Experiment, Lab, load_experiment
 from trued.lab.platform import machine, peak_bytes, versions
 from trued.lab.progress import Bars
@@ -29,7 +30,10 @@ from trued.lab.results import Result, claim_results, write_results
 from trued.lab.runs import Run, RunStore
 from trued.papers.catalogue import card as load_card
 
-__all__ = ["Interrupted", "Outcome", "Result", "fan_out", "run"]
+__all__ = ["TINY_SEEDS", "Interrupted", "Outcome", "Result", "fan_out", "repeatable", "run", "tiny_numbers"]
+
+TINY_SEEDS = (0, 1)
+"""The seeds of the tiny run whose numbers evidence keeps."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -48,6 +52,7 @@ def run(
     fresh: bool = False,
     progress: bool = True,
     store: RunStore | None = None,
+    work: Path | None = None,
 ) -> Result:
     """Run the experiment on the paper `slug` and write its evidence and report.
 
@@ -63,6 +68,7 @@ def run(
         fresh: start anew even if there is something to continue.
         progress: show bars, where the error stream is a terminal.
         store: the run store; the default one if None.
+        work: where artifacts lie and what `Lab.cached` computes is kept; the user's cache folder if None.
 
     Raises:
         InputError: no such experiment or scale, or something that the user gave does not fit.
@@ -71,34 +77,56 @@ def run(
     experiment, card = load_experiment(slug), load_card(slug)
     claim_results(output)
     sizes, wanted = experiment.scale(scale), _seeds(experiment, seeds)
-    modules = experiment.methods or methods_of(experiment.module)
-    modules = tuple(sorted({*modules, experiment.module}))
+    source = closure(experiment.module)
     settings = {
         "scale": dataclasses.asdict(sizes),
         "options": {"model": model, "device": device, "data": data},
         "inputs": {name: _fingerprint(path) for name, path in (("model", model), ("data", data))},
-        "source": digest(modules),
+        "source": source.digest,
     }
     store = store or RunStore()
     run = _open_run(store, slug, scale, settings, model=model, fresh=fresh)
-    folder = cache_dir() / "artifacts" / run.id
+    work = work or cache_dir()
+    folder = work / "artifacts" / run.id
     folder.mkdir(parents=True, exist_ok=True)
     lab = Lab(
         card=card, scale=sizes, scale_name=scale, wanted=wanted, store=run, folder=folder,
-        cache=Cache(cache_dir() / "lab"), model=model, data=data, device=device,
+        cache=Cache(work / "lab"), model=model, data=data, device=device,
         model_name=Path(model).name if model and Path(model).exists() else model or "default", bars=Bars(progress),
     )  # fmt: skip
     start, earlier = time.perf_counter(), sum(lab.finished[seed].seconds for seed in wanted if seed in lab.finished)
     again = _command(slug, scale=scale, seeds=seeds, model=model, device=device, data=data, output=output)
     lab.bars.log(f"{slug}: {_named(wanted)}")
     _carry_out(experiment, lab, run, again=again)
-    evidence = _evidence(lab, modules, settings, seconds=earlier + time.perf_counter() - start)
+    evidence = _evidence(lab, source, settings, seconds=earlier + time.perf_counter() - start)
     run.finish(evidence.to_json(), lab.exhibits())
     try:
         return write_results(evidence, lab.exhibits(), output)
     except (InputError, OSError) as error:
         error.add_note(f"The run is finished and kept: trued report {run.id[:8]} --output FOLDER writes it")
         raise
+
+
+def tiny_numbers(slug: str, *, progress: bool = False) -> dict[str, Measurement]:
+    """Run the experiment on the paper `slug` at tiny scale and return what each claim measured, by its id.
+
+    Nothing that was computed before is used, nothing is left behind, and it runs on the processor, so that the same
+    code gives the same numbers. Claims that are timed are left out.
+
+    Raises:
+        InputError: as `run`.
+    """
+    with tempfile.TemporaryDirectory(prefix="trued-tiny-") as work:
+        result = run(
+            slug, scale="tiny", seeds=TINY_SEEDS, device="cpu", output=Path(work) / "results", progress=progress,
+            store=RunStore("sqlite://"), work=Path(work),
+        )  # fmt: skip
+    return repeatable(result.evidence.measurements)
+
+
+def repeatable(measurements: Mapping[str, Measurement]) -> dict[str, Measurement]:
+    """Return the measurements that the same code gives again: those that no clock or memory meter made."""
+    return {claim: row for claim, row in measurements.items() if not row.timed}
 
 
 @dataclass(frozen=True)
@@ -236,7 +264,7 @@ def _carry_out(experiment: Experiment, lab: Lab, run: Run, *, again: str) -> Non
         )
 
 
-def _evidence(lab: Lab, modules: tuple[str, ...], settings: dict[str, Any], *, seconds: float) -> Evidence:
+def _evidence(lab: Lab, source: Closure, settings: dict[str, Any], *, seconds: float) -> Evidence:
     exhibits = lab.exhibits()
     measurements = collect(lab.card.claims, lab.finished, lab.wanted)
     return Evidence(
@@ -259,8 +287,8 @@ def _evidence(lab: Lab, modules: tuple[str, ...], settings: dict[str, Any], *, s
         platform=machine(),
         seconds=round(seconds, 1),
         peak_memory=max([peak_bytes(), *(lab.finished[seed].peak_bytes for seed in lab.wanted)]),
-        modules=modules,
-        method_digest=settings["source"],
+        modules=source.modules,
+        method_digest=source.digest,
     )
 
 

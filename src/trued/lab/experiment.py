@@ -31,14 +31,12 @@ class Experiment:
         function: the measurements, in the order in which they are made.
         scales: name → a dataclass instance with the sizes at that scale.
         seeds: the seeds that it runs when none are given.
-        methods: modules whose source the evidence depends on; empty: those that the experiment's own file imports.
     """
 
     slug: str
     function: Callable[[Lab], None]
     scales: Mapping[str, Any]
     seeds: tuple[int, ...]
-    methods: tuple[str, ...] = ()
 
     def __call__(self, lab: Lab) -> None:
         self.function(lab)
@@ -62,7 +60,7 @@ class Experiment:
 
 
 def experiment(
-    slug: str, *, scales: Mapping[str, Any], seeds: Sequence[int] = (0, 1, 2), methods: Sequence[str] = ()
+    slug: str, *, scales: Mapping[str, Any], seeds: Sequence[int] = (0, 1, 2)
 ) -> Callable[[Callable[[Lab], None]], Experiment]:
     """Make the decorated function the experiment on the paper `slug`.
 
@@ -70,7 +68,6 @@ def experiment(
         slug: the paper's name, as its card has it.
         scales: name → dataclass instance; by custom "tiny" (seconds, for tests), "desktop" and "full".
         seeds: three at least, where the verdict is to be more than inconclusive.
-        methods: dotted names of the modules under test, if they are not simply those that the file imports.
 
     Raises:
         ValueError: no scale, a scale that is no dataclass instance, no seed, or a seed twice.
@@ -82,7 +79,7 @@ def experiment(
             raise ValueError(f"{slug}: scale '{name}' is {scale!r}; expected an instance of a dataclass")
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"{slug}: seeds are {tuple(seeds)}; expected different integers, at least one")
-    return lambda function: Experiment(slug, function, dict(scales), tuple(seeds), tuple(methods))
+    return lambda function: Experiment(slug, function, dict(scales), tuple(seeds))
 
 
 def known_experiments() -> list[str]:
@@ -91,6 +88,11 @@ def known_experiments() -> list[str]:
     folders = (spec.submodule_search_locations or []) if spec else []
     names = {path.stem for folder in folders for path in Path(folder).glob("[a-z]*.py")}
     return sorted(name.replace("_", "-") for name in names)
+
+
+def module_of(slug: str) -> str:
+    """Return the dotted name of the module in which the experiment on the paper `slug` is written."""
+    return f"{_ROOM}.{slug.replace('-', '_')}"
 
 
 def load_experiment(slug: str) -> Experiment:
@@ -103,7 +105,7 @@ def load_experiment(slug: str) -> Experiment:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", slug) or slug not in known:
         hint = nearest(slug, known) or "; `trued papers list` shows which papers run"
         raise InputError(f"there is no experiment '{slug}'{hint}")
-    module = importlib.import_module(f"{_ROOM}.{slug.replace('-', '_')}")
+    module = importlib.import_module(module_of(slug))
     for value in vars(module).values():
         if isinstance(value, Experiment) and value.slug == slug:
             return value

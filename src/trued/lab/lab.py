@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from trued.errors import InputError, nearest
+from trued.lab.arms import Arms, Column, Value, read
+from trued.lab.arms import rows as arm_rows
 from trued.lab.cache import Cache
-from trued.lab.measurement import SeedData, json_copy, same_items, values_of
+from trued.lab.measurement import TIMED, SeedData, json_copy, same_items, values_of
 from trued.lab.platform import peak_bytes
 from trued.lab.progress import Bars
 from trued.papers.card import Claim
@@ -68,6 +70,7 @@ class Lab:
     notes: list[str] = field(default_factory=list, init=False)
     settings: dict[str, Any] = field(default_factory=dict, init=False)
     finished: dict[int, SeedData] = field(init=False)
+    _shared: dict[str, Any] = field(default_factory=dict, init=False)
     _tail: list[dict[str, Any]] = field(default_factory=list, init=False)
     _current: tuple[int, SeedData, float] | None = field(default=None, init=False)
 
@@ -83,7 +86,7 @@ class Lab:
 
     def begin(self, seed: int) -> None:
         """Open `seed`: what is measured from now on belongs to it. The loop over `seeds` calls this."""
-        self._current = (seed, SeedData(), time.perf_counter())
+        self._current = (seed, SeedData(records=dict(self._shared)), time.perf_counter())
 
     def commit(self) -> None:
         """Mark the seed in progress as finished and store what it measured. The loop over `seeds` calls this."""
@@ -112,7 +115,9 @@ class Lab:
 
     # What is measured
 
-    def measure(self, claim_id: str, seed: int, *, baseline: Any, method: Any) -> None:
+    def measure(
+        self, claim_id: str, seed: int, *, baseline: Any, method: Any, control: Any = None, timed: bool = False
+    ) -> None:
         """Keep what the baseline and the method gave for a claim, side by side.
 
         Args:
@@ -120,6 +125,8 @@ class Lab:
             seed: the seed in progress.
             baseline: a number or one number per item, in the claim's unit; shares from 0 to 1.
             method: the same for the method, on the same items in the same order.
+            control: the same for the negative control, where the claim has one; see `control`.
+            timed: the values, a control's too, come from a clock or a memory meter: no run gives them again.
 
         Raises:
             InputError: no such claim, not the seed in progress, measured twice, not finite, or not as many values.
@@ -134,6 +141,10 @@ class Lab:
             if claim_id in kept.measurements:
                 same_items(claim, seed, before, len(kept.measurements[claim_id]["baseline"]), f"seed {other}")
         data.measurements[claim_id] = {"baseline": before, "method": after}
+        if timed:
+            data.records[TIMED] = [*data.records.get(TIMED, ()), claim_id]
+        if control is not None:
+            self.control(claim_id, seed, control)
 
     def control(self, claim_id: str, seed: int, values: Any) -> None:
         """Keep what the negative control gave in the method's place. It is compared with the same baseline.
@@ -151,6 +162,44 @@ class Lab:
         same_items(claim, seed, control, len(measured["baseline"]), "the baseline")
         measured["control"] = control
 
+    def compare(
+        self, claim_id: str, seed: int, value: Value, *, baseline: str, method: str, control: str | None = None,
+        timed: bool = False,
+    ) -> None:  # fmt: skip
+        """Measure a claim on what arms recorded in this seed.
+
+        Args:
+            value: what is read from each arm's record: a key, keys joined by dots, or a function.
+            baseline, method, control: the arms, as `record` named them.
+
+        Raises:
+            InputError: as `measure`, or an arm recorded nothing in this seed.
+        """
+        arms = {}
+        for role, arm in (("baseline", baseline), ("method", method), ("control", control)):
+            if arm is not None:
+                if seed not in self.records(arm):
+                    raise InputError(f"claim '{claim_id}', seed {seed}: arm '{arm}' recorded nothing; record it first")
+                arms[role] = read(self.records(arm)[seed], value)
+        self.measure(claim_id, seed, **arms, timed=timed)
+
+    def shared(self, key: str, compute: Callable[[], Any]) -> Any:
+        """Return what is the same in every seed, computed once a run and kept with each seed's records.
+
+        A run that was cut off finds it among the records of its finished seeds.
+        """
+        if key not in self._shared:
+            earlier = self.records(key)
+            value = next(iter(earlier.values())) if earlier else compute()
+            self._shared[key] = json_copy(value, what=f"shared '{key}'")
+        if self._current is not None:
+            self._current[1].records[key] = self._shared[key]
+        return self._shared[key]
+
+    def is_first(self, seed: int) -> bool:
+        """Tell whether this is the run's first seed, in which what is shown once is measured."""
+        return seed == self.wanted[0]
+
     def record(self, key: str, seed: int, value: Any) -> None:
         """Keep any JSON value of a seed, for figures and tables that are drawn after the loop."""
         self._data(seed, f"record '{key}'").records[key] = json_copy(value, what=f"record '{key}', seed {seed}")
@@ -161,6 +210,10 @@ class Lab:
         if self._current is not None:
             kept[self._current[0]] = self._current[1]
         return {seed: data.records[key] for seed, data in kept.items() if key in data.records}
+
+    def arms(self, *names: str) -> dict[str, list[Any]]:
+        """Return arm → its records in the order of the seeds; arms without any are left out."""
+        return {name: list(runs.values()) for name in names if (runs := self.records(name))}
 
     # What is shown
 
@@ -192,6 +245,10 @@ class Lab:
             raise InputError(f"table '{name}': the rows differ in their columns; give each row the same keys")
         self._show({"kind": "table", "name": name, "rows": rows, "caption": caption})
 
+    def arm_table(self, name: str, arms: Arms, columns: Mapping[str, Column], caption: str = "") -> None:
+        """Show one row an arm; columns are those of `trued.lab.arms`, means over seeds and items."""
+        self.table(name, arm_rows(arms, columns), caption)
+
     def example(self, title: str, before: str, after: str, note: str = "") -> None:
         """Show one answer before and after. The texts may contain anything: the report escapes them."""
         self._show({"kind": "example", "title": title, "before": before, "after": after, "note": note})
@@ -212,6 +269,10 @@ class Lab:
         ] + self._tail
 
     # Help with long work
+
+    def log(self, text: str) -> None:
+        """Say what is being done now, on the error stream, after the paper's name."""
+        self.bars.log(f"{self.card.slug} · {text}")
 
     def progress(self, iterable: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
         """Iterate with a progress bar that shows the time left."""

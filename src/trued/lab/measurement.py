@@ -16,6 +16,7 @@ from trued.errors import InputError
 from trued.papers.card import Claim
 
 Role = Literal["baseline", "method", "control"]
+TIMED = "lab: timed claims"  # the record of a seed that names them, so that a continued run knows them too
 
 
 @dataclass
@@ -35,6 +36,11 @@ class SeedData:
     exhibits: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     peak_bytes: int = 0
+
+    @property
+    def timed(self) -> set[str]:
+        """The claims whose values come from a clock or a memory meter."""
+        return set(self.records.get(TIMED, ()))
 
 
 def values_of(raw: Any, *, claim: Claim, seed: int, role: Role) -> list[float]:

@@ -6,14 +6,13 @@ Knows evidence, exhibits and the report's blocks. Knows nothing of HTML, and not
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trued.errors import InputError
-from trued.files import claim_output, mark_folder, whole_folder, write_text
+from trued.files import claim_output, mark_folder, write_text
 from trued.lab.evidence import Evidence, from_json
 from trued.lab.report import (
     Block,
@@ -95,23 +94,6 @@ def claim_results(output: str | Path | None) -> Path | None:
     if folder.is_file():
         raise InputError(f"{output} is a file, and results are a folder: give another output")
     return folder
-
-
-def keep_evidence(result: Result, folder: str | Path) -> Path:
-    """Put a run's evidence where it is committed: `folder/SLUG.json`, and its figures in `folder/SLUG/`.
-
-    The documentation's page of the paper is made of these.
-    """
-    slug = result.evidence.slug
-    with whole_folder(Path(folder) / slug, kind="figures", own=_only_drawings) as figures:
-        for drawing in sorted((result.folder / "figures").glob("*.svg")):
-            shutil.copyfile(drawing, figures / drawing.name)
-    return result.evidence.write(Path(folder) / f"{slug}.json")
-
-
-def _only_drawings(folder: Path) -> bool:
-    """Whether a folder holds the figures of an earlier run: its evidence lies beside it, and nothing else is in it."""
-    return folder.with_suffix(".json").is_file() and all(path.suffix == ".svg" for path in folder.iterdir())
 
 
 def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = ()) -> Report:

@@ -91,6 +91,7 @@ class Card:
         page_count: the number behind the page's date, whose meaning (comments or upvotes) the page does not give.
         code: the authors' code, or None.
         summary: two to four sentences of our own.
+        details: implementation details that matter: what one gets wrong when one writes the method from the paper.
         page: false for a paper that is not on the page, and is here because papers of the page are measured by it.
     """
 
@@ -106,6 +107,7 @@ class Card:
     organisation: str | None = None
     page_count: int | None = None
     code: str | None = None
+    details: tuple[str, ...] = ()
     page: bool = True
 
     @property
@@ -172,6 +174,7 @@ class _Table:
             claims=claims,
             arxiv=self.optional("arxiv", lambda key: self.matching(key, ARXIV, "an arXiv id such as '2405.15589'")),
             authors=self.optional("authors", lambda key: self.count(key, least=1)),
+            details=self.optional("details", self.texts) or (),
             organisation=self.optional("organisation", self.text),
             page_count=self.optional("page_count", lambda key: self.count(key, least=0)),
             code=self.optional("code", lambda key: self.matching(key, re.compile(r"https://\S+"), "an https address")),
@@ -225,6 +228,12 @@ class _Table:
         if not isinstance(value, str) or not value.strip():
             raise self.unfit(key, "a text that is not empty")
         return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        found = self.get(key, "a list of sentences")
+        if not isinstance(found, list) or not all(isinstance(item, str) and item.strip() for item in found):
+            raise self.unfit(key, "a list of sentences")
+        return tuple(" ".join(item.split()) for item in found)
 
     def matching(self, key: str, pattern: re.Pattern[str], expected: str) -> str:
         value = self.get(key, expected)

@@ -53,7 +53,7 @@ def create_app(
         store: of papers; the one that the settings name if None, which is closed with the application.
         settings: where it listens and who may write; for this machine alone if None.
         embed: texts to vectors, for a store that is opened here; without it, meaning is TF-IDF's.
-        evidence: the folder of committed evidence; see `trued.web.evidence.evidence_folder`.
+        evidence: the folder of committed evidence; see `trued.lab.committed.evidence_folder`.
 
     Raises:
         InputError: the store cannot be opened.

@@ -6,7 +6,6 @@ Knows evidence, its figures and claim rows. Knows nothing of requests or of the 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-import trued
 from trued.errors import InputError
-from trued.lab.evidence import Evidence, is_stale, load
-from trued.lab.results import figure_name
+from trued.lab import committed
+from trued.lab.evidence import Evidence, is_stale
 from trued.lab.rows import ClaimRow, claim_rows
 from trued.papers import catalogue
 
@@ -69,11 +67,12 @@ class EvidenceShelf:
     """The evidence of all papers.
 
     Args:
-        folder: of `SLUG.json` and `SLUG/*.svg`; see `evidence_folder` if None. A folder that is not there is empty.
+        folder: of `SLUG.json` and `SLUG/*.svg`; see `trued.lab.committed.evidence_folder` if None. A folder that is
+            not there is empty.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        self.folder = Path(folder) if folder is not None else evidence_folder()
+        self.folder = Path(folder) if folder is not None else committed.evidence_folder()
         self._kept: dict[str, tuple[float, Measured | None]] = {}
         self._lock = threading.Lock()
 
@@ -81,15 +80,14 @@ class EvidenceShelf:
         """Return what was measured of a paper, or None; a file that cannot be read counts as none, and is logged."""
         if slug is None or slug not in catalogue.slugs():
             return None
-        path = self.folder / f"{slug}.json"
         try:
-            changed = path.stat().st_mtime
+            changed = committed.path_of(slug, self.folder).stat().st_mtime
         except OSError:
             return None
         with self._lock:
             known = self._kept.get(slug)
             if known is None or known[0] != changed:
-                known = self._kept[slug] = (changed, self._read(path))
+                known = self._kept[slug] = (changed, self._read(slug))
         return known[1]
 
     def all(self) -> dict[str, Measured]:
@@ -100,30 +98,17 @@ class EvidenceShelf:
         """Return the verdicts that each paper's claims got: what the store filters by."""
         return {slug: set(found.tally) for slug, found in self.all().items()}
 
-    def _read(self, path: Path) -> Measured | None:
+    def _read(self, slug: str) -> Measured | None:
         try:
-            evidence = load(path)
+            evidence = committed.read(slug, self.folder)
         except InputError as error:
             logging.getLogger(__name__).warning("%s", error)
             return None
-        return Measured(evidence, tuple(claim_rows(evidence)), tuple(self._drawings(evidence, path.with_suffix(""))))
+        return Measured(evidence, tuple(claim_rows(evidence)), tuple(self._drawings(evidence)))
 
-    def _drawings(self, evidence: Evidence, folder: Path) -> list[Drawing]:
-        found = []
-        for figure in evidence.figures:
-            file = folder / f"{figure_name(figure.name)}.svg"
-            if file.is_file() and file.stat().st_size <= _LARGEST_FIGURE:
-                found.append(Drawing(figure.name, figure.alt, file.read_text(encoding="utf-8")))
-        return found
-
-
-def evidence_folder() -> Path:
-    """Return the folder of committed evidence: `TRUED_EVIDENCE`, the package's own, or the sources'."""
-    named = os.environ.get("TRUED_EVIDENCE")
-    if named:
-        return Path(named)
-    package = Path(trued.__file__).parent
-    return next(
-        (one for one in (package / "evidence", package.parents[1] / "docs" / "evidence") if one.is_dir()),
-        package / "evidence",
-    )
+    def _drawings(self, evidence: Evidence) -> list[Drawing]:
+        return [
+            Drawing(figure.name, figure.alt, file.read_text(encoding="utf-8"))
+            for figure, file in committed.figures(evidence, self.folder)
+            if file.stat().st_size <= _LARGEST_FIGURE
+        ]

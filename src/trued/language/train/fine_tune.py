@@ -62,7 +62,7 @@ def fine_tune(
         constraint: hold the replies' tokens near what `lm` gives them now; None is plain fine-tuning.
 
     Raises:
-        InputError: see `trued.language.train.supervised.encode` and `trued.learn.fit`; also a model with an adapter.
+        InputError: see `trued.language.train.supervised.encode` and `learn.fit`; also a model with an adapter.
     """
     if hasattr(lm.model, "peft_config"):
         raise InputError(f"{lm.name} has an adapter: merge it first, all weights are trained here")

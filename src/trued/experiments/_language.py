@@ -1,0 +1,135 @@
+"""What experiments on language models share: the model, the refusal-tuned base, judged replies, the standing notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from trued.data.messages import Prompt
+from trued.data.prompts import affirmative_targets, prompts
+from trued.lab.experiment import Lab
+from trued.language.attack.contract import Behavior, ChatTarget
+from trued.language.attack.gcg.search import GCG
+from trued.language.engine.model import LanguageModel
+from trued.language.judge.reply import Label, PhraseJudge
+
+T = TypeVar("T")
+
+
+def load(lab: Lab) -> LanguageModel:
+    """Return the model of this run: the user's, the scale's, the embedded default, or at tiny scale a random one."""
+    if lab.scale_name == "tiny" and lab.model is None:
+        from trued.language.engine.tiny import tiny_model
+
+        lm = tiny_model()
+    else:
+        lm = LanguageModel.load(lab.model or lab.scale.model, device=lab.device)
+    lab.model_name = lm.name
+    return lm
+
+
+def load_aligned(lab: Lab, *, layers: int = 2, **options: Any) -> tuple[LanguageModel, LanguageModel]:
+    """Return the refusal-tuned base and the model that it was made from; at tiny scale two random models.
+
+    Args:
+        layers: of the random models.
+        options: handed to `LanguageModel.load`, such as `dtype`.
+    """
+    if lab.scale_name == "tiny" and lab.model is None:
+        from trued.language.engine.tiny import tiny_model
+
+        lab.model_name = "tiny-random"
+        return tiny_model(0, layers=layers), tiny_model(1, layers=layers)
+    from trued.language.train.aligned_base import aligned_model
+
+    start = lab.model or lab.scale.model
+    lab.log("making the refusal-tuned base, or finding it in the cache")
+    made = aligned_model(start, progress=lab.bars.shown)
+    lab.protocol(base=made.about["recipe"], base_hash=made.about["hash"], base_reached=made.reached)
+    unaligned = LanguageModel.load(start, device=lab.device, **options)
+    lab.model_name = f"{unaligned.name}, refusal-tuned"
+    return LanguageModel.load(made.folder, device=lab.device, **options), unaligned
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Greedy replies to prompts and what the phrase judge makes of them.
+
+    Attributes:
+        replies: one a prompt.
+        refused: 1 where the reply is a refusal. A reply that the judge cannot place is none.
+        unknown: how many replies the judge could not place; the phrase judge: empty ones.
+    """
+
+    replies: list[str]
+    refused: list[int]
+    unknown: int
+
+    @property
+    def answered(self) -> list[int]:
+        """1 where the reply is no refusal; an empty reply counts as one that was answered."""
+        return [1 - refused for refused in self.refused]
+
+
+def answers(lm: LanguageModel, texts: Sequence[str], tokens: int, prompts: Sequence[Prompt] | None = None) -> Answers:
+    """Ask a model greedily and tell its refusals by phrases.
+
+    Args:
+        texts: the requests, which the judge sees.
+        prompts: what is sent, where it is not the requests themselves.
+    """
+    replies = [group[0] for group in lm.generate(list(prompts or texts), max_new_tokens=tokens)]
+    return judged(texts, replies)
+
+
+def judged(texts: Sequence[str], replies: Sequence[str]) -> Answers:
+    """Tell refusals among replies by phrases."""
+    labels = PhraseJudge().label(list(texts), list(replies))
+    refused = [int(label is Label.NO) for label in labels]
+    return Answers(list(replies), refused, sum(label is Label.UNKNOWN for label in labels))
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """Return `count` of the items, evenly spaced."""
+    return list(items[:: max(1, len(items) // count)][:count])
+
+
+def texts_of(kind: Any, split: Any, limit: int | None) -> list[str]:
+    """Return the shipped requests of a kind and split, the first `limit` of them."""
+    return [row.prompt for row in prompts(kind, split)][:limit]
+
+
+def short_gcg(lm: LanguageModel, gcg: GCG, texts: Sequence[str], tokens: int, seed: int) -> dict[str, list[Any]]:
+    """Run GCG on a few requests: losses, compliance with the string, passes and seconds a request."""
+    target, model = affirmative_targets()[0], ChatTarget(lm, max_new_tokens=tokens)
+    behaviors = [Behavior(f"request-{i}", text, target=target) for i, text in enumerate(texts)]
+    cases = gcg.run(behaviors, model, seed=seed)
+    return {
+        "first": [case.meta["losses"][0] for case in cases],
+        "best": [case.meta["loss"] for case in cases],
+        "complied": judged(texts, model.generate(cases)).answered,
+        "passes": [case.cost.forwards + case.cost.backwards for case in cases],
+        "seconds": [case.cost.seconds for case in cases],
+    }
+
+
+def notes(lab: Lab, paper: str) -> None:
+    """State the limits of every experiment with a small model and a judge by phrases.
+
+    Args:
+        paper: what the paper's models are, as the end of a sentence.
+    """
+    lab.note("Refusals are told by phrases; whether a compliant reply is harmful or hollow is not judged.")
+    lab.note(
+        "A 135M model gives hollow answers whatever it is asked, so compliance here is willingness and not ability"
+        + (f"; {paper}." if paper else ".")
+    )
+
+
+def examples(
+    lab: Lab, texts: Sequence[str], before: Sequence[str], after: Sequence[str], *, arm: str = "", note: str = ""
+) -> None:
+    """Show the first three replies before and after; they are not chosen by what they say."""
+    for text, old, new in list(zip(texts, before, after, strict=False))[:3]:
+        lab.example(f"{arm}: {text}" if arm else text, old, new, note=note)

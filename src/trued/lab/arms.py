@@ -1,0 +1,91 @@
+"""Arms of an experiment: what each recorded in every seed, pooled into means and rows of a table.
+
+Knows records as JSON objects and arms as lists of them, one a seed. Knows nothing of what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Record = Mapping[str, Any]
+Runs = Sequence[Record]
+Arms = Mapping[str, Runs]
+Value = str | Callable[[Any], Any]
+"""What is read from a record: a key, keys joined by dots ("gcg.losses"), or a function of the record."""
+Column = Callable[[Runs], str]
+
+MISSING = "–"
+
+
+def read(record: Record, value: Value) -> Any:
+    """Return a value of a record.
+
+    Raises:
+        KeyError: the record has no such key.
+    """
+    if callable(value):
+        return value(record)
+    for key in value.split("."):
+        record = record[key]
+    return record
+
+
+def values(runs: Runs, value: Value) -> np.ndarray:
+    """Return the mean over items in every seed, [seeds]."""
+    return np.array([np.mean(read(record, value)) for record in runs])
+
+
+def mean(runs: Runs, value: Value) -> float:
+    """Return the mean over seeds of the means over items."""
+    return float(values(runs, value).mean())
+
+
+def spread(table: np.ndarray) -> np.ndarray:
+    """Return how far the least and the largest seed lie from the mean, as matplotlib's error bars want it.
+
+    Args:
+        table: [seeds, ...].
+
+    Returns:
+        [2, ...], not negative.
+    """
+    middle = table.mean(0)
+    return np.stack([middle - table.min(0), table.max(0) - middle]).clip(min=0)
+
+
+def number(value: Value, spec: str = ".2f") -> Column:
+    """Return a table's column: the mean over seeds and items, as `spec` formats it; a dash where an arm has none."""
+
+    def text(runs: Runs) -> str:
+        try:
+            return format(mean(runs, value), spec)
+        except KeyError:
+            return MISSING
+
+    return text
+
+
+def share(value: Value, spec: str = ".0%") -> Column:
+    """Return a table's column for a share from 0 to 1, in percent."""
+    return number(value, spec)
+
+
+def count(value: Value) -> Column:
+    """Return a table's column for 0s and 1s of all seeds together: "3 of 12"."""
+
+    def text(runs: Runs) -> str:
+        try:
+            items = np.concatenate([np.atleast_1d(read(record, value)) for record in runs])
+        except KeyError:
+            return MISSING
+        return f"{items.sum():.0f} of {len(items)}"
+
+    return text
+
+
+def rows(arms: Arms, columns: Mapping[str, Column], first: str = "arm") -> list[dict[str, str]]:
+    """Return one row an arm, with a cell for every column."""
+    return [{first: arm, **{name: column(runs) for name, column in columns.items()}} for arm, runs in arms.items()]

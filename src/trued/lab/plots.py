@@ -1,0 +1,140 @@
+"""The usual plots of an experiment: bars by arm, curves with their range over seeds, trade-offs, tables as colours.
+
+Each draws on a matplotlib `Axes` that `Lab.figure` hands over. Knows arms and records. Knows nothing of what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from trued.lab.arms import Arms, Value, read, spread, values
+from trued.lab.figure import QUIET, SERIES
+
+REFERENCES = ("base", "aligned", "unaligned")
+"""Names of arms that are no treatment; they are drawn in grey."""
+
+
+def colors(arms: Iterable[str]) -> dict[str, str]:
+    """Return a colour for every arm, the same for the same arms in the same order."""
+    arms = list(arms)
+    treated = [arm for arm in arms if arm not in REFERENCES]
+    return dict.fromkeys(arms, QUIET) | {arm: SERIES[i % len(SERIES)] for i, arm in enumerate(treated)}
+
+
+def bars(
+    axes: Any,
+    arms: Arms,
+    shown: Mapping[str, Value],
+    ylabel: str,
+    *,
+    scale: float = 100,
+    groups: Literal["arms", "values"] = "arms",
+) -> None:
+    """Draw means over seeds as bars, with thin lines for their range over seeds.
+
+    Args:
+        arms: those that lack a value get no bar for it.
+        shown: label → value.
+        scale: 100 shows shares in percent.
+        groups: bars that stand together: all values of an arm, or all arms of a value.
+    """
+    table = {(arm, label): _seeds(runs, value) for arm, runs in arms.items() for label, value in shown.items()}
+    outer, inner = (list(arms), list(shown)) if groups == "arms" else (list(shown), list(arms))
+    hue = colors(inner) if groups == "values" else dict(zip(inner, SERIES, strict=False))
+    width = 0.8 / len(inner)
+    for offset, name in enumerate(inner):
+        cells = [table[(group, name) if groups == "arms" else (name, group)] for group in outer]
+        places = [place for place, cell in enumerate(cells) if cell is not None]
+        heights = [scale * cell for cell in cells if cell is not None]
+        if heights:
+            x = np.array(places) + offset * width
+            ends = np.array([spread(height) for height in heights]).T
+            axes.bar(x, [height.mean() for height in heights], width, yerr=ends, label=name, color=hue[name],
+                     error_kw={"lw": 1})  # fmt: skip
+    axes.set_xticks(np.arange(len(outer)) + 0.4 - width / 2, outer, rotation=15 if len(outer) > 3 else 0)
+    axes.set_ylabel(ylabel)
+    axes.legend(fontsize="small")
+
+
+def _seeds(runs: Any, value: Value) -> np.ndarray | None:
+    try:
+        return values(runs, value)
+    except KeyError:
+        return None
+
+
+def curves(
+    axes: Any,
+    series: Mapping[str, Any],
+    x: Sequence[float],
+    xlabel: str,
+    ylabel: str,
+    *,
+    ends: Literal["bars", "band", "dots"] = "bars",
+    hues: Mapping[str, str] | None = None,
+) -> None:
+    """Draw one curve a series, the mean over seeds, with the range over seeds.
+
+    Args:
+        series: label → [seeds, len(x)].
+        ends: how the range is shown: error bars, a band, or a dot for every seed.
+        hues: label → colour; by default those of `colors`.
+    """
+    hues = hues or colors(series)
+    for label, raw in series.items():
+        table, color = np.asarray(raw, float), hues[label]
+        if ends == "bars":
+            axes.errorbar(x, table.mean(0), yerr=spread(table), marker="o", capsize=3, label=label, color=color)
+            continue
+        axes.plot(x, table.mean(0), label=label, color=color)
+        if ends == "band":
+            axes.fill_between(x, table.min(0), table.max(0), alpha=0.15, color=color, lw=0)
+        else:
+            axes.plot(x, table.T, ".", color=color, alpha=0.5)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.legend(fontsize="small")
+
+
+def trade_off(axes: Any, arms: Arms, x: Value, y: Value, xlabel: str, ylabel: str, *, scale: float = 100) -> None:
+    """Draw one mark a seed and arm, at two values."""
+    hues = colors(arms)
+    for arm, runs in arms.items():
+        axes.plot(scale * values(runs, x), scale * values(runs, y), "o", color=hues[arm], label=arm)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.legend(fontsize="small")
+
+
+def paths(axes: Any, arms: Arms, trace: Value, x: str, y: str, xlabel: str, ylabel: str, *, scale: float = 100) -> None:
+    """Draw each run as a line through two values while it trained; a mark is where it ends.
+
+    Args:
+        trace: a list of records, in the order of training.
+        x, y: keys of those.
+    """
+    hues = colors(arms)
+    for arm, runs in arms.items():
+        for number, record in enumerate(runs):
+            points = np.array([[scale * point[x], scale * point[y]] for point in read(record, trace)])
+            axes.plot(*points.T, color=hues[arm], lw=1.2, alpha=0.7, label=None if number else arm)
+            axes.plot(*points[-1:].T, "o", color=hues[arm])
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.legend(fontsize="small")
+
+
+def matrix(axes: Any, table: Any, rows: Sequence[str], columns: Sequence[str], spec: str = ".2f") -> None:
+    """Draw a small table of numbers as colours, with the numbers in the cells."""
+    table = np.asarray(table, float)
+    axes.grid(False)
+    axes.imshow(table, cmap="Blues")
+    middle = (table.min() + table.max()) / 2
+    for (row, column), value in np.ndenumerate(table):
+        ink = "white" if value > middle else "0.2"
+        axes.text(column, row, format(value, spec), ha="center", va="center", color=ink)
+    axes.set_xticks(range(len(columns)), columns, rotation=25 if max(map(len, columns)) > 8 else 0, ha="center")
+    axes.set_yticks(range(len(rows)), rows)
