@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from trued.cli.check.report import check_bar, report_sections, result_table, summary
+from trued.cli.methods import options
 from trued.cli.options import JsonSwitch, Switch
-from trued.cli.settings import laid_over, options_of, read_settings
+from trued.cli.settings import with_settings
 from trued.cli.terminal import console, messages, print_json
 from trued.data.messages import Prompt
 from trued.data.prompts import ReplyRow, chats, prompts
@@ -27,32 +28,34 @@ from trued.errors import InputError
 from trued.files import whole_folder, write_text
 from trued.lab.report import Block, Figure, KeyValues, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
-from trued.language.engine.embedded import default_model
-from trued.language.engine.loading import EMBEDDED, served
-from trued.language.engine.model import LanguageModel
-from trued.language.judge.reply import Label, PhraseJudge
-from trued.language.measure.check.result import CheckResult
-from trued.language.measure.check.safety import CheckConfig, check
-from trued.language.repair.alignment_recovery.config import PAPER, RecoveryConfig
-from trued.language.repair.alignment_recovery.recover import RecoveryResult, RecoveryStep, aligned_view, recover
-from trued.language.repair.task import Metric, task_score
-from trued.language.train.adversarial import own_replies
-from trued.language.train.aligned_base import merged_in_float32, save_model
-from trued.learn.weights import Patch, Weights, WeightsFolder
 
 if TYPE_CHECKING:
+    from trued.language.engine.model import LanguageModel
+    from trued.language.measure.check.result import CheckResult
+    from trued.language.measure.check.safety import CheckConfig
+    from trued.language.repair.alignment_recovery.config import RecoveryConfig
+    from trued.language.repair.alignment_recovery.recover import RecoveryResult, RecoveryStep
+    from trued.learn.weights import Weights
+
     Settings = Any
 else:
-    Settings = Annotated[options_of(PAPER) | None, Parameter(name="*", group="Settings")]
+    Settings = options("repair", group="Settings")
 
-CONFIG = CheckConfig(attacks=("direct", "templates"), attacked=8, general=24)
+Metric = Literal["likelihood", "exact", "rouge-l"]
 PATCH = "patch.safetensors"
 TASK_PROMPTS, SCORED, REPLY_TOKENS = 256, 128, 32
 
 
+def _check_config(*, quick: bool) -> CheckConfig:
+    from trued.language.measure.check.safety import CheckConfig
+
+    attacks = ("direct", "templates")
+    return CheckConfig.quick(attacks=attacks) if quick else CheckConfig(attacks=attacks, attacked=8, general=24)
+
+
 def repair(
+    finetuned: Annotated[str | None, Parameter(name=["--finetuned", "--model"])] = None,
     *,
-    finetuned: str | None = None,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     aligned: str | None = None,
     task_prompts: str | None = None,
@@ -113,11 +116,13 @@ def repair(
         return _patch(finetuned, apply, revert, output, device, as_json=as_json)
     if finetuned is None or aligned is None:
         raise InputError("a repair needs two models: give --finetuned MODEL, and as --aligned the one it was made from")
-    chosen: RecoveryConfig = laid_over(laid_over(PAPER, read_settings(config)), settings)
+    from trued.language.repair.alignment_recovery.config import PAPER
+
+    chosen = with_settings(PAPER, config, settings)
     questions = _harmful(harmful)
     rows = None if task_prompts is None else [ReplyRow(row.prompt, row.reply) for row in chats(task_prompts)]
-    asked = CheckConfig.quick(attacks=CONFIG.attacks) if quick else CONFIG
-    job = _Job(finetuned, aligned, output, questions, rows, metric, chosen, asked, device, template, as_json)
+    checked = _check_config(quick=quick)
+    job = _Job(finetuned, aligned, output, questions, rows, metric, chosen, checked, device, template, as_json)
     return job.run(patch_only=patch_only)
 
 
@@ -144,6 +149,9 @@ class _Job:
         self.check_config, self.device, self.template, self.as_json = check_config, device, template, as_json
 
     def run(self, *, patch_only: bool) -> int:
+        from trued.language.engine.loading import served
+        from trued.language.repair.alignment_recovery.recover import recover
+
         started = time.perf_counter()
         self._say(f"reading {self.aligned}: how it represents {len(self.harmful)} harmful questions")
         with self._aligned() as (weights, view, tokens):
@@ -179,6 +187,10 @@ class _Job:
     @contextmanager
     def _aligned(self) -> Iterator[tuple[Weights, Any, list[list[int]]]]:
         """Yield the aligned model's weights on disk, its view of the questions and their tokens; it is not kept."""
+        from trued.language.repair.alignment_recovery.recover import aligned_view
+        from trued.language.train.aligned_base import save_model
+        from trued.learn.weights import WeightsFolder
+
         lm = self._load(self.aligned)
         view = aligned_view(lm, self.harmful, self.config)
         tokens = [lm.prompt_ids(p) for p in self.harmful]
@@ -193,9 +205,14 @@ class _Job:
             yield WeightsFolder(work), view, tokens
 
     def _load(self, source: str) -> LanguageModel:
+        from trued.language.train.aligned_base import merged_in_float32
+
         return merged_in_float32(source, device=self.device, template=self.template)
 
     def _check(self, lm: LanguageModel, before: CheckResult | None) -> CheckResult:
+        from trued.language.engine.loading import served
+        from trued.language.measure.check.safety import check
+
         with check_bar(shown=not self.as_json) as bar:
             return check(served(lm), before, self.check_config, progress=bar)
 
@@ -216,6 +233,9 @@ class _Job:
     def _write(
         self, lm: LanguageModel, result: RecoveryResult, after: CheckResult, seconds: float, *, patch_only: bool
     ) -> None:
+        from trued.language.train.aligned_base import save_model
+        from trued.learn.weights import WeightsFolder
+
         with whole_folder(self.output) as work:
             if not patch_only:
                 folder = _folder(self.finetuned)
@@ -252,6 +272,8 @@ class _Job:
 
 def answered(lm: LanguageModel, questions: Sequence[Prompt]) -> float:
     """Return the share of questions that a model does not refuse; an empty reply is no refusal."""
+    from trued.language.judge.reply import Label, PhraseJudge
+
     replies = [group[0] for group in lm.generate(questions, max_new_tokens=REPLY_TOKENS)]
     labels = PhraseJudge().label(["" for _ in questions], replies)
     return sum(label is not Label.NO for label in labels) / len(labels)
@@ -284,17 +306,26 @@ def _harmful(source: str | None) -> list[Prompt]:
 
 
 def _own_rows(lm: LanguageModel) -> list[ReplyRow]:
+    from trued.language.engine.loading import served
+    from trued.language.train.adversarial import own_replies
+
     asked = [row.prompt for row in prompts("general", "train")]
     return [ReplyRow(row.prompt, row.reply) for row in own_replies(served(lm), asked, max_new_tokens=REPLY_TOKENS)]
 
 
 def _served_score(rows: Sequence[ReplyRow], metric: Metric) -> Any:
+    from trued.language.engine.loading import served
+    from trued.language.repair.task import task_score
+
     score = task_score(rows, metric)
     return lambda lm: score(served(lm))
 
 
 def _folder(source: str) -> Path | None:
     """The folder of a saved model, if its weights lie there as they are used."""
+    from trued.language.engine.embedded import default_model
+    from trued.language.engine.loading import EMBEDDED
+
     folder = default_model() if source in EMBEDDED else Path(source)
     return folder if (folder / "config.json").is_file() else None
 
@@ -302,6 +333,10 @@ def _folder(source: str) -> Path | None:
 def _patch(
     source: str | None, apply: Path | None, revert: Path | None, output: Path, device: str | None, *, as_json: bool
 ) -> int:
+    from trued.language.engine.model import LanguageModel
+    from trued.language.train.aligned_base import save_model
+    from trued.learn.weights import Patch, WeightsFolder
+
     if source is None:
         raise InputError("which model? Give --finetuned MODEL, the one that the patch is put on or taken off")
     patch = Patch.load(apply or revert or "")

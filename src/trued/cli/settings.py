@@ -16,6 +16,8 @@ import dataclasses
 import tomllib
 import types
 from collections.abc import Collection, Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -93,7 +95,7 @@ def type_of(kind: Kind) -> Any:
         return tuple[type_of(kind["each"]), ...]
     if "items" in kind:
         return tuple[tuple(type_of(item) for item in kind["items"])]  # pyright: ignore
-    return Union[tuple(type_of(one) for one in kind["any"])]
+    return reduce(or_, (type_of(one) for one in kind["any"]))
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
@@ -130,11 +132,14 @@ def options_of(description: Mapping[str, Any], classes: Mapping[str, Any], *, sk
         if isinstance(default, Mapping):
             hint: Any = options_of(default, classes, skip=skip) | None
         else:
-            show = Parameter(show_default=lambda _, shown=default: shown, help=field["help"] or None)
-            hint = Annotated[type_of(field["kind"]) | None, show]
+            kind = field["kind"]
+            negative = None if kind == "bool" else ""  # no --empty-NAME for a tuple
+            show = Parameter(show_default=lambda _, shown=default: shown, help=field["help"] or None, negative=negative)
+            hint = Annotated[type_of(kind) | None, show]
         fields.append((name, hint, dataclasses.field(default=None)))
-    twin = dataclasses.make_dataclass(f"{description['class'].rpartition(':')[2]}Options", fields, frozen=True)
-    twin.__doc__, twin.__module__ = "Settings.", __name__
+    twin = dataclasses.make_dataclass(f"{description['class'].rpartition(':')[2]}Options", fields, repr=False, eq=False)
+    # A class of no file: cyclopts would read this file once for each class, to look for docstrings of its fields.
+    twin.__doc__, twin.__module__ = "Settings.", "builtins"
     return twin
 
 
@@ -204,7 +209,9 @@ def _converted(value: Any, kind: Kind, place: str) -> Any:
     if "choices" in kind:
         if value in kind["choices"]:
             return value
-        raise InputError(f"{place} is {value!r}: expected {_words(kind)}{nearest(str(value), map(str, kind['choices']))}")
+        raise InputError(
+            f"{place} is {value!r}: expected {_words(kind)}{nearest(str(value), map(str, kind['choices']))}"
+        )
     if not isinstance(value, list | tuple):
         raise InputError(f"{place} is {value!r}: expected {_words(kind)}")
     if "each" in kind:

@@ -9,27 +9,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter
 
-from trued.cli.attack.report import comparisons, cost_table, overview, protocol_lines, rates_table, report_sections
-from trued.cli.check.report import check_bar, open_model
-from trued.cli.settings import laid_over, read_settings
+from trued.cli.settings import with_settings
 from trued.cli.terminal import console, print_json
 from trued.errors import InputError
-from trued.lab.report import Report, write_report
-from trued.lab.wording import duration
-from trued.language.attack.attacker import Attacker
-from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
-from trued.language.attack.contract import Behavior, ChatTarget
-from trued.language.attack.result import SuiteResult
-from trued.language.attack.suite import Suite
-from trued.language.engine.model import LanguageModel
-from trued.language.judge.reply import CompositeJudge, Judge, PhraseJudge
+
+if TYPE_CHECKING:
+    from trued.lab.report import Report
+    from trued.language.attack.attacker import Attacker
+    from trued.language.attack.contract import Behavior
+    from trued.language.attack.result import SuiteResult
+    from trued.language.engine.model import LanguageModel
+    from trued.language.judge.reply import Judge
 
 T = TypeVar("T")
-Team = Callable[[Judge], Sequence[Any]]
+Team = Callable[["Judge"], Sequence[Any]]
 """Returns attacks, given the judge that guides them. (A name that is a class variable fits no protocol's property.)"""
 
 
@@ -75,17 +72,23 @@ class Job:
 
     def settings(self, method: T, options: Any) -> T:
         """Return `method` with the configuration file and then the options laid over it."""
-        return laid_over(laid_over(method, read_settings(self.config)), options)
+        return with_settings(method, self.config, options)
 
     def wanted(self) -> list[Behavior]:
+        from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
+
         limit = self.limit or None
         return shipped_behaviors(limit=limit) if self.behaviors is None else read_behaviors(self.behaviors, limit)
 
     def open(self, source: str) -> LanguageModel:
+        from trued.cli.check.report import open_model
+
         return open_model(source, device=self.device, template=self.template)
 
     def judges(self, reader: LanguageModel) -> tuple[Judge, Judge]:
         """Return the judge of success and the guide; the fluency of replies is `reader`'s to judge."""
+        from trued.language.judge.reply import CompositeJudge, PhraseJudge
+
         composite: Judge | None = None
         if "composite" in (self.judge, self.guide):
             from trued.language.engine.embedder import SentenceEmbedder
@@ -136,6 +139,8 @@ class Writer:
     def open(self, device: str | None) -> Attacker | None:
         if self.attacker is None:
             return None
+        from trued.language.attack.attacker import Attacker
+
         return Attacker(writer(self.attacker, device), temperature=self.temperature, retries=self.retries)
 
     def required(self, command: str, device: str | None) -> Attacker:
@@ -150,6 +155,8 @@ class Writer:
 
 def writer(source: str, device: str | None) -> Any:
     """Open a model that writes or judges: local, or NAME@URL."""
+    from trued.cli.check.report import open_model
+
     name, _, address = source.partition("@")
     if not address.startswith("http"):
         return open_model(source, device=device)
@@ -169,6 +176,11 @@ def run(job: Job, team: Team, command: str, *, as_json: bool) -> None:
         team: returns the attacks, given the judge that guides them.
         command: the name after `trued attack`.
     """
+    from trued.cli.check.report import check_bar
+    from trued.lab.report import write_report
+    from trued.language.attack.contract import ChatTarget
+    from trued.language.attack.suite import Suite
+
     started = time.perf_counter()
     job.check()
     behaviors = job.wanted()
@@ -207,6 +219,8 @@ def run(job: Job, team: Team, command: str, *, as_json: bool) -> None:
 
 
 def _print(job: Job, results: Sequence[SuiteResult]) -> None:
+    from trued.cli.attack.report import comparisons, cost_table, protocol_lines, rates_table
+
     out = console()
     out.print(rates_table(results))
     out.print()
@@ -225,6 +239,10 @@ def _print(job: Job, results: Sequence[SuiteResult]) -> None:
 
 
 def _report(results: Sequence[SuiteResult], command: str, seconds: float) -> Report:
+    from trued.cli.attack.report import overview, report_sections
+    from trued.lab.report import Report
+    from trued.lab.wording import duration
+
     return Report(
         title=", ".join(result.model for result in results),
         kicker=f"trued attack {command}",

@@ -12,34 +12,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from trued.cli.check.honesty import honesty_table
-from trued.cli.check.junit import junit
-from trued.cli.check.report import check_bar, open_model, protocol_line, report_sections, result_table, summary
-from trued.cli.options import JsonSwitch, Switch
-from trued.cli.settings import laid_over, options_of, read_settings
+from trued.cli.methods import options
+from trued.cli.options import JsonSwitch, Model, Switch
+from trued.cli.settings import laid_over, with_settings
 from trued.cli.terminal import console, messages, print_json
 from trued.errors import InputError
 from trued.files import write_text
-from trued.lab.report import KeyValues, Report, Section, Table, write_report
-from trued.lab.wording import duration
-from trued.language.engine.model import LanguageModel
-from trued.language.judge.reply import CompositeJudge, Judge, PhraseJudge
-from trued.language.measure.check.gates import Gates, Outcome
-from trued.language.measure.check.result import CheckResult
-from trued.language.measure.check.safety import CheckConfig
-from trued.language.measure.check.safety import check as measure
-from trued.language.measure.honesty.check import HonestyCheck, check_honesty
 
 if TYPE_CHECKING:
+    from trued.lab.report import Report
+    from trued.language.engine.model import LanguageModel
+    from trued.language.judge.reply import Judge
+    from trued.language.measure.check.gates import Gates, Outcome
+    from trued.language.measure.check.result import CheckResult
+    from trued.language.measure.honesty.check import HonestyCheck
+
     GateOptions = CheckOptions = Any
 else:
-    GateOptions = Annotated[options_of(Gates()) | None, Parameter(name="*", group="Gates")]
-    CheckOptions = Annotated[options_of(CheckConfig()) | None, Parameter(name="*", group="Settings")]
+    GateOptions = options("check gates", group="Gates")
+    CheckOptions = options("check", group="Settings")
 
 
 def check(
-    model: str = "default",
-    /,
+    model: Model = "default",
     *,
     against: str | None = None,
     adapter: Path | None = None,
@@ -59,8 +54,6 @@ def check(
 
     Parameters
     ----------
-    model
-        A local folder, a hub id, the folder of a PEFT adapter, or "default" for the embedded SmolLM2-135M-Instruct.
     against
         What to compare with: a model like the above, "base" for the same model without its adapter, or a file that
         an earlier `trued check --json` printed.
@@ -84,12 +77,20 @@ def check(
     junit_file
         Write JUnit XML here, one test case a gate.
     """
+    from trued.cli.check.junit import junit
+    from trued.cli.check.report import check_bar, open_model
+    from trued.lab.report import write_report
+    from trued.language.measure.check.gates import Gates
+    from trued.language.measure.check.safety import CheckConfig
+    from trued.language.measure.check.safety import check as measure
+    from trued.language.measure.honesty.check import check_honesty
+
     started = time.perf_counter()
     limits: Gates = laid_over(Gates(), gates)
     if limits.need_base and against is None:
         raise InputError("--max-perplexity-increase and --min-agreement compare with a base: give --against BASE")
     start = CheckConfig.quick() if quick else CheckConfig()
-    chosen = laid_over(laid_over(start, read_settings(config)), settings)
+    chosen = with_settings(start, config, settings)
     earlier = _earlier(against)
     if honesty and earlier is not None:
         raise InputError(f"--honesty asks both models the same questions, and {against} is a result: name a model")
@@ -118,6 +119,8 @@ def _earlier(against: str | None) -> CheckResult | None:
     """Read an earlier result if that is what `against` names; found before a model is loaded."""
     if against is None or not Path(against).is_file():
         return None
+    from trued.language.measure.check.result import CheckResult
+
     try:
         return CheckResult.from_json(json.loads(Path(against).read_text("utf-8")), against)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -131,25 +134,34 @@ def _base(against: str | None, lm: LanguageModel, device: str | None, template: 
         if not hasattr(lm.model, "peft_config"):
             raise InputError(f"--against base switches the adapter of {lm.name} off, and it has none: name a model")
         return lm
+    from trued.cli.check.report import open_model
+
     return open_model(against, device=device, template=template)
 
 
 def _model(base: LanguageModel | CheckResult | None) -> LanguageModel | None:
+    from trued.language.engine.model import LanguageModel
+
     return base if isinstance(base, LanguageModel) else None
 
 
 def _judge(name: str, lm: LanguageModel, base: LanguageModel | CheckResult | None) -> Judge:
     """Return the judge; the fluency of replies is the base model's to judge, or the unadapted model's own."""
+    from trued.language.judge.reply import CompositeJudge, PhraseJudge
+
     if name == "phrase":
         return PhraseJudge()
     from trued.language.engine.embedder import SentenceEmbedder
     from trued.language.measure.check.utility import text_perplexity
 
-    reader = base if isinstance(base, LanguageModel) else lm
+    reader = _model(base) or lm
     return CompositeJudge(embed=SentenceEmbedder.load(), perplexity=text_perplexity(reader))
 
 
 def _print(result: CheckResult, outcomes: list[Outcome], output: Path | None, known: HonestyCheck | None) -> None:
+    from trued.cli.check.honesty import honesty_table
+    from trued.cli.check.report import protocol_line, result_table, summary
+
     out = console()
     against = f" against {result.baseline.model}" if result.baseline else ""
     out.print(f"{result.model}{against}\n")
@@ -169,7 +181,10 @@ def _print(result: CheckResult, outcomes: list[Outcome], output: Path | None, kn
 
 
 def _report(result: CheckResult, outcomes: list[Outcome], seconds: float) -> Report:
+    from trued.cli.check.report import report_sections, summary
     from trued.lab.platform import machine, versions
+    from trued.lab.report import KeyValues, Report, Section, Table
+    from trued.lab.wording import duration
 
     sections = report_sections(result)
     if outcomes:
