@@ -308,6 +308,16 @@ def _swap(work: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def fingerprint(path: str | os.PathLike[str] | None) -> str | None:
+    """Return names, sizes and times of the files at a local path as a hash; None for a name that is no path."""
+    if path is None or not Path(path).exists():
+        return None
+    root = Path(path)
+    files = sorted(file for file in root.rglob("*") if file.is_file()) if root.is_dir() else [root]
+    stats = [(str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr(stats).encode()).hexdigest()
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """Return the hexadecimal SHA-256 of a file, read in blocks."""
     with open(path, "rb") as file:

@@ -20,7 +20,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnknownCommandError
 
 from trued import __version__
-from trued.cli.terminal import console
+from trued.cli.terminal import console, remember_command
 from trued.errors import InputError, nearest
 
 FINE, SHORT, BAD, FAULT, INTERRUPTED, READER_GONE = 0, 1, 2, 70, 130, 141
@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `trued`; those of the process by default.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    remember_command(words)
     if not os.environ.get("TRUED_DEBUG"):
         # What libraries say about their own future is nothing that a user of the command line can mend.
         warnings.simplefilter("ignore", FutureWarning)
@@ -88,12 +89,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def explain(error: BaseException) -> tuple[int, str | None]:
     """Return the exit code for an error, and the sentence to say, or None where it is a fault of trued's own."""
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED, str(error) or "interrupted; what was finished is kept"
+        return INTERRUPTED, str(error) or "interrupted"
     if isinstance(error, CycloptsError):
         return BAD, _parse_sentence(error)
     if isinstance(error, InputError):
         return BAD, _sentence(error)
     for cause in _chain(error):
+        if isinstance(cause, KeyboardInterrupt):  # a library that was being imported turned it into an error of its own
+            return INTERRUPTED, "interrupted"
         if _disk_full(cause):
             name = getattr(cause, "filename", None)
             return BAD, f"the disk is full{f' ({name})' if name else ''}: free some space and run the same again"

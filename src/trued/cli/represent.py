@@ -12,23 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from trued.cli.methods import options
 from trued.cli.options import JsonSwitch, Switch
-from trued.cli.settings import laid_over, options_of, read_settings
+from trued.cli.settings import with_settings
 from trued.cli.terminal import console, messages, plain_table, print_json
 from trued.errors import InputError
 from trued.files import add_text, claim_output
-from trued.learn.similarity import Score
-from trued.representation.embeddings import features_of
-from trued.representation.structure.layers import paired
-from trued.representation.structure.low_data import Measured, Split, align_two, compared
-from trued.representation.structure.train import Aligner
 
 app = App(name="represent", help="Bring frozen encoders into one space, from few pairs.")
 
 if TYPE_CHECKING:
+    from trued.representation.structure.low_data import Measured
+
     AlignerOptions = Any
 else:
-    AlignerOptions = Annotated[options_of(Aligner(), skip=("loss", "trackers")) | None, Parameter(name="*")]
+    AlignerOptions = options("represent structure")
 
 
 @app.command
@@ -39,7 +37,7 @@ def structure(
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     pairs: Path | None = None,
     layers: Literal["chosen", "last"] = "chosen",
-    score: Score = "mutual_knn",
+    score: Literal["mutual_knn", "cka", "cka_debiased", "rsa"] = "mutual_knn",
     loss: Literal["clip", "siglip"] = "clip",
     test: float = 0.2,
     validation: float = 0.1,
@@ -82,10 +80,15 @@ def structure(
     config
         A TOML or YAML file of the settings below; options on the command line go before it.
     """
+    from trued.representation.embeddings import features_of
+    from trued.representation.structure.layers import paired
+    from trued.representation.structure.low_data import Split, align_two, compared
+    from trued.representation.structure.train import Aligner
+
     if (output / "space.json").exists():
         raise InputError(f"{output} holds a space already: give another --output, or remove it. Nothing was trained")
     claim_output(output, kind="space")
-    aligner = replace(laid_over(laid_over(Aligner(), read_settings(config)), method), loss=loss)
+    aligner = replace(with_settings(Aligner(), config, method), loss=loss)
     one, two = paired(*(features_of(side, pairs, device=device) for side in (first, second)))
     split = Split.of(len(one), test=test, validation=validation, seed=aligner.fit.seed)
     sides = {"first": one, "second": two}

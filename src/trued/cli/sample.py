@@ -11,28 +11,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 from cyclopts import Parameter
 
+from trued.cli.methods import options
 from trued.cli.options import JsonSwitch
-from trued.cli.settings import laid_over, options_of, read_settings
+from trued.cli.settings import with_settings
 from trued.cli.terminal import console, messages, print_json
 from trued.errors import InputError
-from trued.generation.masked.sampler import MaskedSampler
-from trued.generation.masked.state import SampleResult
-from trued.generation.masked.text import PLAYS, MaskedText
-from trued.generation.quality import Quality, distinct, gen_quality, token_entropy
 from trued.lab.wording import duration
 
 if TYPE_CHECKING:
+    from trued.generation.masked.sampler import MaskedSampler
+    from trued.generation.masked.state import SampleResult
+    from trued.generation.masked.text import MaskedText
+    from trued.generation.quality import Quality
+
     SamplerOptions = Any
 else:
-    SamplerOptions = Annotated[options_of(MaskedSampler()) | None, Parameter(name="*", group="Sampler")]
+    SamplerOptions = options("sample", group="Sampler")
 
 
 def sample(
-    model: str = PLAYS,
-    /,
+    model: str = "plays",
     *,
     prompt: str = "",
     length: int | None = None,
@@ -66,7 +66,12 @@ def sample(
     config
         A TOML or YAML file of the sampler's settings; options on the command line go before it.
     """
-    chosen: MaskedSampler = laid_over(laid_over(MaskedSampler(), read_settings(config)), sampler)
+    import torch
+
+    from trued.generation.masked.sampler import MaskedSampler
+    from trued.generation.masked.text import MaskedText
+
+    chosen = with_settings(MaskedSampler(), config, sampler)
     if n < 1:
         raise InputError(f"-n {n}: draw at least 1 text")
     if length is None and "[MASK]" not in prompt:
@@ -96,6 +101,7 @@ def _quality(result: SampleResult, written: Sequence[str], reference: str | None
     if reference is None:
         return None
     from trued.cli.check.report import open_model
+    from trued.generation.quality import gen_quality
 
     return gen_quality(result.ids, written, open_model(reference, device=device))
 
@@ -106,6 +112,8 @@ def _account(result: SampleResult, seconds: float, n: int) -> str:
 
 
 def _worth(result: SampleResult, quality: Quality | None, reference: str | None) -> str:
+    from trued.generation.quality import distinct, token_entropy
+
     entropy = f"entropy {float(token_entropy(result.ids).mean()):.2f} nats"
     if result.ids.shape[1] > 1:
         entropy += f", distinct bigrams {float(distinct(result.ids, 2).mean()):.0%}"
@@ -118,6 +126,8 @@ def _record(
     text: MaskedText, chosen: MaskedSampler, result: SampleResult, written: Sequence[str], quality: Quality | None,
     seconds: float, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
+    from trued.generation.quality import token_entropy
+
     return {
         "model": text.name,
         "sampler": asdict(chosen),

@@ -6,9 +6,11 @@ Knows text, columns and claim rows as the lab words them. Knows nothing of what 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -24,12 +26,31 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from trued.errors import InputError
 from trued.learn.fit.progress import minute_lines
 
 if TYPE_CHECKING:
     from trued.lab.rows import ClaimRow
 
 VERDICT_STYLES = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
+
+
+_command: list[str] = []
+
+
+def remember_command(words: Iterable[str]) -> None:
+    """Keep the words after `trued`, which reports show."""
+    _command[:] = words
+
+
+def command_line() -> str:
+    """Return the command that is running, as it would be typed again."""
+    return shlex.join(["trued", *_command])
+
+
+def now() -> str:
+    """Return date and time, with the zone, as reports show them."""
+    return f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"
 
 
 class _Console(Console):
@@ -68,6 +89,19 @@ def plain_table(*columns: str, right: tuple[str, ...] = (), fixed: tuple[str, ..
 def verdict(word: str) -> Text:
     """Return a verdict in its colour."""
     return Text(word, style=VERDICT_STYLES.get(word, ""))
+
+
+def refuse_endpoints(*models: str | None) -> None:
+    """Refuse an endpoint where a model is needed that runs here; call it before anything else.
+
+    Raises:
+        InputError: one of them is NAME@URL.
+    """
+    for model in models:
+        if model is not None and "@http" in model:
+            raise InputError(
+                f"{model} is an endpoint, and endpoints cannot be checked or attacked yet: give a folder or a hub id"
+            )
 
 
 def print_json(value: Any) -> None:

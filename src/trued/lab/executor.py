@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trued.errors import InputError, MissingExtra
-from trued.files import cache_dir
+from trued.files import cache_dir, fingerprint
 from trued.lab.cache import Cache
 from trued.lab.dependence import Closure, closure
 from trued.lab.evidence import Evidence, FigureNote, Measurement, assess_all, collect, small_tables
@@ -81,7 +81,7 @@ def run(
     settings = {
         "scale": dataclasses.asdict(sizes),
         "options": {"model": model, "device": device, "data": data},
-        "inputs": {name: _fingerprint(path) for name, path in (("model", model), ("data", data))},
+        "inputs": {name: fingerprint(path) for name, path in (("model", model), ("data", data))},
         "source": source.digest,
     }
     store = store or RunStore()
@@ -227,16 +227,6 @@ def _open_run(
     mark = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     found = None if fresh else store.find_resumable(slug, scale, mark)
     return found or store.start(slug, scale, model=model or "default", settings=settings, settings_digest=mark)
-
-
-def _fingerprint(path: str | None) -> str | None:
-    """Return names, sizes and times of the files at a local path as a hash; None for a name that is no path."""
-    if path is None or not Path(path).exists():
-        return None
-    root = Path(path)
-    files = sorted(file for file in root.rglob("*") if file.is_file()) if root.is_dir() else [root]
-    stats = [(str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr(stats).encode()).hexdigest()
 
 
 def _carry_out(experiment: Experiment, lab: Lab, run: Run, *, again: str) -> None:

@@ -62,7 +62,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Example:
-    """One answer before and after."""
+    """One answer before and after; without a text before, the answer alone. The note stands beside the title."""
 
     title: str
     before: str

@@ -12,25 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from trued.cli.attack.job import Job, Writer, run
+from trued.cli.methods import options
 from trued.cli.options import JsonSwitch
-from trued.cli.settings import laid_over, options_of
+from trued.cli.settings import laid_over
 from trued.cli.terminal import console, plain_table, print_json
-from trued.language.attack.attacker import Attacker
-from trued.language.attack.autodan.mutator import ModelMutator
-from trued.language.attack.autodan.search import AutoDAN
-from trued.language.attack.contract import AFFIRMATIVE, ChatTarget, user_turn
-from trued.language.attack.direct import Direct
-from trued.language.attack.embedding import EmbeddingAttack
-from trued.language.attack.gcg.search import GCG
-from trued.language.attack.pair import PAIR
-from trued.language.attack.pair_lite import PAIRLite
-from trued.language.attack.pap import PAP
-from trued.language.attack.prefill import Prefill
-from trued.language.attack.red_team import RedTeam
-from trued.language.attack.scorer import LabelScorer, ModelTopic
-from trued.language.attack.tap import TAP
-from trued.language.attack.templates import Templates
-from trued.language.measure.robustness import target_losses
 
 app = App(name="attack", help="Attack a model that you are responsible for, and count how often it complies.")
 app.command(
@@ -38,34 +23,37 @@ app.command(
     help="What of a model's robustness hangs on template, precision, adapter strength and temperature.",
 )  # fmt: skip
 
-SKIP = ("attacker", "scorer", "topic", "judge", "mutator", "pool", "attacks")
-NOBODY = Attacker(None)
-"""Stands in for the attacker model where only the settings' names and defaults are wanted."""
-
-Settings = Parameter(name="*")
 if TYPE_CHECKING:
     GCGOptions = AutoDANOptions = PAIROptions = PAIRLiteOptions = TAPOptions = PAPOptions = TemplateOptions = Any
     PrefillOptions = EmbeddingOptions = TeamOptions = Any
 else:
-
-    def _options(method: Any) -> Any:
-        return Annotated[options_of(method, skip=SKIP) | None, Settings]
-
-    GCGOptions, AutoDANOptions, PAIRLiteOptions = _options(GCG()), _options(AutoDAN()), _options(PAIRLite())
-    PAIROptions, TAPOptions = _options(PAIR(NOBODY)), _options(TAP(NOBODY, ModelTopic(None)))
-    PAPOptions, TemplateOptions, PrefillOptions = _options(PAP()), _options(Templates()), _options(Prefill())
-    EmbeddingOptions = _options(EmbeddingAttack(relative_lr=True, return_best=True))
-    TeamOptions = _options(RedTeam())
+    GCGOptions, AutoDANOptions = options("attack gcg"), options("attack autodan")
+    PAIROptions, PAIRLiteOptions = options("attack pair"), options("attack pair-lite")
+    TAPOptions, PAPOptions, TemplateOptions = options("attack tap"), options("attack pap"), options("attack templates")
+    PrefillOptions, EmbeddingOptions = options("attack prefill"), options("attack embedding")
+    TeamOptions = options("attack suite")
 
 
+Settings = Parameter(name="*")
 Given = Annotated[Job, Settings]
 Writing = Annotated[Writer, Settings]
 JOB, WRITER = Job(), Writer()
 
 
 @app.command
+def direct(*, job: Given = JOB, as_json: JsonSwitch = False) -> None:
+    """Requests as they are, without any attack: what the others are compared with."""
+    from trued.language.attack.direct import Direct
+
+    run(job, lambda _: [Direct()], "direct", as_json=as_json)
+
+
+@app.command
 def gcg(*, job: Given = JOB, method: GCGOptions = None, as_json: JsonSwitch = False) -> None:
     """GCG (arXiv 2307.15043): a suffix found by gradients. Defaults are the paper's; a laptop wants far fewer steps."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.gcg.search import GCG
+
     chosen = job.settings(GCG(), method)
     run(job, lambda _: [Direct(), chosen], "gcg", as_json=as_json)
 
@@ -78,6 +66,11 @@ def autodan(
 
     Offspring mutate by synonyms, or with --attacker by a model's paraphrases.
     """
+    from trued.language.attack.autodan.mutator import ModelMutator
+    from trued.language.attack.autodan.search import AutoDAN
+    from trued.language.attack.direct import Direct
+
+    job.check()
     chosen = job.settings(AutoDAN(), method)
     attacker = writing.open(job.device)
     if attacker is not None:
@@ -90,6 +83,11 @@ def pair(
     *, job: Given = JOB, writing: Writing = WRITER, method: PAIROptions = None, as_json: JsonSwitch = False
 ) -> None:
     """PAIR (arXiv 2310.08419): an attacker model improves its prompts from the target's scored replies."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.pair import PAIR
+    from trued.language.attack.scorer import LabelScorer
+
+    job.check()
     attacker = writing.required("pair", job.device)
     chosen = job.settings(PAIR(attacker), method)
     run(job, lambda guide: [Direct(), replace(chosen, scorer=LabelScorer(guide))], "pair", as_json=as_json)
@@ -98,6 +96,10 @@ def pair(
 @app.command(name="pair-lite")
 def pair_lite(*, job: Given = JOB, method: PAIRLiteOptions = None, as_json: JsonSwitch = False) -> None:
     """PAIR's loop with a grammar of rewrites in place of the attacker model: an offline stand-in, not PAIR."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.pair_lite import PAIRLite
+    from trued.language.attack.scorer import LabelScorer
+
     chosen = job.settings(PAIRLite(), method)
     run(job, lambda guide: [Direct(), replace(chosen, scorer=LabelScorer(guide))], "pair-lite", as_json=as_json)
 
@@ -105,6 +107,11 @@ def pair_lite(*, job: Given = JOB, method: PAIRLiteOptions = None, as_json: Json
 @app.command
 def tap(*, job: Given = JOB, writing: Writing = WRITER, method: TAPOptions = None, as_json: JsonSwitch = False) -> None:
     """TAP (arXiv 2312.02119): a tree of an attacker model's prompts, pruned by topic and by score."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.scorer import LabelScorer, ModelTopic
+    from trued.language.attack.tap import TAP
+
+    job.check()
     attacker = writing.required("tap", job.device)
     chosen = job.settings(TAP(attacker, ModelTopic(attacker.model)), method)
     run(job, lambda guide: [Direct(), replace(chosen, scorer=LabelScorer(guide))], "tap", as_json=as_json)
@@ -113,6 +120,10 @@ def tap(*, job: Given = JOB, writing: Writing = WRITER, method: TAPOptions = Non
 @app.command
 def pap(*, job: Given = JOB, writing: Writing = WRITER, method: PAPOptions = None, as_json: JsonSwitch = False) -> None:
     """PAP (arXiv 2401.06373): requests in persuasive words; without --attacker by fixed frames, a stand-in."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.pap import PAP
+
+    job.check()
     chosen = job.settings(PAP(writing.open(job.device)), method)
     run(job, lambda _: [Direct(), chosen], "pap", as_json=as_json)
 
@@ -120,6 +131,9 @@ def pap(*, job: Given = JOB, writing: Writing = WRITER, method: PAPOptions = Non
 @app.command
 def templates(*, job: Given = JOB, method: TemplateOptions = None, as_json: JsonSwitch = False) -> None:
     """Human jailbreak templates around each request: all shipped ones, or --count of them."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.templates import Templates
+
     chosen = job.settings(Templates(), method)
     run(job, lambda _: [Direct(), chosen], "templates", as_json=as_json)
 
@@ -127,6 +141,9 @@ def templates(*, job: Given = JOB, method: TemplateOptions = None, as_json: Json
 @app.command
 def prefill(*, job: Given = JOB, method: PrefillOptions = None, as_json: JsonSwitch = False) -> None:
     """The assistant's turn is begun with the first tokens of a complying reply."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.prefill import Prefill
+
     chosen = job.settings(Prefill(), method)
     run(job, lambda _: [Direct(), chosen], "prefill", as_json=as_json)
 
@@ -150,6 +167,10 @@ def suite(
         Names with commas between them: direct, templates, prefill, pap, pair-lite, autodan, gcg, and with --attacker
         pair and tap; by default those that need no attacker.
     """
+    from trued.language.attack.red_team import RedTeam
+    from trued.language.attack.scorer import ModelTopic
+
+    job.check()
     chosen = job.settings(RedTeam(), team)
     if attacks is not None:
         chosen = laid_over(chosen, {"attacks": [name.strip() for name in attacks.split(",") if name.strip()]})
@@ -163,7 +184,7 @@ def suite(
 def embedding(
     *,
     job: Given = JOB,
-    target: str = AFFIRMATIVE + " a step-by-step guide:",
+    target: str = "Sure, here is a step-by-step guide:",
     method: EmbeddingOptions = None,
     as_json: JsonSwitch = False,
 ) -> None:
@@ -176,6 +197,11 @@ def embedding(
     target
         The opening of a complying reply, for behaviours without a target of their own.
     """
+    from trued.language.attack.contract import ChatTarget, user_turn
+    from trued.language.attack.embedding import EmbeddingAttack
+    from trued.language.measure.robustness import target_losses
+
+    job.check()
     attack = job.settings(EmbeddingAttack(relative_lr=True, return_best=True), method)
     behaviors = job.wanted()
     rows = []

@@ -111,7 +111,9 @@ def report_sections(results: Sequence[SuiteResult]) -> list[Section]:
         ("More tries", _curves(results)),
         ("Losses of optimised attacks", _losses(results)),
         ("What it cost", [Table(["attack", "cases", "queries", "forwards", "backwards", "seconds"], _costs(results),
-                                "A behaviour, mean over the models; judging and final replies are left out.")]),
+                                "A behaviour, mean over the models. Cases: prompts that the attack made. Queries: replies that it "
+                                "read of the model. Forwards, backwards: sequences that went through the model and back. "
+                                "Judging and final replies are left out.")]),
         ("Which attack broke what", [_cells(*pair) for pair in zip(labels(results), results, strict=True)]),
         ("Replies that were judged to comply", _examples(results)),
         ("How it was measured", [KeyValues(_circumstances(results))]),
@@ -139,7 +141,11 @@ def _rates(results: Sequence[SuiteResult]) -> Table:
     columns = ["attack", "model", "ASR [95 %]", "broken", "held", "unknown", "missing"]
     alo = [result.alo_interval() for result in results if len(result.behaviors) > 1]
     boot = "; ".join(f"{100 * one.low:.0f} to {100 * one.high:.0f} %" for one in alo)
-    caption = "Wilson intervals that hold whatever the unknown and missing ones are."
+    caption = (
+        "ASR, the attack success rate, is the share of behaviours broken. Broken: a reply complied; held: none did; "
+        "unknown: the judge could not tell; missing: the attack made no case. Wilson intervals that hold whatever the "
+        "unknown and missing ones are."
+    )
     return Table(columns, rows, f"{caption} At least one, bootstrap over behaviours: {boot}." if alo else caption)
 
 

@@ -5,6 +5,8 @@ Knows results and how numbers are put. Knows nothing of how they were measured. 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -16,6 +18,7 @@ from rich.text import Text
 
 from trued.cli.settings import read_template
 from trued.cli.terminal import plain_table, progress
+from trued.files import sha256
 from trued.lab.report import (
     Block,
     Example,
@@ -83,6 +86,48 @@ def check_bar(shown: bool = True) -> Iterator[Callable[[int, int, str], None]]:
             display.update(stages[what], completed=done)
 
         yield bar
+
+
+def provenance(lm: LanguageModel, source: str | None, adapter: str | Path | None = None) -> dict[str, Any]:
+    """Return where a model comes from: what was named, the folder or the hub's revision, and a hash of its weights."""
+    config = getattr(lm.model, "config", None)
+    place = str(getattr(config, "_name_or_path", "") or source or "")
+    revision = getattr(config, "_commit_hash", None)
+    facts: dict[str, Any] = {"model": source or lm.name}
+    if Path(place).is_dir():
+        facts |= {"folder": str(Path(place).resolve()), "weights, SHA-256": _weights_hash(Path(place))}
+    elif place and place != facts["model"]:
+        facts["loaded as"] = place
+    if revision:
+        facts["revision on the hub"] = revision
+    own = adapter or (source if source and (Path(source) / "adapter_config.json").is_file() else None)
+    if own is not None and Path(own).is_dir():
+        facts |= {"adapter": str(Path(own).resolve()), "adapter, SHA-256": _weights_hash(Path(own))}
+    if (origin := _origin(Path(place))) is not None:
+        facts["origin"] = origin
+    return facts
+
+
+HASHED = 4 * 2**30  # bytes; more would take longer than a reader of the report has an interest in
+
+
+def _weights_hash(folder: Path) -> str:
+    files = sorted(folder.glob("*.safetensors"))
+    size = sum(file.stat().st_size for file in files)
+    if not files or size > HASHED:
+        return f"not computed, {size / 2**30:.1f} GiB" if files else "none"
+    digests = [sha256(file) for file in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _origin(folder: Path) -> str | None:
+    """Return what the embedded model's own manifest says of where it came from."""
+    for name in ("manifest.json", "trued.json"):
+        try:
+            return str(json.loads((folder / name).read_text("utf-8"))["origin"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 # -- in the terminal ---------------------------------------------------------------------------------------------------
@@ -207,7 +252,7 @@ def report_sections(result: CheckResult) -> list[Section]:
     sections: list[tuple[str, list[Block]]] = [
         ("What came out", [Summary(_summary_items(result))]),
         ("What to know first", [Prose(result.notes)] if result.notes else []),
-        ("All numbers", list(_tables(result))),
+        ("All numbers", [Prose(_reading(result)), *_tables(result)]),
         ("Robustness to embedding attacks", [_curve(result)]),
         ("Answers to harmful requests", _examples(result, ("direct", "templates"))),
         ("Answers to harmless requests that look harmful", _examples(result, ("lookalikes",))),
@@ -230,6 +275,36 @@ def _summary_items(result: CheckResult) -> list[SummaryItem]:
     return items
 
 
+def _reading(result: CheckResult) -> list[str]:
+    """Say what the columns and the words of the tables mean."""
+    told = [
+        "The arrow beside a name says whether higher or lower is better. 95 % is the interval of the value. n counts "
+        "what is behind it. Unknown is the share of replies on which the judge could not tell; it is never counted as "
+        "safe.",
+        "ASR, the attack success rate, is the share of harmful requests that the model complied with. At least one "
+        "(ALO) counts a request as soon as any of the attacks succeeded on it. ε is the radius of an embedding attack, "
+        "as a share of the mean embedding norm.",
+        "Nats a token: the mean negative logarithm of the likelihood of a token. 0.69 nats more means that each token "
+        "is half as likely. Perplexity is its exponential: among how many tokens the model hesitates.",
+    ]
+    if result.baseline is not None:
+        tested = sum(metric.change is not None and metric.change.p_holm is not None for metric in result.metrics)
+        told.append(
+            f"Base is {result.baseline.model}, this is {result.model}; both were asked the same. Change is this minus "
+            "base, in percentage points for shares, and this divided by base for perplexity. p (Holm) is the "
+            "probability of a change at least as large if nothing had changed: McNemar's exact test, or a permutation "
+            f"test where a request was put several times, adjusted for the {tested} rates of this check."
+        )
+    return told
+
+
+def _counted(metric: Metric) -> str:
+    """Say how many of what are behind a number."""
+    kinds = {"perplexity": "conversations", "agreement": "tokens", "alo-asr": "requests"}
+    what = "prompts" if metric.id.startswith("target-ce.") else kinds.get(metric.id, "replies")
+    return f"{metric.n:,} {what}"
+
+
 def _tables(result: CheckResult) -> Iterator[Table]:
     compared = result.baseline is not None
     for group, metrics in groupby(result.metrics, key=lambda metric: metric.group):
@@ -242,10 +317,10 @@ def _tables(result: CheckResult) -> Iterator[Table]:
             if compared:
                 p = metric.change.p_holm if metric.change else None
                 row += [change(metric) or "–", "–" if p is None else f"{p:.2g}"]
-            rows.append([*row, "–" if metric.unknown is None else percent(metric.unknown), metric.n])
+            rows.append([*row, "–" if metric.unknown is None else percent(metric.unknown), _counted(metric)])
         columns = ["", *(["base"] if compared else []), "this", "95 %"]
         columns += ["change [95 %]", "p (Holm)"] if compared else []
-        yield Table([*columns, "unknown", "n"], rows, caption=f"{group} (the arrow says what is better)")
+        yield Table([*columns, "unknown", "n"], rows, caption=group[:1].upper() + group[1:])
 
 
 def _curve(result: CheckResult) -> Figure:
@@ -286,9 +361,9 @@ def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
     items = [
         Example(
             one.prompt,
-            (one.before or "") if compared else one.prompt,
+            (one.before or "") if compared else "",
             one.reply,
-            note=", ".join(filter(None, [
+            note=" · ".join(filter(None, [
                 way_name(one.way) if one.way != "lookalikes" else "",
                 one.variant and f"template {one.variant}",
                 f"{_said(one.before_label)} → {_said(one.label)}" if one.before_label else _said(one.label),
@@ -296,7 +371,7 @@ def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
         )
         for one in found
     ]  # fmt: skip
-    labels = ("base", "this model") if compared else ("request", "reply")
+    labels = ("base", "this model") if compared else ("", "reply")
     return [Prose(["Evenly spaced through the prompts, not chosen by what was said."]), Examples(items, labels)]
 
 

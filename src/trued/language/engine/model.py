@@ -189,7 +189,7 @@ class LanguageModel:
 
         if not hasattr(self.model, "peft_config"):
             raise InputError("this model has no adapter to save: train one first")
-        with whole_folder(folder, kind="adapter") as work:
+        with whole_folder(folder, kind="model") as work:
             self.model.save_pretrained(work, safe_serialization=True)
         return Path(folder)
 

@@ -142,8 +142,11 @@ class PreferenceTraining:
 
     Args:
         loss: a key of `trued.learn.preference.PREFERENCE_LOSSES`.
-        beta: its strength; DPO's pull towards the reference.
+        beta: its strength; DPO's pull towards the reference. None is the loss's own: 0.1, and SimPO's 2.
         label_smoothing: share of labels taken to be flipped, for the losses that know it; None is the loss's own.
+        gamma: SimPO's margin; None is 1.
+        alpha: CPO's weight of the chosen reply's cross-entropy; None is 1.
+        penalty: DPO-positive's weight of lost likelihood; None is 50.
         lora_r, lora_alpha, dropout: the adapter, on all linear layers; the dropout is LoRA's.
         fit: the optimiser. With `mixed_precision` "bf16" references are scored in the same precision.
         max_length: the most tokens of a prompt with its longer reply; None for the model's context.
@@ -155,8 +158,11 @@ class PreferenceTraining:
     """
 
     loss: str = "sigmoid"
-    beta: float = 0.1
+    beta: float | None = None
     label_smoothing: float | None = None
+    gamma: float | None = None
+    alpha: float | None = None
+    penalty: float | None = None
     lora_r: int = 16
     lora_alpha: float = 32
     dropout: float = 0.0
@@ -276,8 +282,8 @@ class PreferenceTraining:
         return PairLogProbs(*policy.unbind(1), *reference, *batch.rows.lengths.unflatten(0, (-1, 2)).unbind(1))
 
     def _options(self) -> dict[str, float]:
-        smoothing = {} if self.label_smoothing is None else {"label_smoothing": self.label_smoothing}
-        return {"beta": self.beta, **smoothing}
+        names = ("beta", "label_smoothing", "gamma", "alpha", "penalty")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     @contextmanager
     def _checkpointed(self, lm: LanguageModel) -> Iterator[None]:
