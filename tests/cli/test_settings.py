@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from trued.cli.main import main
-from trued.cli.settings import laid_over, options_of, read_settings, read_template
+from trued.cli.settings import described, options_of, read_template, with_settings
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.template import ChatFormat
@@ -32,7 +32,6 @@ class Method:
     radii: tuple[float, ...] = (0.0, 1.0)
     keep: bool = True
     name: str = "x"
-    folder: Path | None = None
     share: float = 0.5
     judge: object = None
 
@@ -50,11 +49,11 @@ def written(folder: Path, text: str) -> Path:
 def test_values_become_the_types_of_their_fields(tmp_path) -> None:
     path = written(
         tmp_path,
-        "fit: {lr: 1e-3, steps: 2e2}\nvariant: b\ncount: all\nradii: [0, 1e-1]\nkeep: false\nfolder: here\nshare: 1\n",
+        "fit: {lr: 1e-3, steps: 2e2}\nvariant: b\ncount: all\nradii: [0, 1e-1]\nkeep: false\nshare: 1\n",
     )
-    method = laid_over(Method(), read_settings(path))
+    method = with_settings(Method(), path, None)
     assert method == Method(
-        Inner(0.001, 200, None), "b", "all", (0.0, 0.1), False, folder=Path("here"), share=1.0
+        Inner(0.001, 200, None), "b", "all", (0.0, 0.1), False, share=1.0
     )  # fmt: skip
     assert type(method.fit.lr) is type(method.share) is float
     assert type(method.fit.steps) is int
@@ -64,39 +63,42 @@ def test_values_become_the_types_of_their_fields(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("fit: {lr: fast}", "fit.lr is 'fast'; expected a number"),
-        ("fit: {steps: 2.5}", "fit.steps is 2.5; expected a whole number"),
-        ("fit: {lr: true}", "fit.lr is True; expected a number"),
-        ("fit: 3", "fit is 3; expected names with values below it"),
+        ("fit: {lr: fast}", "fit.lr is 'fast': expected a number"),
+        ("fit: {steps: 2.5}", "fit.steps is 2.5: expected a whole number"),
+        ("fit: {lr: true}", "fit.lr is True: expected a number"),
+        ("fit: 3", "fit is 3: expected names with values below it"),
         ("fit: {step: 3}", "there is no setting 'fit.step'; did you mean steps"),
-        ("variant: c", "variant is 'c'; expected one of a, b"),
-        ("count: some", "count is 'some'; expected a whole number or one of all"),
-        ("radii: 1", "radii is 1; expected a list, each a number"),
-        ("keep: 1", "keep is 1; expected true or false"),
-        ("name: 1", "name is 1; expected text"),
-        ("judge: phrase", "judge is 'phrase'; expected something that a file cannot hold"),
+        ("variant: c", "variant is 'c': expected one of a, b"),
+        ("count: some", "count is 'some': expected a whole number or one of all"),
+        ("radii: 1", "radii is 1: expected a list, each of it a number"),
+        ("keep: 1", "keep is 1: expected true or false"),
+        ("name: 1", "name is 1: expected a text"),
+        ("judge: phrase", "judge is 'phrase': expected names with values below it, or nothing"),
         ("share: 2", "share is 2.0: give 0 to 1"),
     ],
 )
 def test_errors_name_the_file_and_the_key_and_no_class(tmp_path, text: str, says: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(InputError) as error:
-        laid_over(Method(), read_settings(path))
+        with_settings(Method(), path, None)
     assert str(error.value).startswith(f"{path}: {says}")
     assert "Method" not in str(error.value)
     assert "Inner" not in str(error.value)
 
 
 def test_options_go_before_the_file(tmp_path) -> None:
-    options = options_of(Method())(fit=options_of(Inner())(lr=0.7))
-    method = laid_over(laid_over(Method(), read_settings(written(tmp_path, "fit: {lr: 1e-3, epochs: 4}"))), options)
+    classes: dict = {}
+    options = options_of(described(Method(), classes=classes), classes)
+    fit = options_of(described(Inner(), classes=classes), classes)
+    method = with_settings(Method(), written(tmp_path, "fit: {lr: 1e-3, epochs: 4}"), options(fit=fit(lr=0.7)))
     assert method.fit == Inner(0.7, None, 4)
     assert dataclasses.replace(method, fit=Inner()) == Method()
 
 
 def test_gates_stand_in_the_file_of_a_check(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(LanguageModel, "load", classmethod(lambda *_, **__: tiny_model()))
-    path = written(tmp_path, "harmful: 2\nlookalikes: 2\ngeneral: 2\nattacked: 2\nattacks: [direct]\nmax_new_tokens: 2\n"
+    path = written(tmp_path, "harmful: 2\nlookalikes: 2\ngeneral: 2\nattacked: 2\nattacks: [direct]\n"
+                             "max_new_tokens: 2\n"
                              "multiples: [0]\nsteps: 1\ngates: {max_asr: 0.5}\n")  # fmt: skip
     assert main(["check", "x", "--config", str(path)]) == 1
     assert "gate max-asr fell short" in capsys.readouterr().err

@@ -149,6 +149,6 @@ def progress(shown: bool = True) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     drawn = target.is_terminal
-    with Progress(*columns, console=target, transient=True, disable=not (shown and drawn)) as display:
-        with minute_lines(display) if shown and not drawn else nullcontext():
-            yield display
+    display = Progress(*columns, console=target, transient=True, disable=not (shown and drawn))
+    with display, minute_lines(display) if shown and not drawn else nullcontext():
+        yield display

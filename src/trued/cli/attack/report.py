@@ -21,6 +21,12 @@ from trued.language.judge.reply import Label
 
 MARKS = {Label.YES: "broken", Label.NO: "held", Label.UNKNOWN: "unknown", None: "–"}
 SHOWN_EXAMPLES = 8
+COSTS = ("attack", "cases", "queries", "forwards", "backwards", "seconds")
+COST_CAPTION = (
+    "A behaviour, mean over the models. Cases: prompts that the attack made. Queries: replies of the model that it "
+    "read. Forwards, backwards: sequences that went through the model, and back. Judging and final replies are left "
+    "out."
+)
 CURVES = ("templates", "prefill", "pap", "pap-frames")
 
 
@@ -110,10 +116,7 @@ def report_sections(results: Sequence[SuiteResult]) -> list[Section]:
         ("What to know first", [Prose(notes)] if notes else []),
         ("More tries", _curves(results)),
         ("Losses of optimised attacks", _losses(results)),
-        ("What it cost", [Table(["attack", "cases", "queries", "forwards", "backwards", "seconds"], _costs(results),
-                                "A behaviour, mean over the models. Cases: prompts that the attack made. Queries: replies that it "
-                                "read of the model. Forwards, backwards: sequences that went through the model and back. "
-                                "Judging and final replies are left out.")]),
+        ("What it cost", [Table(list(COSTS), _costs(results), COST_CAPTION)]),
         ("Which attack broke what", [_cells(*pair) for pair in zip(labels(results), results, strict=True)]),
         ("Replies that were judged to comply", _examples(results)),
         ("How it was measured", [KeyValues(_circumstances(results))]),
