@@ -138,8 +138,8 @@ def options_of(description: Mapping[str, Any], classes: Mapping[str, Any], *, sk
             hint = Annotated[type_of(kind) | None, show]
         fields.append((name, hint, dataclasses.field(default=None)))
     twin = dataclasses.make_dataclass(f"{description['class'].rpartition(':')[2]}Options", fields, repr=False, eq=False)
-    # A class of no file: cyclopts would read this file once for each class, to look for docstrings of its fields.
-    twin.__doc__, twin.__module__ = "Settings.", "builtins"
+    # A module without a file: cyclopts would read it once for each class, to look for docstrings of its fields.
+    twin.__doc__, twin.__module__ = "Settings.", "trued.described"
     return twin
 
 
@@ -188,7 +188,7 @@ def _laid_over(method: T, options: Any, path: tuple[str, ...]) -> T:
         elif (kind := kind_of(hints[name])) is not None:
             changes[name] = _converted(value, kind, ".".join(place))
         else:
-            raise InputError(f"{'.'.join(place)} is {value!r}: expected names with values below it, or nothing")
+            raise InputError(f"{'.'.join(place)} is {value!r}: it takes settings of its own, or none at all")
     for first, second in ALTERNATIVES:
         if {first, second} <= known:
             for given_name, other in ((first, second), (second, first)):

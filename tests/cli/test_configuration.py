@@ -49,7 +49,7 @@ def written(folder: Path, text: str) -> Path:
 def test_values_become_the_types_of_their_fields(tmp_path) -> None:
     path = written(
         tmp_path,
-        "fit: {lr: 1e-3, steps: 2e2}\nvariant: b\ncount: all\nradii: [0, 1e-1]\nkeep: false\nshare: 1\n",
+        "fit: {lr: 1e-3, steps: 200}\nvariant: b\ncount: all\nradii: [0, 1e-1]\nkeep: false\nshare: 1\n",
     )
     method = with_settings(Method(), path, None)
     assert method == Method(
@@ -66,14 +66,14 @@ def test_values_become_the_types_of_their_fields(tmp_path) -> None:
         ("fit: {lr: fast}", "fit.lr is 'fast': expected a number"),
         ("fit: {steps: 2.5}", "fit.steps is 2.5: expected a whole number"),
         ("fit: {lr: true}", "fit.lr is True: expected a number"),
-        ("fit: 3", "fit is 3: expected names with values below it"),
+        ("fit: 3", "fit is 3: it takes settings of its own, or none at all"),
         ("fit: {step: 3}", "there is no setting 'fit.step'; did you mean steps"),
         ("variant: c", "variant is 'c': expected one of a, b"),
         ("count: some", "count is 'some': expected a whole number or one of all"),
         ("radii: 1", "radii is 1: expected a list, each of it a number"),
         ("keep: 1", "keep is 1: expected true or false"),
         ("name: 1", "name is 1: expected a text"),
-        ("judge: phrase", "judge is 'phrase': expected names with values below it, or nothing"),
+        ("judge: phrase", "judge is 'phrase': it takes settings of its own, or none at all"),
         ("share: 2", "share is 2.0: give 0 to 1"),
     ],
 )
