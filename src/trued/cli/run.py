@@ -55,8 +55,8 @@ def run(
     scale
         tiny (seconds, proves that it runs), desktop (the evidence), or full (the paper's sizes).
     seeds
-        How many, such as 3 (which runs the seeds 0, 1 and 2), or which, such as 0,1,7 or 7, for one alone; the first
-        line of output says which run. The experiment's own otherwise.
+        How many, such as 3 (which runs the seeds 0, 1 and 2), or which, such as 0,1,7; "7," is seed 7 alone. The
+        first line of output says which run. The experiment's own otherwise.
     model
         A local folder or a hub id; the experiment's own choice otherwise.
     device
@@ -91,18 +91,23 @@ def run(
         "scale": scale, "seeds": seeds_of(seeds), "model": model, "device": device, "data": data, "output": output,
         "fresh": fresh,
     }  # fmt: skip
-    results, failed = _carry_out(chosen, on, options)
     if evidence is not None:
         from trued.lab import committed
 
-        for result in results:
-            committed.keep(result, evidence)
+        for slug in chosen:
+            committed.claim_evidence(slug, evidence)
+    results, failed = _carry_out(chosen, on, options)
     if as_json:
         print_json([_for_machines(result) for result in results])
     else:
         out = console()
         for result in results:
             print_result(out, result)
+    if evidence is not None:
+        from trued.lab import committed
+
+        for result in results:
+            committed.keep(result, evidence)
     for slug, sentence in failed.items():
         messages().print(f"trued: {slug}: {sentence}", soft_wrap=True)
     return 2 if failed else 0
@@ -131,15 +136,17 @@ def seeds_of(text: str | None) -> int | tuple[int, ...] | None:
 
 def print_result(out: Console, result: Result) -> None:
     """Print one run: heading, claims, notes, and the report's path last."""
-    from trued.lab.rows import claim_rows
-    from trued.lab.wording import duration
+    from trued.lab.rows import TINY, TINY_SHOWS, claim_rows
+    from trued.lab.wording import duration, seed_names
 
     found = result.evidence
-    seeds = f"{len(found.seeds)} seed{'s' if len(found.seeds) != 1 else ''}"
+    seeds = seed_names(found.seeds)
     out.print(Text.assemble((found.slug, "bold"), "  ", found.title))
     out.print(Text(f"{found.model} · {found.scale} scale · {seeds} · {duration(found.seconds)}", "dim"))
     out.print()
     out.print(claims_table(claim_rows(found), out.width))
+    if found.scale == TINY:
+        out.print(f"\n {TINY_SHOWS}")
     for note in found.notes:
         out.print()
         out.print(Padding(f"limit: {note}", (0, 0, 0, 1)))

@@ -130,7 +130,8 @@ def claims_table(rows: Iterable[ClaimRow], width: int) -> RenderableType:
     for row in rows:
         ours = f"{row.ours}\n{row.interval}" if row.interval else row.ours
         parts += ["", line(row.says, row.paper, ours, verdict(row.verdict))]
-        parts.append(Padding(Text(row.why), (0, 0, 0, 3)))
+        if row.why:
+            parts.append(Padding(Text(row.why), (0, 0, 0, 3)))
         if row.control:
             parts.append(Padding(Text(f"control: {row.control}", "dim"), (0, 0, 0, 3)))
     return Group(*parts)

@@ -28,6 +28,7 @@ from trued.lab.platform import machine, peak_bytes, versions
 from trued.lab.progress import Bars
 from trued.lab.results import Result, claim_results, write_results
 from trued.lab.runs import Run, RunStore
+from trued.lab.wording import seed_names
 from trued.papers.catalogue import card as load_card
 
 __all__ = ["TINY_SEEDS", "Interrupted", "Outcome", "Result", "fan_out", "repeatable", "run", "tiny_numbers"]
@@ -96,7 +97,7 @@ def run(
     )  # fmt: skip
     start, earlier = time.perf_counter(), sum(lab.finished[seed].seconds for seed in wanted if seed in lab.finished)
     again = _command(slug, scale=scale, seeds=seeds, model=model, device=device, data=data, output=output)
-    lab.bars.log(f"{slug}: {_named(wanted)}")
+    lab.bars.log(f"{slug}: {seed_names(wanted)}")
     _carry_out(experiment, lab, run, again=again)
     evidence = _evidence(lab, source, settings, seconds=earlier + time.perf_counter() - start)
     run.finish(evidence.to_json(), lab.exhibits())
@@ -214,11 +215,6 @@ def _seeds(experiment: Experiment, seeds: int | Sequence[int] | None) -> tuple[i
     if not wanted or len(set(wanted)) != len(wanted):
         raise InputError(f"seeds {seeds!r}; expected at least one seed, and none twice, such as 3 or (0, 1, 2)")
     return wanted
-
-
-def _named(seeds: Sequence[int]) -> str:
-    """Name seeds as a person would: `seed 7`, `seeds 0, 1, 2`."""
-    return f"seed{'s' if len(seeds) != 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _open_run(

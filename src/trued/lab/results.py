@@ -29,7 +29,7 @@ from trued.lab.report import (
 )
 from trued.lab.rows import TINY, TINY_SHOWS, claim_rows, counts
 from trued.lab.runs import RunStore
-from trued.lab.wording import duration, memory
+from trued.lab.wording import duration, memory, seed_names
 
 RUNS = Path("runs")
 RESULTS = "results"
@@ -119,7 +119,6 @@ def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = 
         ("Settings", [KeyValues({**evidence.settings, **evidence.protocol})]),
         ("Versions, machine and cost", [KeyValues(_circumstances(evidence))]),
     ]
-    seeds = len(evidence.seeds)
     return Report(
         title=evidence.title,
         kicker=evidence.slug,
@@ -128,7 +127,7 @@ def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = 
             *([f"arXiv {evidence.arxiv}"] if evidence.arxiv else []),
             evidence.model,
             f"{evidence.scale} scale",
-            f"{seeds} seed{'s' if seeds != 1 else ''}",
+            seed_names(evidence.seeds),
             duration(evidence.seconds),
             evidence.date[:10],
         ],

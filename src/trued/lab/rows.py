@@ -54,7 +54,7 @@ class ClaimRow:
         ours: "baseline → method" as measured here, or a dash.
         interval: the 95 % interval of the change, in brackets; empty if nothing was measured.
         verdict: the word; "ran" at tiny scale.
-        why: the reason, a sentence.
+        why: the reason, a sentence; empty at tiny scale.
         control: what the negative control gave, a line; empty if the claim has none.
         strip: for a small drawing; None if nothing was measured.
     """
@@ -87,7 +87,7 @@ def rows_of(
     """Return one row per claim; one that was not measured yet has none of its numbers, one of a tiny run no verdict."""
     rows = [_row(claim, measurements.get(claim.id), assessments[claim.id]) for claim in claims]
     if scale == TINY:
-        return [replace(row, verdict=RAN if row.interval else "not measured", why=TINY_SHOWS, control="", strip=None)
+        return [replace(row, verdict=RAN if row.interval else "not measured", why="", control="", strip=None)
                 for row in rows]  # fmt: skip
     return rows
 
