@@ -126,7 +126,7 @@ def test_results_that_cannot_be_written_are_in_the_store(plant, claim, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(executor, "write_results", full)
-        with pytest.raises(OSError) as error:
+        with pytest.raises(OSError, match="No space") as error:
             run("planted", scale="tiny", progress=False)
     assert "trued report" in error.value.__notes__[0]
     (row,) = RunStore().runs("planted")

@@ -36,7 +36,7 @@ class Prose:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns. Columns in which every cell looks like a number are aligned right."""
+    """Rows under columns. Columns in which every cell is a number or an interval are aligned right and not folded."""
 
     kind: ClassVar[str] = "table"
     columns: Sequence[str]
@@ -175,7 +175,10 @@ def render(report: Report) -> str:
     return _template().render(report=report)
 
 
-_NUMBER = re.compile(r"\s*[–+−-]?\s*(\d[\d.,\s]*([eE][+−-]?\d+)?)?\s*(%|×|points|s|min|MiB|GiB)?\s*")
+_NUMBER = re.compile(
+    r"\s*(≥|≤|×|÷)?\s*[–+−-]?\s*(\d[\d.,\s]*([eE][+−-]?\d+)?)?\s*(%|×|points|s|min|MiB|GiB)?\s*"
+    r"(\[[-+−\d.,\s]+\])?\s*"  # an interval
+)
 
 
 @cache

@@ -224,6 +224,19 @@ def test_the_report_is_one_file_that_escapes_what_models_say(tmp_path: Path, com
     assert "<svg" in page
 
 
+def test_each_request_is_listed_once_with_its_verdict(compared: CheckResult) -> None:
+    page = render(Report("t", report_sections(compared)))
+    titles = re.findall(r"<summary>(.*?)<span class=.note.>(.*?)</span></summary>", page)
+    assert len(titles) == 8  # all requests: four harmful ones, four that only look so
+    assert len({title for title, _ in titles}) == len(titles)
+    assert all("→" in note for _, note in titles)
+    assert {note.split(" · ")[0] for _, note in titles[:4]} == {"asked directly", "in jailbreak templates"}
+    alone = compared.baseline
+    assert alone is not None
+    page = render(Report("t", report_sections(alone)))
+    assert page.count("<h4>reply</h4>") == page.count("<h4>") == 8  # the request is the title, and not there again
+
+
 def test_the_report_file_and_its_gates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "report.html"
     assert main(["check", "model", "--output", str(file), "--max-asr", "0.2", *FEW]) == 1

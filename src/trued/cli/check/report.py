@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from trued.language.engine.model import LanguageModel
     from trued.language.measure.check.metric import Metric
     from trued.language.measure.check.result import CheckResult
+    from trued.language.measure.check.result import Example as CheckExample
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 STYLES = {"good": "green", "bad": "red", "neutral": ""}
@@ -310,7 +311,7 @@ def _tables(result: CheckResult) -> Iterator[Table]:
     for group, metrics in groupby(result.metrics, key=lambda metric: metric.group):
         rows = []
         for metric in metrics:
-            row = [f"{metric.name.strip()} {ARROWS[metric.better]}"]
+            row = [f"{metric.name.strip()}\u00a0{ARROWS[metric.better]}"]
             if compared:
                 row += [baseline(metric) or "–"]
             row += [value(metric), interval(metric)]
@@ -354,7 +355,13 @@ def _curve(result: CheckResult) -> Figure:
 def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
     from trued.language.measure.check.derive import way_name
 
-    found = [one for way in ways for one in result.examples(way, SHOWN_EXAMPLES // len(ways))]
+    found: list[CheckExample] = []
+    for way in ways:
+        # A request that is there already, asked in another way, is not listed again.
+        listed = {example.id for example in found}
+        others = [example for example in result.examples(way, len(result.texts)) if example.id not in listed]
+        count = min(SHOWN_EXAMPLES // len(ways), len(others))
+        found += [others[i * len(others) // count] for i in range(count)]
     if not found:
         return []
     compared = result.baseline is not None
@@ -372,7 +379,10 @@ def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
         for one in found
     ]  # fmt: skip
     labels = ("base", "this model") if compared else ("", "reply")
-    return [Prose(["Evenly spaced through the prompts, not chosen by what was said."]), Examples(items, labels)]
+    return [
+        Prose(["Evenly spaced through the prompts, not chosen by what was said; the verdict stands below each."]),
+        Examples(items, labels),
+    ]
 
 
 def _said(label: str) -> str:
