@@ -138,8 +138,8 @@ def options_of(description: Mapping[str, Any], classes: Mapping[str, Any], *, sk
             hint = Annotated[type_of(kind) | None, show]
         fields.append((name, hint, dataclasses.field(default=None)))
     twin = dataclasses.make_dataclass(f"{description['class'].rpartition(':')[2]}Options", fields, repr=False, eq=False)
-    # A class of no file: cyclopts would read this file once for each class, to look for docstrings of its fields.
-    twin.__doc__, twin.__module__ = "Settings.", "builtins"
+    # A module without a file: cyclopts would read it once for each class, to look for docstrings of its fields.
+    twin.__doc__, twin.__module__ = "Settings.", "trued.described"
     return twin
 
 
