@@ -35,7 +35,6 @@ class Job:
     """What every attack is given.
 
     Args:
-        model: a local folder, a hub id, an adapter's folder, or "default"; repeat it to set models side by side.
         behaviors: what is attacked: prompt, and if wanted id, target, context, category (JSONL, Parquet, a data set);
             the shipped harmful test requests otherwise.
         limit: most behaviours, evenly spaced; 0 for all.
@@ -54,7 +53,6 @@ class Job:
         config: a TOML or YAML file of the settings below; options on the command line go before it.
     """
 
-    model: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
     behaviors: str | None = None
     limit: int = 24
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
@@ -168,11 +166,12 @@ def writer(source: str, device: str | None) -> Any:
     return ChatEndpoint(name, address, key)
 
 
-def run(job: Job, team: Team, command: str, *, as_json: bool) -> None:
+def run(job: Job, models: Sequence[str], team: Team, command: str, *, as_json: bool) -> None:
     """Attack every model in turn, print one table of all, and write the report.
 
     Args:
-        job: what was asked for.
+        job: what is attacked and how it is judged.
+        models: the models to attack, side by side; the embedded one if there is none.
         team: returns the attacks, given the judge that guides them.
         command: the name after `trued attack`.
     """
@@ -188,7 +187,7 @@ def run(job: Job, team: Team, command: str, *, as_json: bool) -> None:
     judges: tuple[Judge, Judge] | None = None
     try:
         with check_bar(not as_json) as bar:
-            for source in job.model or ("default",):
+            for source in models or ("default",):
                 lm = job.open(source)
                 judges = judges or job.judges(lm)
                 judge, guide = judges

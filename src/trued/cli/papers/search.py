@@ -333,11 +333,9 @@ def _embedder(tokens: int) -> SentenceEmbedder | None:
 
         return SentenceEmbedder.load(dtype="auto", longest=tokens)
     except (InputError, ImportError) as error:
+        reason = missing_extra(error) or error
         messages().print(
-            Text(
-                f"trued: meaning is judged by TF-IDF, since the embedder is not to be had: {missing_extra(error) or error}",
-                "dim",
-            )
+            Text(f"trued: meaning is judged by TF-IDF, since the embedder is not to be had: {reason}", "dim")
         )
         return None
 
