@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trued.cli.main import main
-from trued.errors import InputError, MissingExtra
+from trued.errors import InputError, MissingExtra, install_command
 from trued.files import MARKER
 from trued.lab import dependence, executor
 from trued.lab.evidence import assess_all, is_stale, load
@@ -283,7 +283,7 @@ def test_fanning_out_hands_errors_over_as_text(plant, claim, monkeypatch):
 
     monkeypatch.setattr(executor, "run", fail)
     outcome = executor._outcome("planted", {"scale": "tiny"})
-    assert (outcome.result, outcome.error) == (None, "x is not installed: pip install 'trued[y]'")
+    assert (outcome.result, outcome.error) == (None, f"x is not installed: {install_command('y')}")
 
 
 def test_an_unknown_place_to_run_is_refused(plant, claim):

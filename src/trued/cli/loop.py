@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from trued.cli.align.finish import look_line
 from trued.cli.check.report import check_bar, open_model, report_sections, result_table, summary
 from trued.cli.options import Model, Switch
-from trued.cli.terminal import command_line, console, messages, now
+from trued.cli.terminal import command_line, console, messages, now, refuse_endpoints
 from trued.errors import InputError
 from trued.files import claim_output, mark_folder, write_text
 from trued.lab.report import Figure, KeyValues, Prose, Report, Section, Table, write_report
@@ -62,6 +62,7 @@ def loop(
     from trued.language.measure.check.safety import CheckConfig, check
     from trued.language.train.recipe import Recipe
 
+    refuse_endpoints(model)
     started = time.perf_counter()
     out = console()
     config = CheckConfig.quick() if quick else CheckConfig(attacked=8, general=24)

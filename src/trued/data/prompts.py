@@ -236,9 +236,7 @@ def preferences(
     return read_as(_preference, source, columns=columns, optional=("prompt",), names=names, split=split)
 
 
-def chats(
-    source: str | Path, *, names: Mapping[str, str] | None = None, split: str | None = None
-) -> list[ChatRow]:
+def chats(source: str | Path, *, names: Mapping[str, str] | None = None, split: str | None = None) -> list[ChatRow]:
     """Read conversations: `messages`, or TRL's `prompt` and `completion`.
 
     Raises:

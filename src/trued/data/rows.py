@@ -83,14 +83,13 @@ def read_as(
 
 
 def _renamed(raw: object, names: Mapping[str, str]) -> object:
-    """Return a row with its columns under the names that are read; the source's own names give way."""
+    """Return a row with its columns under the names that are read, too."""
     if not names or not isinstance(raw, Mapping):
         return raw
     for column, name in names.items():
         if name not in raw:
             raise InputError(f"no column '{name}' for '{column}', only {_listed(raw) or 'none at all'}")
-    rest = {key: value for key, value in raw.items() if key not in names.values()}
-    return rest | {column: raw[name] for column, name in names.items()}
+    return dict(raw) | {column: raw[name] for column, name in names.items()}
 
 
 def _checked(raw: object, columns: Mapping[str, ColumnKind], optional: Collection[str]) -> Row:

@@ -36,7 +36,6 @@ class Job:
     """What every attack is given.
 
     Args:
-        model: a local folder, a hub id, an adapter's folder, or "default"; repeat it to set models side by side.
         behaviors: what is attacked: prompt, and if wanted id, target, context, category (JSONL, Parquet, a data set);
             the shipped harmful test requests otherwise.
         limit: most behaviours, evenly spaced; 0 for all.
@@ -55,7 +54,6 @@ class Job:
         config: a TOML or YAML file of the settings below; options on the command line go before it.
     """
 
-    model: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
     behaviors: str | None = None
     limit: int = 24
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
@@ -112,11 +110,11 @@ class Job:
             return judges.HarmBenchJudge(model)
         return judges.LLMJudge(model) if self.judge == "rubric" else judges.StrongRejectJudge(model)
 
-    def check(self) -> None:
+    def check(self, models: Sequence[str]) -> None:
         """Refuse what cannot work, and outputs that cannot be written, before a model is loaded."""
         from trued.language.attack.journal import is_journal
 
-        refuse_endpoints(*self.model)
+        refuse_endpoints(*models)
         if self.report is not None:
             claim_output(self.report, kind="report")
         if self.output is not None:
@@ -176,11 +174,12 @@ def writer(source: str, device: str | None) -> Any:
     return ChatEndpoint(name, address, key)
 
 
-def run(job: Job, team: Team, command: str, *, as_json: bool) -> None:
+def run(job: Job, models: Sequence[str], team: Team, command: str, *, as_json: bool) -> None:
     """Attack every model in turn, print one table of all, and write the report.
 
     Args:
-        job: what was asked for.
+        job: what is attacked and how it is judged.
+        models: the models to attack, side by side; the embedded one if there is none.
         team: returns the attacks, given the judge that guides them.
         command: the name after `trued attack`.
     """
@@ -190,14 +189,14 @@ def run(job: Job, team: Team, command: str, *, as_json: bool) -> None:
     from trued.language.attack.suite import Suite
 
     started = time.perf_counter()
-    job.check()
+    job.check(models)
     behaviors = job.wanted()
     results: list[SuiteResult] = []
     origins: dict[str, Any] = {}
     judges: tuple[Judge, Judge] | None = None
     try:
         with check_bar() as bar:
-            for source in job.model or ("default",):
+            for source in models or ("default",):
                 lm = job.open(source)
                 origins[lm.name] = provenance(lm, source)
                 judges = judges or job.judges(lm)

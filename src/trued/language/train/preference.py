@@ -141,13 +141,15 @@ class PreferenceTraining:
     """LoRA training on preferences (DPO: arXiv 2305.18290, eq. 7, unless another loss is named).
 
     Args:
-        loss: a key of `trued.learn.preference.PREFERENCE_LOSSES`.
+        loss: one of `trued.learn.preference.PREFERENCE_LOSSES`: sigmoid (DPO), sigmoid_norm, robust, hinge, ipo,
+            kto_pair, apo_zero, apo_down, exo_pair, sppo_hard, dpop, cpo, simpo or orpo.
         beta: its strength; DPO's pull towards the reference. None is the loss's own: 0.1, and SimPO's 2.
         label_smoothing: share of labels taken to be flipped, for the losses that know it; None is the loss's own.
         gamma: SimPO's margin; None is 1.
         alpha: CPO's weight of the chosen reply's cross-entropy; None is 1.
         penalty: DPO-positive's weight of lost likelihood; None is 50.
-        lora_r, lora_alpha, dropout: the adapter, on all linear layers; the dropout is LoRA's.
+        lora_r, lora_alpha: the adapter, on all linear layers.
+        dropout: LoRA's.
         fit: the optimiser. With `mixed_precision` "bf16" references are scored in the same precision.
         max_length: the most tokens of a prompt with its longer reply; None for the model's context.
         checkpointing: recompute each layer in the backward pass instead of keeping its activations: the same numbers
