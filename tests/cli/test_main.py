@@ -76,7 +76,7 @@ def test_an_unknown_command_imports_no_other():
         (InputError("row 17: 'targets' is empty;\n give one"), 2, "trued: row 17: 'targets' is empty; give one\n"),
         (noted(InputError("bad."), "Continue with: x"), 2, "trued: bad. Continue with: x\n"),
         (KeyboardInterrupt("interrupted after step 3 of 9"), 130, "trued: interrupted after step 3 of 9\n"),
-        (KeyboardInterrupt(), 130, "trued: interrupted; what was finished is kept\n"),
+        (KeyboardInterrupt(), 130, "trued: interrupted\n"),
         (PermissionError(errno.EACCES, "Permission denied", "out"), 2, "trued: out: Permission denied\n"),
     ],
 )
@@ -144,7 +144,7 @@ def test_ctrl_c_ends_a_process_with_130_and_a_sentence(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert err == "trued: interrupted; what was finished is kept\n"
+    assert err == "trued: interrupted\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of Unix")

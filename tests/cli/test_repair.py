@@ -7,10 +7,11 @@ import torch
 
 from trued.cli import repair as room
 from trued.cli.main import main
+from trued.files import MARKER, cache_dir
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
 from trued.language.measure.check.safety import CheckConfig
-from trued.learn.weights import WeightsFolder
+from trued.learn.weights import Patch, WeightsFolder
 
 FEW = CheckConfig.quick(
     attacks=("direct",), harmful=2, lookalikes=2, general=2, attacked=2, max_new_tokens=1, multiples=(0.0,), steps=1
@@ -21,7 +22,7 @@ SHORT = ["--steps", "2", "--warmup", "1", "--save-every", "1", "--rate", "0.01"]
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """An aligned and a fine-tuned tiny model, and the files that a repair is given."""
-    monkeypatch.setattr(room, "CONFIG", FEW)
+    monkeypatch.setattr(room, "_check_config", lambda quick: FEW)
     monkeypatch.setattr(room, "answered", lambda lm, questions: 0.5)
     lm = tiny_model(layers=3)
     save(lm, tmp_path / "aligned")
@@ -86,7 +87,47 @@ def test_an_adapter_is_merged_and_only_the_patch_is_written(folders, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["outcome"] == "recovered"
     assert told["after"]["baseline"]["metrics"]
-    assert {p.name for p in (folders / "out").iterdir()} == {"patch.safetensors", "repair.json", "report.html"}
+    assert {p.name for p in (folders / "out").iterdir()} == {
+        MARKER, "patch.safetensors", "repair.json", "report.html",
+    }  # fmt: skip
+
+
+def test_a_repair_that_was_cut_off_goes_on(folders, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("TRUED_CACHE", str(tmp_path / "cache"))
+    from trued.language.measure.check import safety
+    from trued.language.repair.alignment_recovery import recover as recovery
+
+    calls = {"recover": 0, "check": 0}
+    recover, check = recovery.recover, safety.check
+
+    def recovering(*arguments, **options):
+        calls["recover"] += 1
+        return recover(*arguments, **options)
+
+    def checking(lm, before, *arguments, **options):
+        calls["check"] += 1
+        if before is not None and calls["check"] == 2:
+            raise KeyboardInterrupt
+        return check(lm, before, *arguments, **options)
+
+    monkeypatch.setattr(recovery, "recover", recovering)
+    monkeypatch.setattr(safety, "check", checking)
+    assert main([*words(folders), "--patch-only"]) == 130
+    assert "the same command continues it" in capsys.readouterr().err
+    assert not (folders / "out").exists()
+    assert main([*words(folders), "--patch-only"]) == 0
+    assert "the restored weights are those of the run that was cut off" in capsys.readouterr().err
+    assert calls["recover"] == 1
+    first = json.loads((folders / "out" / "repair.json").read_text())
+    assert first["restored"] > 0
+    tuned, aligned = (WeightsFolder(folders / name) for name in ("tuned", "aligned"))
+    patch = Patch.load(folders / "out" / "patch.safetensors")
+    assert patch.count == first["restored"]
+    for name, change in patch.changes.items():
+        assert torch.equal(tuned[name].flatten()[change.indices.long()], change.old)
+        assert torch.equal(aligned[name].flatten()[change.indices.long()], change.new)
+    unfinished = cache_dir() / "unfinished"
+    assert not list(unfinished.glob("*"))  # nothing is left once the work is done
 
 
 def test_nothing_to_recover_writes_nothing(folders, monkeypatch, capsys):

@@ -50,13 +50,6 @@ def test_an_evidence_folder_that_is_none(capsys, tmp_path):
     assert "nowhere is no folder; give one of SLUG.json files" in sentence
 
 
-def test_a_missing_extra_is_named(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    code, sentence = said(capsys)
-    assert code == BAD
-    assert "pip install 'trued[web]'" in sentence
-
-
 def test_it_serves_the_page_that_it_ships(tmp_path):
     """A new store gets the page's papers, and Ctrl-C ends the server."""
     url = f"sqlite:///{tmp_path}/papers.db"

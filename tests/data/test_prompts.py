@@ -148,10 +148,10 @@ def test_saved_datasets_and_their_splits(tmp_path: Path):
 def test_a_missing_extra_is_named(monkeypatch, tmp_path: Path):
     (tmp_path / "rows.parquet").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'trued\[datasets\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install -e '.\[datasets\]'"):
         read_rows(tmp_path / "rows.parquet", columns={"prompt": "text"})
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'trued\[datasets\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install -e '.\[datasets\]'"):
         read_rows("someone/something", columns={"prompt": "text"})
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trued.errors import InputError, MissingExtra
+from trued.cli.main import main
+from trued.errors import InputError, MissingExtra, install_command
+from trued.files import MARKER
 from trued.lab import dependence, executor
 from trued.lab.evidence import assess_all, is_stale, load
 from trued.lab.executor import Interrupted, fan_out, run
@@ -73,7 +75,7 @@ def test_a_planted_equality_gets_the_verdict_it_deserves(plant, claim, effect, k
 @pytest.mark.parametrize(("control", "kind"), [(0.0, "supported"), (0.5, "inconclusive")])
 def test_a_control_that_passes_takes_the_support_away(plant, claim, control, kind):
     plant(planted(0.5, 0.1, control=control), claim("higher", 0.1, control="the same without the method"))
-    evidence = run("planted", scale="tiny", progress=False).evidence
+    evidence = run("planted", scale="desktop", progress=False).evidence
     assert evidence.assessments["better"].verdict.kind == kind
     (row,) = claim_rows(evidence)
     assert ("did not pass, as it should" in row.control) == (kind == "supported")
@@ -81,10 +83,55 @@ def test_a_control_that_passes_takes_the_support_away(plant, claim, control, kin
 
 def test_a_claim_that_was_not_measured_is_said_to_be(plant, claim):
     plant(planted(0.5, 0.1), claim(), claim(id="other", paper=PaperFigures(85.0, 5.0, "%", "Table 1")))
-    evidence = run("planted", scale="tiny", progress=False).evidence
+    evidence = run("planted", scale="desktop", progress=False).evidence
     row = claim_rows(evidence)[1]
     assert (row.verdict, row.ours, row.interval, row.paper) == ("inconclusive", "–", "", "85 → 5 %")
     assert "Nothing was measured" in row.why
+
+
+def test_a_tiny_run_ran_and_gives_no_verdict(plant, claim, monkeypatch, capsys):
+    plant(planted(0.5, 0.1), claim(), claim(id="other"))
+    result = run("planted", scale="tiny", progress=False)
+    assert result.evidence.assessments["better"].verdict.kind == "supported"  # computed all the same
+    rows = claim_rows(result.evidence)
+    assert [(row.verdict, row.why, row.control, row.strip) for row in rows] == [
+        ("ran", "", "", None), ("not measured", "", "", None),
+    ]  # fmt: skip
+    page = result.report.read_text()
+    assert "A tiny run shows that the experiment runs. Its numbers decide nothing." in page
+    monkeypatch.setattr(executor, "run", lambda *_, **__: result)
+    assert main(["run", "c-advul", "--scale", "tiny"]) == 0
+    printed = capsys.readouterr().out
+    assert "Its numbers decide nothing." in printed
+    assert main(["run", "c-advul", "--scale", "tiny", "--json"]) == 0
+    machine = capsys.readouterr().out
+    assert json.loads(machine)[0]["evidence"]["assessments"] == {"better": "ran", "other": "ran"}
+    for word in ("supported", "contradicted", "inconclusive"):
+        assert all(word not in text for text in (page.partition("<body>")[2], printed, machine))
+
+
+def test_seeds_are_named_first(plant, claim, capsys):
+    plant(planted(0.5, 0.1), claim())
+    run("planted", scale="tiny", seeds=2)
+    assert capsys.readouterr().err.startswith("planted: seeds 0, 1\n")
+    run("planted", scale="tiny", seeds=(7,))
+    assert capsys.readouterr().err.startswith("planted: seed 7\n")
+
+
+def test_results_that_cannot_be_written_are_in_the_store(plant, claim, monkeypatch, tmp_path):
+    plant(planted(0.5, 0.1), claim())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(executor, "write_results", full)
+        with pytest.raises(OSError, match="No space") as error:
+            run("planted", scale="tiny", progress=False)
+    assert "trued report" in error.value.__notes__[0]
+    (row,) = RunStore().runs("planted")
+    assert row.status == "finished"
+    assert rewrite(row.id, tmp_path / "again").report.is_file()
 
 
 def test_one_seed_cannot_support(plant, claim):
@@ -161,7 +208,7 @@ def test_the_folder_holds_report_evidence_and_figures(plant, claim):
     plant(planted(0.5, 0.1), claim())
     result = run("planted", scale="tiny", progress=False)
     assert result.folder.name.endswith("-planted-tiny")
-    assert {path.name for path in result.folder.iterdir()} == {"report.html", "evidence.json", "figures"}
+    assert {path.name for path in result.folder.iterdir()} == {MARKER, "report.html", "evidence.json", "figures"}
     assert (result.folder / "figures" / "means.svg").read_text().startswith("<?xml")
     assert load(result.folder / "evidence.json") == result.evidence
     assert run("planted", scale="tiny", progress=False).folder != result.folder
@@ -236,7 +283,7 @@ def test_fanning_out_hands_errors_over_as_text(plant, claim, monkeypatch):
 
     monkeypatch.setattr(executor, "run", fail)
     outcome = executor._outcome("planted", {"scale": "tiny"})
-    assert (outcome.result, outcome.error) == (None, "x is not installed: pip install 'trued[y]'")
+    assert (outcome.result, outcome.error) == (None, f"x is not installed: {install_command('y')}")
 
 
 def test_an_unknown_place_to_run_is_refused(plant, claim):

@@ -134,6 +134,10 @@ def test_a_verdict_is_a_word_and_not_only_a_colour(page):
 
 def test_columns_of_numbers_are_told_from_text():
     assert Table(["a", "b", "c"], [["x", 1.5, "−3 %"], ["y", -2, "–"]]).numeric == [False, True, True]
+    assert Table(["a", "b"], [["≥ 62 % [41, 91]", "×0.780 [0.703, 0.847]"], ["[−3, +4]", "6 replies"]]).numeric == [
+        True,
+        False,
+    ]
 
 
 def test_the_style_is_for_phones_for_paper_and_for_the_dark(html):

@@ -15,18 +15,18 @@ import time
 from trued.lab.progress import Bars
 from trued.learn.fit.progress import step_bar
 bars = Bars()
-bars.say("before")
+bars.log("before")
 for _ in bars.track(range(2), "outer [seed]"):
     for _ in bars.track(range(3), "inner 4/5 left"):
         time.sleep(0.12)
-    bars.say("between")
+    bars.log("between")
 for _ in bars.track(iter(range(3)), "endless"):
     time.sleep(0.2)
 with step_bar(3) as show:
     for step in (1, 2):
         show(step, 2.5, 2_000, 2.0)
         time.sleep(0.3)
-bars.say("after training")
+bars.log("after training")
 time.sleep(0.1)
 print("after", flush=True)
 """

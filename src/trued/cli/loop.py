@@ -13,29 +13,30 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trued.cli.align.app import look_line, training_card
+from trued.cli.align.finish import look_line, training_card
 from trued.cli.check.report import check_bar, open_model, report_sections, result_table, summary
-from trued.cli.options import Switch
-from trued.cli.terminal import console, messages
+from trued.cli.options import Model, Switch
+from trued.cli.terminal import command_line, console, messages, now, refuse_endpoints
 from trued.errors import InputError
-from trued.files import write_text
+from trued.files import claim_output, mark_folder, write_text
 from trued.lab.report import Figure, KeyValues, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
-from trued.language.measure.check.result import CheckResult
-from trued.language.measure.check.safety import CheckConfig, check
-from trued.language.train.recipe import Recipe, TradeOff
 
 if TYPE_CHECKING:
     from trued.language.engine.model import LanguageModel
+    from trued.language.measure.check.result import CheckResult
+    from trued.language.measure.check.safety import CheckConfig
+    from trued.language.train.recipe import Recipe, TradeOff
     from trued.learn.fit.loop import FitResult
 
-CONFIG = CheckConfig(attacked=8, general=24)
+LOOP = "loop"
+"""What the folder is called among the kinds of output."""
 
 
 def loop(
+    model: Model = None,
     *,
     output: Path = Path("loop"),
-    model: str | None = None,
     device: str | None = None,
     template: str | None = None,
     quick: Switch = False,
@@ -49,8 +50,6 @@ def loop(
     ----------
     output
         The folder for the adapter, the results of both checks and report.html.
-    model
-        A local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
     device
         Such as cpu or cuda:1.
     template
@@ -60,13 +59,19 @@ def loop(
     fresh
         Start anew, even if there is a loop to continue in --output.
     """
+    from trued.language.measure.check.safety import CheckConfig, check
+    from trued.language.train.recipe import Recipe
+
+    refuse_endpoints(model)
     started = time.perf_counter()
     out = console()
-    config = CheckConfig.quick() if quick else CONFIG
+    config = CheckConfig.quick() if quick else CheckConfig(attacked=8, general=24)
     recipe = Recipe(steps=16, validate_every=8) if quick else Recipe()
+    claim_output(output, kind=LOOP, whole=False)
     if fresh:
         _clear(output)
     lm = open_model(model, device=device, template=template)
+    mark_folder(output, LOOP)
     out.print(f"{lm.name} · {lm.device.type} · {str(lm.dtype).removeprefix('torch.')}\n")
 
     out.print("1/4 check and 2/4 attack: requests as they are, in templates, with prefilled replies, and embeddings")
@@ -102,6 +107,8 @@ def _clear(output: Path) -> None:
 
 def _kept(path: Path, config: CheckConfig, measure: Callable[[Any], CheckResult]) -> CheckResult:
     """Return the result kept at `path` if it was measured by the same settings, else measure and keep it."""
+    from trued.language.measure.check.result import CheckResult
+
     if path.exists():
         kept = CheckResult.from_json(json.loads(path.read_text("utf-8")), str(path))
         if kept.protocol["settings"] == json.loads(json.dumps(asdict(config))):
@@ -153,12 +160,12 @@ def _report(
         columns = ["step", "harmful refused", "in templates", "look-alikes refused"]
         blocks.append(Table(columns, rows, caption="Validation prompts, look by look."))
     blocks += [Figure("Training", _loss_curve(result), "Loss of the training run, step by step."),
-               KeyValues({**asdict(recipe), "seconds": round(result.seconds)})]  # fmt: skip
+               KeyValues({"command": command_line(), **asdict(recipe), "seconds": round(result.seconds)})]  # fmt: skip
     return Report(
         title=f"{after.model}: check, attack, align, check again",
         sections=[*report_sections(after), Section("How it was aligned", blocks)],
         kicker="trued loop",
-        facts=[duration(seconds)],
+        facts=[duration(seconds), now()[:10]],
     )
 
 

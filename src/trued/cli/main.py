@@ -10,6 +10,7 @@ Exit codes: 0 fine · 1 a gate fell short · 2 bad use or bad input, said in one
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import traceback
@@ -20,8 +21,8 @@ from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnknownCommandError
 
 from trued import __version__
-from trued.cli.terminal import console
-from trued.errors import InputError, nearest
+from trued.cli.terminal import console, remember_command
+from trued.errors import InputError, missing_extra, nearest
 
 FINE, SHORT, BAD, FAULT, INTERRUPTED, READER_GONE = 0, 1, 2, 70, 130, 141
 
@@ -30,9 +31,12 @@ _WRONG_PATH = (PermissionError, FileNotFoundError, FileExistsError, IsADirectory
 app = App(
     name="trued",
     help="Check, attack, align and mend language models, and run what papers claim about it.",
-    help_epilogue="Exit codes: 0 fine, 1 a gate fell short, 2 bad use or bad input. TRUED_DEBUG=1 shows tracebacks.",
+    help_epilogue=(
+        "With any command: -v says more, -vv everything, -q only errors. Exit codes: 0 fine, 1 a gate fell short, "
+        "2 bad use or bad input. TRUED_DEBUG=1 shows tracebacks."
+    ),
     version=f"trued {__version__}",
-    version_flags=["--version"],
+    version_flags=["--version", "-V"],
     suppress_keyboard_interrupt=False,
     console=console(),
 )
@@ -56,6 +60,10 @@ COMMANDS = {
 }
 for _name, (_path, _help) in COMMANDS.items():
     app.command(_path, name=_name, help=_help)
+app.register_install_completion_command(help="Install completion of commands and options for your shell.")
+
+LEVELS = {"-q": logging.ERROR, "-v": logging.INFO, "-vv": logging.DEBUG}
+VERBOSITY = {"--quiet": "-q", "--verbose": "-v", **{word: word for word in LEVELS}}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `trued`; those of the process by default.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    remember_command(words)
+    words = _without_verbosity(words)
     if not os.environ.get("TRUED_DEBUG"):
         # What libraries say about their own future is nothing that a user of the command line can mend.
         warnings.simplefilter("ignore", FutureWarning)
@@ -85,14 +95,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else FINE
 
 
+def _without_verbosity(words: Sequence[str]) -> list[str]:
+    """Set the logging level that -v, -vv or -q asks for, and return the other words; after `--` all words stay."""
+    end = words.index("--") if "--" in words else len(words)
+    chosen = [VERBOSITY[word] for word in words[:end] if word in VERBOSITY]
+    level = chosen[-1] if chosen else None
+    if level == "-v" and chosen.count("-v") > 1:
+        level = "-vv"
+    logging.basicConfig(format="trued: %(message)s", level=LEVELS[level] if level else logging.WARNING, force=True)
+    return [word for word in words[:end] if word not in VERBOSITY] + list(words[end:])
+
+
 def explain(error: BaseException) -> tuple[int, str | None]:
     """Return the exit code for an error, and the sentence to say, or None where it is a fault of trued's own."""
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED, str(error) or "interrupted; what was finished is kept"
+        return INTERRUPTED, str(error) or "interrupted"
+    if any(isinstance(cause, KeyboardInterrupt) for cause in _chain(error)):
+        return INTERRUPTED, "interrupted"  # a library that was being imported turned it into an error of its own
     if isinstance(error, CycloptsError):
         return BAD, _parse_sentence(error)
     if isinstance(error, InputError):
         return BAD, _sentence(error)
+    if (extra := missing_extra(error)) is not None:
+        return BAD, _sentence(extra)
     for cause in _chain(error):
         if _disk_full(cause):
             name = getattr(cause, "filename", None)

@@ -1,6 +1,6 @@
 """Options that several commands share, so that they are spelled and explained the same everywhere.
 
-Knows names and help texts. Knows nothing of what a command does with them.
+A model is named first or by --model, in every command that takes one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
+
+from trued.errors import InputError
 
 
 def whole_number(_type: Any, tokens: Sequence[Token]) -> int:
@@ -30,3 +32,39 @@ Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 JsonSwitch = Annotated[
     bool, Parameter(name="--json", negative="", show_default=False, help="Print JSON for machines.")
 ]  # fmt: skip
+Model = Annotated[
+    str | None,
+    Parameter(
+        help="A local folder, a hub id, or the folder of a PEFT adapter; the embedded SmolLM2-135M-Instruct otherwise."
+    ),
+]
+"""The model of a command, as its first parameter: positional, or --model."""
+
+Models = Annotated[
+    tuple[str, ...],
+    Parameter(
+        negative="",
+        show_default=False,
+        help="Local folders, hub ids or adapters' folders, set side by side; the embedded model otherwise.",
+    ),
+]
+"""One or several models: positional, or --model once for each."""
+
+
+def columns_of(text: str | None) -> dict[str, str]:
+    """Return what `--columns prompt=Goal,chosen=Best` says: the name in the data of each column that a command reads.
+
+    Raises:
+        InputError: not names with an equals sign, joined by commas, or a column that is named twice.
+    """
+    columns: dict[str, str] = {}
+    for part in (text or "").split(","):
+        column, equals, name = (word.strip() for word in part.partition("="))
+        if not part.strip():
+            continue
+        if not (column and equals and name):
+            raise InputError(f"--columns {text!r} is not understood at {part!r}: write prompt=Goal,chosen=Best")
+        if column in columns:
+            raise InputError(f"--columns names {column} twice: {columns[column]} and {name}; keep one of them")
+        columns[column] = name
+    return columns

@@ -8,51 +8,56 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from trued.cli.check.report import check_bar, report_sections, result_table, summary
+from trued.cli.methods import options
 from trued.cli.options import JsonSwitch, Switch
-from trued.cli.settings import laid_over, options_of, read_settings
-from trued.cli.terminal import console, messages, print_json
+from trued.cli.settings import read_template, with_settings
+from trued.cli.terminal import command_line, console, messages, now, print_json, refuse_endpoints
 from trued.data.messages import Prompt
 from trued.data.prompts import ReplyRow, chats, prompts
 from trued.data.rows import read_rows
 from trued.errors import InputError
-from trued.files import whole_folder, write_text
+from trued.files import claim_output, whole_folder, write_text
 from trued.lab.report import Block, Figure, KeyValues, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
-from trued.language.engine.loading import default_embedded
-from trued.language.engine.model import LanguageModel
-from trued.language.engine.precision import served
-from trued.language.judge.reply import Label, PhraseJudge
-from trued.language.measure.check.result import CheckResult
-from trued.language.measure.check.safety import CheckConfig, check
-from trued.language.repair.alignment_recovery.config import PAPER, RecoveryConfig
-from trued.language.repair.alignment_recovery.recover import RecoveryResult, RecoveryStep, aligned_view, recover
-from trued.language.repair.task import Metric, task_score
-from trued.language.train.adversarial import own_replies
-from trued.language.train.aligned_base import merged_in_float32, save_model
-from trued.learn.weights import Patch, Weights, WeightsFolder
 
 if TYPE_CHECKING:
+    from trued.language.engine.model import LanguageModel
+    from trued.language.measure.check.result import CheckResult
+    from trued.language.measure.check.safety import CheckConfig
+    from trued.language.repair.alignment_recovery.config import RecoveryConfig
+    from trued.language.repair.alignment_recovery.recover import RecoveryResult, RecoveryStep
+    from trued.learn.weights import Weights
+
     Settings = Any
 else:
-    Settings = Annotated[options_of(PAPER) | None, Parameter(name="*", group="Settings")]
+    Settings = options("repair", group="Settings")
 
-CONFIG = CheckConfig(attacks=("direct", "templates"), attacked=8, general=24)
+Metric = Literal["likelihood", "exact", "rouge-l"]
+REPAIR = "repaired model"
+"""What the folder is called among the kinds of output."""
 PATCH = "patch.safetensors"
 TASK_PROMPTS, SCORED, REPLY_TOKENS = 256, 128, 32
 
 
+def _check_config(*, quick: bool) -> CheckConfig:
+    from trued.language.measure.check.safety import CheckConfig
+
+    attacks = ("direct", "templates")
+    return CheckConfig.quick(attacks=attacks) if quick else CheckConfig(attacks=attacks, attacked=8, general=24)
+
+
 def repair(
+    finetuned: Annotated[str | None, Parameter(name=["--finetuned", "--model"])] = None,
     *,
-    finetuned: str | None = None,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     aligned: str | None = None,
     task_prompts: str | None = None,
@@ -69,6 +74,8 @@ def repair(
     settings: Settings = None,
 ) -> int:
     """Restore alignment that fine-tuning lost (arXiv 2504.09757): a fraction of a percent of the weights goes back.
+
+    A repair that was cut off is continued by the same command.
 
     Both models need one architecture, and memory for two copies of one in float32. Exit code 1 if no checkpoint kept
     the task.
@@ -105,19 +112,25 @@ def repair(
     config
         A TOML or YAML file of the settings below; options on the command line go before it.
     """
+    refuse_endpoints(finetuned, aligned)
     if (output / "config.json").exists() or (output / PATCH).exists():
         raise InputError(f"{output} holds a model or a patch already: give another --output, or remove it")
+    claim_output(output, kind=REPAIR)
     if apply is not None or revert is not None:
         if apply is not None and revert is not None:
             raise InputError("--apply and --revert were both given: a patch is put on or taken off")
         return _patch(finetuned, apply, revert, output, device, as_json=as_json)
     if finetuned is None or aligned is None:
         raise InputError("a repair needs two models: give --finetuned MODEL, and as --aligned the one it was made from")
-    chosen: RecoveryConfig = laid_over(laid_over(PAPER, read_settings(config)), settings)
+    from trued.language.repair.alignment_recovery.config import PAPER
+
+    chosen = with_settings(PAPER, config, settings)
     questions = _harmful(harmful)
     rows = None if task_prompts is None else [ReplyRow(row.prompt, row.reply) for row in chats(task_prompts)]
-    asked = CheckConfig.quick(attacks=CONFIG.attacks) if quick else CONFIG
-    job = _Job(finetuned, aligned, output, questions, rows, metric, chosen, asked, device, template, as_json)
+    checked = _check_config(quick=quick)
+    job = _Job(
+        finetuned, aligned, output, questions, rows, metric, chosen, checked, device, read_template(template), as_json
+    )
     return job.run(patch_only=patch_only)
 
 
@@ -142,8 +155,23 @@ class _Job:
         self.harmful, self.rows, self.config = harmful, rows, config
         self.metric: Metric = metric
         self.check_config, self.device, self.template, self.as_json = check_config, device, template, as_json
+        from trued.cli.check.unfinished import parts_path
+        from trued.language.measure.check.parts import Parts
+
+        given = {"harmful": harmful, "rows": rows, "metric": metric, "config": asdict(config), "template": template}
+        self.parts = Parts(parts_path(finetuned, aligned, **given))
+        self.checks = {name: self.parts.beside(name) for name in ("before", "after")}
 
     def run(self, *, patch_only: bool) -> int:
+        from trued.cli.check.unfinished import continued
+
+        with continued(self.parts):
+            return self._run(patch_only=patch_only)
+
+    def _run(self, *, patch_only: bool) -> int:
+        from trued.language.engine.precision import served
+        from trued.language.repair.alignment_recovery.recover import recover
+
         started = time.perf_counter()
         self._say(f"reading {self.aligned}: how it represents {len(self.harmful)} harmful questions")
         with self._aligned() as (weights, view, tokens):
@@ -155,30 +183,81 @@ class _Job:
                 )
             self._say(f"checking {self.finetuned} as it is")
             before = self._check(lm, None)
-            rows = self.rows or _own_rows(lm)
+            rows = self.rows or self._own_rows(lm)
             self._say(f"restoring {self.config.rate:.2%} of its weights a step")
-            result = recover(
+            result = self._recovered(
                 lm,
-                weights,
-                view,
-                self.harmful,
-                [row.prompt for row in rows[:TASK_PROMPTS]],
-                _served_score(rows[:SCORED], self.metric),
-                self.config,
-                answered=lambda model: answered(served(model), self.harmful),
-                looked=lambda look: self._say(step_line(look)),
+                lambda: recover(
+                    lm,
+                    weights,
+                    view,
+                    self.harmful,
+                    [row.prompt for row in rows[:TASK_PROMPTS]],
+                    _served_score(rows[:SCORED], self.metric),
+                    self.config,
+                    answered=lambda model: answered(served(model), self.harmful),
+                    looked=lambda look: self._say(step_line(look)),
+                ),
             )
         if result.outcome != "recovered":
+            self._forget()
             return self._nothing(result, before)
         self._say(f"checking {self.finetuned} repaired")
         after = self._check(lm, before)
+        self._print(result, after)
         self._write(lm, result, after, time.perf_counter() - started, patch_only=patch_only)
-        self._tell(result, after)
+        self._forget()
         return 0
+
+    def _own_rows(self, lm: LanguageModel) -> list[ReplyRow]:
+        """The model's own replies to general requests, a part of the work."""
+        replies = self.parts.get(["own replies"], lambda: [[row.prompt, row.reply] for row in _own_rows(lm)])
+        return [ReplyRow(prompt, reply) for prompt, reply in replies]
+
+    def _recovered(self, lm: LanguageModel, recovering: Callable[[], RecoveryResult]) -> RecoveryResult:
+        """Return what the recovery gave, which is a part of the work too; the model then has the restored weights."""
+        from trued.language.repair.alignment_recovery.recover import RecoveryResult, RecoveryStep
+        from trued.learn.weights import Patch
+
+        path, fresh = self._patch_path(), []
+
+        def compute() -> dict[str, Any]:
+            result = recovering()
+            fresh.append(result)
+            result.patch.save(path)
+            return {
+                "outcome": result.outcome, "chosen_step": result.chosen_step, "rollback": result.rollback,
+                "history": [asdict(step) for step in result.history], "parameters": result.parameters,
+                "passes": result.passes, "seconds": result.seconds,
+            }  # fmt: skip
+
+        record = self.parts.get(["recovery", asdict(self.config), self.metric], compute)
+        if fresh:
+            return fresh[0]
+        self._say("the restored weights are those of the run that was cut off")
+        patch = Patch.load(path)
+        if record["outcome"] == "recovered":
+            patch.apply(lm.base)
+        history = tuple(RecoveryStep(**step) for step in record["history"])
+        return RecoveryResult(**{**record, "history": history, "patch": patch})
+
+    def _patch_path(self) -> Path:
+        assert self.parts.path is not None
+        return self.parts.path.with_suffix(".safetensors")
+
+    def _forget(self) -> None:
+        """Remove the parts: the work is done and written."""
+        self._patch_path().unlink(missing_ok=True)
+        for parts in (self.parts, self.checks["before"], self.checks["after"]):
+            parts.clear()
 
     @contextmanager
     def _aligned(self) -> Iterator[tuple[Weights, Any, list[list[int]]]]:
         """Yield the aligned model's weights on disk, its view of the questions and their tokens; it is not kept."""
+        from trued.language.repair.alignment_recovery.recover import aligned_view
+        from trued.language.train.aligned_base import save_model
+        from trued.learn.weights import WeightsFolder
+
         lm = self._load(self.aligned)
         view = aligned_view(lm, self.harmful, self.config)
         tokens = [lm.prompt_ids(p) for p in self.harmful]
@@ -193,11 +272,22 @@ class _Job:
             yield WeightsFolder(work), view, tokens
 
     def _load(self, source: str) -> LanguageModel:
+        from trued.language.train.aligned_base import merged_in_float32
+
         return merged_in_float32(source, device=self.device, template=self.template)
 
     def _check(self, lm: LanguageModel, before: CheckResult | None) -> CheckResult:
-        with check_bar(shown=not self.as_json) as bar:
-            return check(served(lm), before, self.check_config, progress=bar)
+        from trued.language.engine.precision import served
+        from trued.language.measure.check.safety import check
+
+        with check_bar() as bar:
+            return check(
+                served(lm),
+                before,
+                self.check_config,
+                progress=bar,
+                parts=self.checks["before" if before is None else "after"],
+            )
 
     def _nothing(self, result: RecoveryResult, before: CheckResult) -> int:
         if result.outcome == "nothing to recover":
@@ -216,7 +306,10 @@ class _Job:
     def _write(
         self, lm: LanguageModel, result: RecoveryResult, after: CheckResult, seconds: float, *, patch_only: bool
     ) -> None:
-        with whole_folder(self.output) as work:
+        from trued.language.train.aligned_base import save_model
+        from trued.learn.weights import WeightsFolder
+
+        with whole_folder(self.output, kind=REPAIR) as work:
             if not patch_only:
                 folder = _folder(self.finetuned)
                 lm.base.to(WeightsFolder(folder).dtype if folder is not None else lm.dtype)
@@ -225,8 +318,13 @@ class _Job:
             record = {"finetuned": self.finetuned, "aligned": self.aligned, **_record(result, self.config)}
             write_text(work / "repair.json", json.dumps(record, indent=1))
             write_report(work / "report.html", _report(self, result, after, seconds))
+        if not self.as_json:
+            out = console()
+            out.print(f"repaired {self.output}", soft_wrap=True)
+            out.print(f"report   {self.output / 'report.html'}", soft_wrap=True)
+            out.print(f"undo     trued repair --revert {self.output / PATCH} --finetuned {self.output} --output OTHER")
 
-    def _tell(self, result: RecoveryResult, after: CheckResult) -> None:
+    def _print(self, result: RecoveryResult, after: CheckResult) -> None:
         if self.as_json:
             record = {k: v for k, v in _record(result, self.config).items() if k not in ("history", "settings")}
             print_json({**record, "output": str(self.output), "after": after.to_json()})
@@ -238,9 +336,6 @@ class _Job:
             f"{result.patch.count:,} weights restored, {result.restored_fraction:.2%} of all, at step "
             f"{result.chosen_step}, in {duration(result.seconds)}"
         )
-        out.print(f"repaired {self.output}", soft_wrap=True)
-        out.print(f"report   {self.output / 'report.html'}", soft_wrap=True)
-        out.print(f"undo     trued repair --revert {self.output / PATCH} --finetuned {self.output} --output OTHER")
 
     def _say(self, text: str) -> None:
         if not self.as_json:
@@ -252,6 +347,8 @@ class _Job:
 
 def answered(lm: LanguageModel, questions: Sequence[Prompt]) -> float:
     """Return the share of questions that a model does not refuse; an empty reply is no refusal."""
+    from trued.language.judge.reply import Label, PhraseJudge
+
     replies = [group[0] for group in lm.generate(questions, max_new_tokens=REPLY_TOKENS)]
     labels = PhraseJudge().label(["" for _ in questions], replies)
     return sum(label is not Label.NO for label in labels) / len(labels)
@@ -284,17 +381,25 @@ def _harmful(source: str | None) -> list[Prompt]:
 
 
 def _own_rows(lm: LanguageModel) -> list[ReplyRow]:
+    from trued.language.engine.precision import served
+    from trued.language.train.adversarial import own_replies
+
     asked = [row.prompt for row in prompts("general", "train")]
     return [ReplyRow(row.prompt, row.reply) for row in own_replies(served(lm), asked, max_new_tokens=REPLY_TOKENS)]
 
 
 def _served_score(rows: Sequence[ReplyRow], metric: Metric) -> Any:
+    from trued.language.engine.precision import served
+    from trued.language.repair.task import task_score
+
     score = task_score(rows, metric)
     return lambda lm: score(served(lm))
 
 
 def _folder(source: str) -> Path | None:
     """The folder of a saved model, if its weights lie there as they are used."""
+    from trued.language.engine.loading import default_embedded
+
     embedded = default_embedded(source)
     folder = embedded.folder if embedded is not None else Path(source)
     return folder if (folder / "config.json").is_file() else None
@@ -303,6 +408,10 @@ def _folder(source: str) -> Path | None:
 def _patch(
     source: str | None, apply: Path | None, revert: Path | None, output: Path, device: str | None, *, as_json: bool
 ) -> int:
+    from trued.language.engine.model import LanguageModel
+    from trued.language.train.aligned_base import save_model
+    from trued.learn.weights import Patch, WeightsFolder
+
     if source is None:
         raise InputError("which model? Give --finetuned MODEL, the one that the patch is put on or taken off")
     patch = Patch.load(apply or revert or "")
@@ -313,7 +422,7 @@ def _patch(
         patch.apply(lm.base)
     else:
         patch.revert(lm.base)
-    with whole_folder(output) as work:
+    with whole_folder(output, kind=REPAIR) as work:
         save_model(lm, work)
     done = "applied" if apply is not None else "reverted"
     if as_json:
@@ -353,13 +462,14 @@ def _report(job: _Job, result: RecoveryResult, after: CheckResult, seconds: floa
         ),
         Figure("Distance from the aligned view", _gap_curve(result), "1 - cos to d_H by step, on a log scale."),
         Table(columns, rows, caption="Every step, those of a warm-up that was discarded included."),
-        KeyValues({"finetuned": job.finetuned, "aligned": job.aligned, **asdict(job.config)}),
+        KeyValues({"command": command_line(), "date": now(), "finetuned": job.finetuned, "aligned": job.aligned}),
+        KeyValues(asdict(job.config)),
     ]
     return Report(
         title=f"{job.finetuned}: check, repair, check again",
         sections=[*report_sections(after), Section("How it was repaired", blocks)],
         kicker="trued repair",
-        facts=[duration(seconds)],
+        facts=[duration(seconds), now()[:10]],
         lead=summary(after),
     )
 

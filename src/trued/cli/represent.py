@@ -12,24 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from trued.cli.methods import options
 from trued.cli.options import JsonSwitch, Switch
-from trued.cli.settings import laid_over, options_of, read_settings
+from trued.cli.settings import with_settings
 from trued.cli.terminal import console, messages, plain_table, print_json
 from trued.errors import InputError
-from trued.files import write_text
-from trued.learn.device import open_device
-from trued.learn.similarity import Score
-from trued.representation.embeddings import features_of
-from trued.representation.structure.layers import paired
-from trued.representation.structure.low_data import Measured, Split, align_two, compared
-from trued.representation.structure.train import Aligner
+from trued.files import add_text, claim_output
 
 app = App(name="represent", help="Bring frozen encoders into one space, from few pairs.")
 
 if TYPE_CHECKING:
+    from trued.representation.structure.low_data import Measured
+
     AlignerOptions = Any
 else:
-    AlignerOptions = Annotated[options_of(Aligner(), skip=("loss", "trackers")) | None, Parameter(name="*")]
+    AlignerOptions = options("represent structure")
 
 
 @app.command
@@ -40,7 +37,7 @@ def structure(
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     pairs: Path | None = None,
     layers: Literal["chosen", "last"] = "chosen",
-    score: Score = "mutual_knn",
+    score: Literal["mutual_knn", "cka", "cka_debiased", "rsa"] = "mutual_knn",
     loss: Literal["clip", "siglip"] = "clip",
     test: float = 0.2,
     validation: float = 0.1,
@@ -83,10 +80,18 @@ def structure(
     config
         A TOML or YAML file of the settings below; options on the command line go before it.
     """
+    from trued.representation.embeddings import features_of
+    from trued.representation.structure.layers import paired
+    from trued.representation.structure.low_data import Split, align_two, compared
+    from trued.representation.structure.train import Aligner
+
     if (output / "space.json").exists():
         raise InputError(f"{output} holds a space already: give another --output, or remove it. Nothing was trained")
+    from trued.learn.device import open_device
+
     open_device(device)
-    aligner = replace(laid_over(laid_over(Aligner(), read_settings(config)), method), loss=loss)
+    claim_output(output, kind="space")
+    aligner = replace(with_settings(Aligner(), config, method), loss=loss)
     one, two = paired(*(features_of(side, pairs, device=device) for side in (first, second)))
     split = Split.of(len(one), test=test, validation=validation, seed=aligner.fit.seed)
     sides = {"first": one, "second": two}
@@ -94,6 +99,8 @@ def structure(
         messages().print(f"{len(one)} pairs: {len(split.train)} to train, {len(split.test)} to measure on")
     done = align_two(sides, split, aligner, layers=layers, score=score, swept=sweep, progress=not as_json)
     arms = [done.measured, *(compared(sides, split, done, progress=not as_json) if compare else [])]
+    if not as_json:
+        _print(arms)
     folder = done.space.save_pretrained(output)
     record = {
         "first": first, "second": second, "settings": asdict(replace(done.aligner, loss=loss)),
@@ -101,20 +108,18 @@ def structure(
         "layers": {name: list(side.names) for name, side in sides.items()},
         "arms": [asdict(arm) for arm in arms], "pairs": len(one), "tested": len(split.test),
     }  # fmt: skip
-    write_text(folder / "structure.json", json.dumps(record, indent=1) + "\n")
+    add_text(folder, "structure.json", json.dumps(record, indent=1) + "\n")
     if as_json:
         print_json({"space": str(folder), "arms": record["arms"]})
         return
-    _print(arms, folder)
+    console().print(f"space    {folder}", soft_wrap=True)
 
 
-def _print(arms: list[Measured], folder: Path) -> None:
+def _print(arms: list[Measured]) -> None:
     table = plain_table("", "layers", "R@1", "R@5", "trust", "cont", right=("R@1", "R@5", "trust", "cont"))
     for arm in arms:
         table.add_row(
             arm.name, " × ".join(arm.layers), f"{arm.recall_at_1:.1%}", f"{arm.recall_at_5:.1%}",
             f"{arm.trustworthiness:.3f}", f"{arm.continuity:.3f}",
         )  # fmt: skip
-    out = console()
-    out.print(table)
-    out.print(f"space    {folder}", soft_wrap=True)
+    console().print(table)

@@ -40,7 +40,7 @@ def run(
     confirm: Path | None = None,
     as_json: JsonSwitch = False,
 ) -> int:
-    """Run the experiments on papers' claims and print the verdicts.
+    """Run the experiments on papers' claims and print the verdicts; a tiny run proves that it runs and gives none.
 
     A run that was cut off is continued: its finished seeds are not run again.
 
@@ -55,7 +55,8 @@ def run(
     scale
         tiny (seconds, proves that it runs), desktop (the evidence), or full (the paper's sizes).
     seeds
-        How many, such as 3, or which, such as 0,1,2; the experiment's own otherwise.
+        How many, such as 3 (which runs the seeds 0, 1 and 2), or which, such as 0,1,7; "7," is seed 7 alone. The
+        first line of output says which run. The experiment's own otherwise.
     model
         A local folder or a hub id; the experiment's own choice otherwise.
     device
@@ -90,18 +91,23 @@ def run(
         "scale": scale, "seeds": seeds_of(seeds), "model": model, "device": device, "data": data, "output": output,
         "fresh": fresh,
     }  # fmt: skip
-    results, failed = _carry_out(chosen, on, options)
     if evidence is not None:
         from trued.lab import committed
 
-        for result in results:
-            committed.keep(result, evidence)
+        for slug in chosen:
+            committed.claim_evidence(slug, evidence)
+    results, failed = _carry_out(chosen, on, options)
     if as_json:
         print_json([_for_machines(result) for result in results])
     else:
         out = console()
         for result in results:
             print_result(out, result)
+    if evidence is not None:
+        from trued.lab import committed
+
+        for result in results:
+            committed.keep(result, evidence)
     for slug, sentence in failed.items():
         messages().print(f"trued: {slug}: {sentence}", soft_wrap=True)
     return 2 if failed else 0
@@ -130,15 +136,17 @@ def seeds_of(text: str | None) -> int | tuple[int, ...] | None:
 
 def print_result(out: Console, result: Result) -> None:
     """Print one run: heading, claims, notes, and the report's path last."""
-    from trued.lab.rows import claim_rows
-    from trued.lab.wording import duration
+    from trued.lab.rows import TINY, TINY_SHOWS, claim_rows
+    from trued.lab.wording import duration, seed_names
 
     found = result.evidence
-    seeds = f"{len(found.seeds)} seed{'s' if len(found.seeds) != 1 else ''}"
+    seeds = seed_names(found.seeds)
     out.print(Text.assemble((found.slug, "bold"), "  ", found.title))
     out.print(Text(f"{found.model} · {found.scale} scale · {seeds} · {duration(found.seconds)}", "dim"))
     out.print()
     out.print(claims_table(claim_rows(found), out.width))
+    if found.scale == TINY:
+        out.print(f"\n {TINY_SHOWS}")
     for note in found.notes:
         out.print()
         out.print(Padding(f"limit: {note}", (0, 0, 0, 1)))
@@ -211,4 +219,10 @@ def _confirm(slugs: list[str], folder: Path, *, every: bool, as_json: bool) -> i
 
 
 def _for_machines(result: Result) -> dict[str, Any]:
-    return {"report": str(result.report), "folder": str(result.folder), "evidence": result.evidence.to_json()}
+    """Return a result as JSON; that of a tiny run holds no verdicts."""
+    from trued.lab.rows import RAN, TINY
+
+    evidence = result.evidence.to_json()
+    if result.evidence.scale == TINY:
+        evidence["assessments"] = dict.fromkeys(evidence["assessments"], RAN)
+    return {"report": str(result.report), "folder": str(result.folder), "evidence": evidence}

@@ -13,29 +13,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from trued.cli.methods import options
 from trued.cli.options import JsonSwitch, WholeNumber, whole_number
-from trued.cli.settings import laid_over, options_of, read_settings
+from trued.cli.settings import with_settings
 from trued.cli.terminal import console, messages, print_json
 from trued.errors import InputError
-from trued.generation.masked.sampler import MaskedSampler
-from trued.generation.masked.state import EXACT, SampleResult
-from trued.generation.masked.text import PLAYS, MaskedText
-from trued.generation.quality import Quality, distinct, gen_quality, token_entropy
 from trued.lab.wording import duration
 from trued.learn.device import open_device
 from trued.learn.seed import seeded
 
 if TYPE_CHECKING:
+    from trued.generation.masked.sampler import MaskedSampler
+    from trued.generation.masked.state import SampleResult
+    from trued.generation.masked.text import MaskedText
+    from trued.generation.quality import Quality
     from trued.language.engine.model import LanguageModel
 
     SamplerOptions = Any
 else:
-    SamplerOptions = Annotated[options_of(MaskedSampler()) | None, Parameter(name="*", group="Sampler")]
+    SamplerOptions = options("sample", group="Sampler")
 
 
 def sample(
-    model: str = PLAYS,
-    /,
+    model: str = "plays",
     *,
     prompt: str = "",
     length: WholeNumber | None = None,
@@ -69,7 +69,11 @@ def sample(
     config
         A TOML or YAML file of the sampler's settings; options on the command line go before it.
     """
-    chosen: MaskedSampler = laid_over(laid_over(MaskedSampler(), read_settings(config)), sampler)
+
+    from trued.generation.masked.sampler import MaskedSampler
+    from trued.generation.masked.text import MaskedText
+
+    chosen = with_settings(MaskedSampler(), config, sampler)
     if n < 1:
         raise InputError(f"-n {n}: draw at least 1 text")
     generator = seeded(seed)
@@ -110,6 +114,8 @@ def _account(result: SampleResult, seconds: float, n: int) -> str:
 
 
 def _worth(result: SampleResult, quality: Quality | None, reference: str | None) -> str:
+    from trued.generation.quality import distinct, token_entropy
+
     entropy = f"entropy {float(token_entropy(result.ids).mean()):.2f} nats"
     if result.ids.shape[1] > 1:
         entropy += f", distinct bigrams {float(distinct(result.ids, 2).mean()):.0%}"
@@ -122,6 +128,8 @@ def _record(
     text: MaskedText, chosen: MaskedSampler, result: SampleResult, written: Sequence[str], quality: Quality | None,
     seconds: float, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
+    from trued.generation.quality import token_entropy
+
     return {
         "model": text.name,
         "sampler": asdict(chosen),

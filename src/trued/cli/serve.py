@@ -1,6 +1,6 @@
 """`trued serve`: the page of the daily papers, on this machine or for others.
 
-Knows how to start a server. Knows nothing of what it shows. Without the extra `web` it says so.
+Knows how to start a server. Knows nothing of what it shows. Without the extra `models` it searches by words and TF-IDF.
 """
 
 from __future__ import annotations
@@ -45,17 +45,12 @@ def serve(
     evidence
         A folder of SLUG.json with evidence to show instead of what is committed.
     """
-    from trued.errors import InputError, MissingExtra
+    import uvicorn
 
-    try:
-        import uvicorn
+    from trued.errors import InputError
+    from trued.web.app import create_app
+    from trued.web.settings import Settings
 
-        from trued.web.app import create_app
-        from trued.web.settings import Settings
-    except ModuleNotFoundError as error:
-        if error.name in ("fastapi", "multipart", "python_multipart", "uvicorn"):
-            raise MissingExtra(error.name, "web") from None
-        raise
     settings = Settings.from_environment(host, port, public=public, database_url=database_url)
     if evidence is not None and not evidence.is_dir():
         raise InputError(f"{evidence} is no folder; give one of SLUG.json files, as `trued run --evidence` writes it")
@@ -77,7 +72,7 @@ def serve(
 
 def learn_meaning(store: PaperStore) -> None:
     """Give the store its embedder once that is loaded, which takes seconds; until then meaning is judged by TF-IDF."""
-    from trued.errors import InputError
+    from trued.errors import InputError, missing_extra
 
     try:
         import torch
@@ -88,7 +83,8 @@ def learn_meaning(store: PaperStore) -> None:
         embed = SentenceEmbedder.load(dtype="auto")
         embed(["A first sentence, so that the first search waits for nothing."])
     except (InputError, ImportError, OSError) as error:
-        messages().print(f"trued: meaning is judged by TF-IDF, since the embedder cannot be had: {error}")
+        reason = missing_extra(error) or error
+        messages().print(f"trued: meaning is judged by TF-IDF, since the embedder cannot be had: {reason}")
         return
     store.embed = embed
     store.index()

@@ -6,9 +6,11 @@ Knows text, columns and claim rows as the lab words them. Knows nothing of what 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -24,10 +26,31 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from trued.errors import InputError
+from trued.learn.fit.progress import minute_lines
+
 if TYPE_CHECKING:
     from trued.lab.rows import ClaimRow
 
 VERDICT_STYLES = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
+
+
+_command: list[str] = []
+
+
+def remember_command(words: Iterable[str]) -> None:
+    """Keep the words after `trued`, which reports show."""
+    _command[:] = words
+
+
+def command_line() -> str:
+    """Return the command that is running, as it would be typed again."""
+    return shlex.join(["trued", *_command])
+
+
+def now() -> str:
+    """Return date and time, with the zone, as reports show them."""
+    return f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"
 
 
 class _Console(Console):
@@ -68,6 +91,19 @@ def verdict(word: str) -> Text:
     return Text(word, style=VERDICT_STYLES.get(word, ""))
 
 
+def refuse_endpoints(*models: str | None) -> None:
+    """Refuse an endpoint where a model is needed that runs here; call it before anything else.
+
+    Raises:
+        InputError: one of them is NAME@URL.
+    """
+    for model in models:
+        if model is not None and "@http" in model:
+            raise InputError(
+                f"{model} is an endpoint, and endpoints cannot be checked or attacked yet: give a folder or a hub id"
+            )
+
+
 def print_json(value: Any) -> None:
     """Print `value` as JSON on standard output, for machines: no colours, no folding."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -94,7 +130,8 @@ def claims_table(rows: Iterable[ClaimRow], width: int) -> RenderableType:
     for row in rows:
         ours = f"{row.ours}\n{row.interval}" if row.interval else row.ours
         parts += ["", line(row.says, row.paper, ours, verdict(row.verdict))]
-        parts.append(Padding(Text(row.why), (0, 0, 0, 3)))
+        if row.why:
+            parts.append(Padding(Text(row.why), (0, 0, 0, 3)))
         if row.control:
             parts.append(Padding(Text(f"control: {row.control}", "dim"), (0, 0, 0, 3)))
     return Group(*parts)
@@ -102,7 +139,7 @@ def claims_table(rows: Iterable[ClaimRow], width: int) -> RenderableType:
 
 @contextmanager
 def progress(shown: bool = True) -> Iterator[Progress]:
-    """Yield a display of bars with time left, on standard error; where that is no terminal, it stays silent."""
+    """Yield a display of bars with time left, on standard error; where that is no terminal, a line a minute."""
     target = messages()
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -112,5 +149,7 @@ def progress(shown: bool = True) -> Iterator[Progress]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=target, transient=True, disable=not (shown and target.is_terminal)) as display:
+    drawn = target.is_terminal
+    display = Progress(*columns, console=target, transient=True, disable=not (shown and drawn))
+    with display, minute_lines(display) if shown and not drawn else nullcontext():
         yield display

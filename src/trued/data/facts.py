@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -83,14 +83,14 @@ def fact_questions(split: str | None = None, *, relations: Collection[str] = REL
     return [row for row in _all() if split in (None, row.split) and row.relation in relations]
 
 
-def read_questions(source: str | Path) -> list[FactQuestion]:
+def read_questions(source: str | Path, *, names: Mapping[str, str] | None = None) -> list[FactQuestion]:
     """Read questions from rows of `question` and `answers` (a list of texts), JSONL, Parquet or a data set.
 
     Raises:
         InputError: see `trued.data.rows.read_rows`; also a question that comes twice.
     """
     columns: dict[str, Any] = {"question": "text", "answers": "texts"}
-    rows = read_as(lambda row: (row["question"], tuple(row["answers"])), source, columns=columns)
+    rows = read_as(lambda row: (row["question"], tuple(row["answers"])), source, columns=columns, names=names)
     questions = [FactQuestion(f"row-{number}", *row) for number, row in enumerate(rows, start=1)]
     check_questions(questions)
     return questions

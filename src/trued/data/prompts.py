@@ -8,7 +8,7 @@ requests with a reply, and templates that wrap a request. Their splits are fixed
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -202,7 +202,9 @@ def _shipped(name: str) -> tuple[Row, ...]:
 # -- the user's own ----------------------------------------------------------------------------------------------------
 
 
-def adversarial(source: str | Path, *, split: str | None = None) -> list[AdversarialRow]:
+def adversarial(
+    source: str | Path, *, names: Mapping[str, str] | None = None, split: str | None = None
+) -> list[AdversarialRow]:
     """Read rows of `prompt` (a text or messages), `targets` (a list of texts) and `safe_reply`.
 
     Raises:
@@ -213,11 +215,14 @@ def adversarial(source: str | Path, *, split: str | None = None) -> list[Adversa
         lambda row: AdversarialRow(_prompt(row["prompt"]), tuple(row["targets"]), row["safe_reply"]),
         source,
         columns=columns,
+        names=names,
         split=split,
     )
 
 
-def preferences(source: str | Path, *, split: str | None = None) -> list[PreferenceRow]:
+def preferences(
+    source: str | Path, *, names: Mapping[str, str] | None = None, split: str | None = None
+) -> list[PreferenceRow]:
     """Read preference pairs in TRL's formats: `prompt`, `chosen` and `rejected`, each a text or messages.
 
     Where `chosen` and `rejected` are messages they may repeat the prompt's, and `prompt` may be missing: then it is
@@ -228,10 +233,10 @@ def preferences(source: str | Path, *, split: str | None = None) -> list[Prefere
             exactly one reply of the assistant after the prompt.
     """
     columns: dict[str, ColumnKind] = {"prompt": "text or chat", "chosen": "text or chat", "rejected": "text or chat"}
-    return read_as(_preference, source, columns=columns, optional=("prompt",), split=split)
+    return read_as(_preference, source, columns=columns, optional=("prompt",), names=names, split=split)
 
 
-def chats(source: str | Path, *, split: str | None = None) -> list[ChatRow]:
+def chats(source: str | Path, *, names: Mapping[str, str] | None = None, split: str | None = None) -> list[ChatRow]:
     """Read conversations: `messages`, or TRL's `prompt` and `completion`.
 
     Raises:
@@ -239,7 +244,7 @@ def chats(source: str | Path, *, split: str | None = None) -> list[ChatRow]:
             has no message before that.
     """
     columns: dict[str, ColumnKind] = {"messages": "chat", "prompt": "text or chat", "completion": "text or chat"}
-    return read_as(_chat, source, columns=columns, optional=tuple(columns), split=split)
+    return read_as(_chat, source, columns=columns, optional=tuple(columns), names=names, split=split)
 
 
 def _prompt(value: str | list[Message]) -> Prompt:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from trued.data.messages import Message
-from trued.errors import InputError, MissingExtra
+from trued.errors import InputError, MissingExtra, nearest
 
 ColumnKind = Literal["text", "texts", "chat", "text or chat"]
 Row = dict[str, Any]
@@ -30,6 +30,7 @@ def read_rows(
     *,
     columns: Mapping[str, ColumnKind],
     optional: Collection[str] = (),
+    names: Mapping[str, str] | None = None,
     split: str | None = None,
 ) -> list[Row]:
     """Read and check the named columns of a data source; other columns are ignored.
@@ -39,6 +40,7 @@ def read_rows(
         columns: each column's kind: "text" (not empty), "texts" (a list of texts), "chat" (a list of messages with
             'role' and 'content', as in TRL) or "text or chat".
         optional: those of `columns` that a row may lack or leave null.
+        names: what a column is called in the source, where that is another name.
         split: which split of a `datasets` folder or hub id; needed only if there are several and none is "train".
 
     Returns: one dictionary a row, with the named columns only and messages reduced to role and content.
@@ -48,7 +50,7 @@ def read_rows(
             null, NaN or of another type.
         MissingExtra: the source needs pyarrow or datasets, and it is not installed.
     """
-    return read_as(dict, source, columns=columns, optional=optional, split=split)
+    return read_as(dict, source, columns=columns, optional=optional, names=names, split=split)
 
 
 def read_as(
@@ -57,22 +59,37 @@ def read_as(
     *,
     columns: Mapping[str, ColumnKind],
     optional: Collection[str] = (),
+    names: Mapping[str, str] | None = None,
     split: str | None = None,
 ) -> list[T]:
     """Read rows as `read_rows` does, and turn each into what `make` returns.
 
     An InputError that `make` raises gets the source's name and the row's number in front.
     """
+    names = names or {}
+    for column in names:
+        if column not in columns:
+            raise InputError(f"there is no column {column!r} to name{nearest(column, columns)}; {_needs(columns, ())}")
     made = []
     name = _name(source)
-    for number, raw in _raw_rows(source, tuple(columns), split):
+    for number, raw in _raw_rows(source, tuple(names.get(column, column) for column in columns), split):
         try:
-            made.append(make(_checked(raw, columns, optional)))
+            made.append(make(_checked(_renamed(raw, names), columns, optional)))
         except InputError as error:
             raise InputError(f"{name}, row {number}: {error}") from None
     if not made:
         raise InputError(f"{name} has no rows; {_needs(columns, optional)}.")
     return made
+
+
+def _renamed(raw: object, names: Mapping[str, str]) -> object:
+    """Return a row with its columns under the names that are read, too."""
+    if not names or not isinstance(raw, Mapping):
+        return raw
+    for column, name in names.items():
+        if name not in raw:
+            raise InputError(f"no column '{name}' for '{column}', only {_listed(raw) or 'none at all'}")
+    return dict(raw) | {column: raw[name] for column, name in names.items()}
 
 
 def _checked(raw: object, columns: Mapping[str, ColumnKind], optional: Collection[str]) -> Row:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from trued.files import sha256, whole_folder
+from trued.files import CACHE, sha256, whole_folder
 from trued.lab.dependence import closure, digest_of
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Cache:
             shutil.rmtree(entry)
         if not entry.exists():
             value = fn(*args, **kwargs)
-            with whole_folder(entry) as work:
+            with whole_folder(entry, kind=CACHE) as work:
                 _write(value, work)
         return _read(entry)
 

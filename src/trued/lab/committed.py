@@ -16,7 +16,7 @@ from pathlib import Path
 
 import trued
 from trued.errors import InputError
-from trued.files import whole_folder
+from trued.files import claim_output, whole_folder
 from trued.lab.dependence import closure
 from trued.lab.evidence import Confirmation, Evidence, FigureNote, Measurement, load
 from trued.lab.experiment import module_of
@@ -94,19 +94,43 @@ def keep(result: Result, folder: str | Path) -> Path:
     """Put a run's evidence where it is committed, with its figures and the numbers of the experiment's tiny run.
 
     Raises:
-        InputError: the tiny run does.
+        InputError: the tiny run does, or the folder holds files of others.
     """
     from trued.lab.executor import tiny_numbers
 
     evidence, folder = result.evidence, Path(folder)
+    claim_evidence(evidence.slug, folder)
     evidence = replace(evidence, tiny=tiny_numbers(evidence.slug))
     if closure(module_of(evidence.slug)).digest != evidence.method_digest:
         _log.warning("%s: its code was changed while it ran, so the evidence is stale: run it again", evidence.slug)
         evidence = replace(evidence, tiny={})
-    with whole_folder(folder / evidence.slug) as drawings:
+    with whole_folder(folder / evidence.slug, kind="figures", own=_only_drawings) as drawings:
         for drawing in sorted((result.folder / "figures").glob("*.svg")):
             shutil.copyfile(drawing, drawings / drawing.name)
     return evidence.write(path_of(evidence.slug, folder))
+
+
+def claim_evidence(slug: str, folder: str | Path) -> None:
+    """Refuse a folder that committed evidence cannot be written to; call it before the run.
+
+    Raises:
+        InputError: another file has the evidence's name, or nothing can be written there.
+    """
+    path = path_of(slug, Path(folder))
+    claim_output(path, kind="evidence", own=_is_evidence)
+    claim_output(path.with_suffix(""), kind="figures", own=_only_drawings)
+
+
+def _is_evidence(path: Path) -> bool:
+    try:
+        return load(path).slug == path.stem
+    except InputError:
+        return False
+
+
+def _only_drawings(folder: Path) -> bool:
+    """Whether a folder holds the figures of an earlier run: its evidence lies beside it, and nothing else is in it."""
+    return folder.with_suffix(".json").is_file() and all(path.suffix == ".svg" for path in folder.iterdir())
 
 
 def confirm(slug: str, folder: Path | None = None, *, progress: bool = False) -> Decision:

@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trued.errors import InputError, MissingExtra
-from trued.files import cache_dir
+from trued.files import cache_dir, fingerprint
 from trued.lab.cache import Cache
 from trued.lab.dependence import Closure, closure
 from trued.lab.evidence import Evidence, FigureNote, Measurement, assess_all, collect, small_tables
 from trued.lab.experiment import Experiment, Lab, load_experiment
 from trued.lab.platform import machine, peak_bytes, versions
 from trued.lab.progress import Bars
-from trued.lab.results import Result, write_results
+from trued.lab.results import Result, claim_results, write_results
 from trued.lab.runs import Run, RunStore
+from trued.lab.wording import seed_names
 from trued.papers.catalogue import card as load_card
 
 __all__ = ["TINY_SEEDS", "Interrupted", "Outcome", "Result", "fan_out", "repeatable", "run", "tiny_numbers"]
@@ -75,12 +76,13 @@ def run(
         Interrupted: Ctrl-C; the message says how to continue.
     """
     experiment, card = load_experiment(slug), load_card(slug)
+    claim_results(output)
     sizes, wanted = experiment.scale(scale), _seeds(experiment, seeds)
     source = closure(experiment.module)
     settings = {
         "scale": dataclasses.asdict(sizes),
         "options": {"model": model, "device": device, "data": data},
-        "inputs": {name: _fingerprint(path) for name, path in (("model", model), ("data", data))},
+        "inputs": {name: fingerprint(path) for name, path in (("model", model), ("data", data))},
         "source": source.digest,
     }
     store = store or RunStore()
@@ -95,11 +97,15 @@ def run(
     )  # fmt: skip
     start, earlier = time.perf_counter(), sum(lab.finished[seed].seconds for seed in wanted if seed in lab.finished)
     again = _command(slug, scale=scale, seeds=seeds, model=model, device=device, data=data, output=output)
+    lab.bars.log(f"{slug}: {seed_names(wanted)}")
     _carry_out(experiment, lab, run, again=again)
     evidence = _evidence(lab, source, settings, seconds=earlier + time.perf_counter() - start)
-    result = write_results(evidence, lab.exhibits(), output)
     run.finish(evidence.to_json(), lab.exhibits())
-    return result
+    try:
+        return write_results(evidence, lab.exhibits(), output)
+    except (InputError, OSError) as error:
+        error.add_note(f"The run is finished and kept: trued report {run.id[:8]} --output FOLDER writes it")
+        raise
 
 
 def tiny_numbers(slug: str, *, progress: bool = False) -> dict[str, Measurement]:
@@ -217,16 +223,6 @@ def _open_run(
     mark = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     found = None if fresh else store.find_resumable(slug, scale, mark)
     return found or store.start(slug, scale, model=model or "default", settings=settings, settings_digest=mark)
-
-
-def _fingerprint(path: str | None) -> str | None:
-    """Return names, sizes and times of the files at a local path as a hash; None for a name that is no path."""
-    if path is None or not Path(path).exists():
-        return None
-    root = Path(path)
-    files = sorted(file for file in root.rglob("*") if file.is_file()) if root.is_dir() else [root]
-    stats = [(str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr(stats).encode()).hexdigest()
 
 
 def _carry_out(experiment: Experiment, lab: Lab, run: Run, *, again: str) -> None:

@@ -277,7 +277,7 @@ class Lab:
 
     def log(self, text: str) -> None:
         """Say what is being done now, on the error stream, after the paper's name."""
-        self.bars.say(f"{self.card.slug} · {text}")
+        self.bars.log(f"{self.card.slug} · {text}")
 
     def progress(self, iterable: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
         """Iterate with a progress bar that shows the time left."""
@@ -324,7 +324,7 @@ class Seeds:
         for seed in lab.wanted:
             if seed in lab.finished:
                 continue
-            lab.bars.say(f"{lab.card.slug} · seed {seed} · {self._outlook()}")
+            lab.bars.log(f"{lab.card.slug} · seed {seed} · {self._outlook()}")
             lab.begin(seed)
             done = False
             try:

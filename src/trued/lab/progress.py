@@ -1,32 +1,42 @@
 """Progress bars with time left, on the error stream, so that standard output stays clean for `--json`.
 
-Knows iterables. Knows nothing of what is counted. Silent where the error stream is no terminal.
+Knows iterables. Knows nothing of what is counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import ExitStack
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from trued.learn.fit.progress import minute_lines
+
 T = TypeVar("T")
 
 
 class Bars:
-    """Any number of nested bars that share one live display, which exists only while one of them is counting."""
+    """Any number of nested bars that share one live display, which exists only while one of them is counting.
+
+    Where the error stream is no terminal, a line a minute stands for the bars.
+
+    Args:
+        shown: whether to show anything at all.
+    """
 
     def __init__(self, shown: bool = True) -> None:
         self.console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-        self.shown = shown and self.console.is_terminal
+        self.shown = shown
         self._display: Progress | None = None
-        self._open = 0
+        self._open = ExitStack()
+        self._counting = 0
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Print one line, above the bars if there are any."""
         if self.shown:
-            self.console.print(text, style="dim")
+            self.console.print(text, style="dim", soft_wrap=True)
 
     def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
         """Yield `items` while a bar counts them; the bar goes when they end or the loop is left."""
@@ -38,8 +48,10 @@ class Bars:
         display = self._display
         if display is None:
             display = self._display = _display(self.console)
-            display.start()
-        self._open += 1
+            self._open.enter_context(display)
+            if not self.console.is_terminal:
+                self._open.enter_context(minute_lines(display))
+        self._counting += 1
         task = display.add_task(description, total=total)
         try:
             for item in items:
@@ -47,9 +59,9 @@ class Bars:
                 display.advance(task)
         finally:
             display.remove_task(task)
-            self._open -= 1
-            if self._open == 0:
-                display.stop()
+            self._counting -= 1
+            if self._counting == 0:
+                self._open.close()
                 self._display = None
 
 
@@ -63,4 +75,5 @@ def _display(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )

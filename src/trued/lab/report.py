@@ -14,11 +14,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from trued.files import write_text
+from trued.files import mark, write_output
 from trued.lab.rows import ClaimRow
 
 if TYPE_CHECKING:
     from jinja2 import Template
+
+REPORT = "report"
+"""What a report is called among the kinds of output."""
 
 Tone = Literal["good", "bad", "neutral"]
 
@@ -33,7 +36,7 @@ class Prose:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns. Columns in which every cell looks like a number are aligned right."""
+    """Rows under columns. Columns in which every cell is a number or an interval are aligned right and not folded."""
 
     kind: ClassVar[str] = "table"
     columns: Sequence[str]
@@ -59,7 +62,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Example:
-    """One answer before and after."""
+    """One answer before and after; without a text before, the answer alone. The note stands beside the title."""
 
     title: str
     before: str
@@ -160,8 +163,11 @@ def write_report(path: str | PathLike[str], report: Report) -> Path:
 
     Nothing is fetched when it is opened: style and drawings are inside, there are no scripts, and a content security
     policy forbids both.
+
+    Raises:
+        InputError: a file that is no report of trued's lies there.
     """
-    return write_text(path, render(report))
+    return write_output(path, render(report), kind=REPORT)
 
 
 def render(report: Report) -> str:
@@ -169,7 +175,10 @@ def render(report: Report) -> str:
     return _template().render(report=report)
 
 
-_NUMBER = re.compile(r"\s*[–+−-]?\s*(\d[\d.,\s]*([eE][+−-]?\d+)?)?\s*(%|×|points|s|min|MiB|GiB)?\s*")
+_NUMBER = re.compile(
+    r"\s*(≥|≤|×|÷)?\s*[–+−-]?\s*(\d[\d.,\s]*([eE][+−-]?\d+)?)?\s*(%|×|points|s|min|MiB|GiB)?\s*"
+    r"(\[[-+−\d.,\s]+\])?\s*"  # an interval
+)
 
 
 @cache
@@ -187,6 +196,7 @@ def _template() -> Template:
     environment.filters["inline_svg"] = lambda svg, prefix: Markup(inline(svg, prefix))
     environment.filters["written_out"] = written_out
     environment.filters["breakable"] = lambda text: Markup(re.sub(r"([/_=.])", r"\1<wbr>", str(Markup.escape(text))))
+    environment.globals["mark"] = mark(REPORT)
     environment.globals["style"] = Markup((Path(__file__).parent / "templates" / "report.css").read_text())
     return environment.get_template("report.html.jinja")
 

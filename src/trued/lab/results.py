@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trued.errors import InputError
-from trued.files import write_text
+from trued.files import claim_output, mark_folder, write_text
 from trued.lab.evidence import Evidence, from_json
 from trued.lab.report import (
     Block,
@@ -25,11 +25,15 @@ from trued.lab.report import (
     Report,
     Section,
     Table,
-    write_report,
+    render,
 )
-from trued.lab.rows import claim_rows, counts
+from trued.lab.rows import TINY, TINY_SHOWS, claim_rows, counts
 from trued.lab.runs import RunStore
-from trued.lab.wording import duration, memory
+from trued.lab.wording import duration, memory, seed_names
+
+RUNS = Path("runs")
+RESULTS = "results"
+"""What the folder of a run is called among the kinds of output."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +66,34 @@ def rewrite(run_id: str, output: str | Path | None = None, *, store: RunStore | 
 
 
 def write_results(evidence: Evidence, exhibits: list[dict[str, Any]], output: str | Path | None = None) -> Result:
-    """Write evidence.json, figures/*.svg and report.html, each file atomically, the report last."""
-    folder = Path(output) if output is not None else _free_folder(evidence)
+    """Write evidence.json, figures/*.svg and report.html, each file atomically, the report last.
+
+    Raises:
+        InputError: `output` holds files of others.
+    """
+    folder = claim_results(output) or _free_folder(evidence)
     evidence.write(folder / "evidence.json")
     for one in exhibits:
         if one["kind"] == "figure":
             write_text(folder / "figures" / f"{figure_name(one['name'])}.svg", one["svg"])
-    report = write_report(folder / "report.html", evidence_report(evidence, exhibits))
+    report = write_text(folder / "report.html", render(evidence_report(evidence, exhibits)))
+    mark_folder(folder, RESULTS)
     return Result(evidence, report, folder)
+
+
+def claim_results(output: str | Path | None) -> Path | None:
+    """Return the folder that results go to, None for a new one in runs/, once it is known that they can be written.
+
+    Raises:
+        InputError: the folder holds files of others, or nothing can be written there.
+    """
+    if output is None:
+        claim_output(RUNS / "new", kind=RESULTS)
+        return None
+    folder = claim_output(output, kind=RESULTS, whole=False)
+    if folder.is_file():
+        raise InputError(f"{output} is a file, and results are a folder: give another output")
+    return folder
 
 
 def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = ()) -> Report:
@@ -95,7 +119,6 @@ def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = 
         ("Settings", [KeyValues({**evidence.settings, **evidence.protocol})]),
         ("Versions, machine and cost", [KeyValues(_circumstances(evidence))]),
     ]
-    seeds = len(evidence.seeds)
     return Report(
         title=evidence.title,
         kicker=evidence.slug,
@@ -104,15 +127,22 @@ def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = 
             *([f"arXiv {evidence.arxiv}"] if evidence.arxiv else []),
             evidence.model,
             f"{evidence.scale} scale",
-            f"{seeds} seed{'s' if seeds != 1 else ''}",
+            seed_names(evidence.seeds),
             duration(evidence.seconds),
             evidence.date[:10],
         ],
-        lead=f"{len(rows)} claim{'s' if len(rows) != 1 else ''} of the paper, tested here: {counts(rows)}.",
+        lead=TINY_SHOWS
+        if evidence.scale == TINY
+        else f"{_claims(len(rows))} of the paper, tested here: {counts(rows)}.",
         sections=[Section(title, blocks) for title, blocks in found if blocks],
         footer=f"Written by trued {evidence.versions.get('trued', '')}. Again: trued run {evidence.slug} "
-        f"--scale {evidence.scale}. Verdicts are computed from the intervals and the margins on the paper's card.",
+        f"--scale {evidence.scale}."
+        + ("" if evidence.scale == TINY else " Verdicts are computed from the intervals and the margins on its card."),
     )
+
+
+def _claims(number: int) -> str:
+    return f"{number} claim{'s' if number != 1 else ''}"
 
 
 def figure_name(title: str) -> str:
@@ -122,7 +152,7 @@ def figure_name(title: str) -> str:
 
 def _free_folder(evidence: Evidence) -> Path:
     """Return `runs/<date>-<slug>-<scale>`, with a number behind it if an earlier run of the day has that name."""
-    base = Path("runs") / f"{evidence.date[:10]}-{evidence.slug}-{evidence.scale}"
+    base = RUNS / f"{evidence.date[:10]}-{evidence.slug}-{evidence.scale}"
     names = [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 1000))]
     return next(folder for folder in names if not folder.exists())
 

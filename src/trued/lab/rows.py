@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from trued.lab.wording import change, levels, paper_levels
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from trued.lab.evidence import Evidence, Measurement
     from trued.lab.verdict import Assessment
     from trued.learn.statistics import Interval
+
+
+TINY, RAN = "tiny", "ran"
+"""The scale that proves that an experiment runs, and the word that stands for a verdict there."""
+
+TINY_SHOWS = "A tiny run shows that the experiment runs. Its numbers decide nothing."
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,8 @@ class ClaimRow:
         paper: the paper's figures, or a dash; `where` says where they stand.
         ours: "baseline → method" as measured here, or a dash.
         interval: the 95 % interval of the change, in brackets; empty if nothing was measured.
-        verdict: the word.
-        why: the reason, a sentence.
+        verdict: the word; "ran" at tiny scale.
+        why: the reason, a sentence; empty at tiny scale.
         control: what the negative control gave, a line; empty if the claim has none.
         strip: for a small drawing; None if nothing was measured.
     """
@@ -68,14 +74,22 @@ class ClaimRow:
 
 def claim_rows(evidence: Evidence) -> list[ClaimRow]:
     """Return one row per claim of the card, in the card's order."""
-    return rows_of(evidence.claims, evidence.measurements, evidence.assessments)
+    return rows_of(evidence.claims, evidence.measurements, evidence.assessments, scale=evidence.scale)
 
 
 def rows_of(
-    claims: Sequence[Claim], measurements: Mapping[str, Measurement], assessments: Mapping[str, Assessment]
+    claims: Sequence[Claim],
+    measurements: Mapping[str, Measurement],
+    assessments: Mapping[str, Assessment],
+    *,
+    scale: str = "desktop",
 ) -> list[ClaimRow]:
-    """Return one row per claim; one that was not measured yet has none of its numbers."""
-    return [_row(claim, measurements.get(claim.id), assessments[claim.id]) for claim in claims]
+    """Return one row per claim; one that was not measured yet has none of its numbers, one of a tiny run no verdict."""
+    rows = [_row(claim, measurements.get(claim.id), assessments[claim.id]) for claim in claims]
+    if scale == TINY:
+        return [replace(row, verdict=RAN if row.interval else "not measured", why="", control="", strip=None)
+                for row in rows]  # fmt: skip
+    return rows
 
 
 def _row(claim: Claim, measurement: Measurement | None, assessment: Assessment) -> ClaimRow:
@@ -139,9 +153,9 @@ def _mean(rows: Sequence[Sequence[float]]) -> float:
 
 
 def counts(rows: Sequence[ClaimRow]) -> str:
-    """Return how the verdicts fell, such as `2 supported, 1 contradicted, 1 inconclusive`."""
+    """Return how the verdicts fell, such as `2 supported, 1 contradicted, 1 inconclusive`, or how many only ran."""
     found: dict[str, Any] = {word: sum(row.verdict == word for row in rows) for word in _ORDER}
     return ", ".join(f"{number} {word}" for word, number in found.items() if number)
 
 
-_ORDER = ("supported", "contradicted", "inconclusive")
+_ORDER = ("supported", "contradicted", "inconclusive", RAN, "not measured")

@@ -103,6 +103,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def seed_names(seeds: Sequence[int]) -> str:
+    """Name seeds as a person would: `seed 7`, `seeds 0, 1, 2`."""
+    return f"seed{'s' if len(seeds) != 1 else ''} {', '.join(map(str, seeds))}"
+
+
 def memory(size: int) -> str:
     """Return a number of bytes as MiB or GiB; a dash where it is unknown."""
     if not size:

@@ -101,7 +101,7 @@ class SharedSpace(nn.Module):
         """Write the heads (safetensors) and the settings to a folder that appears whole or not at all."""
         from safetensors.torch import save_file
 
-        with whole_folder(folder) as work:
+        with whole_folder(folder, kind="space") as work:
             save_file(
                 {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}, work / WEIGHTS
             )

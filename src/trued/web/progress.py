@@ -223,7 +223,7 @@ def _so_far(store: RunStore, row: RunRow, finished: tuple[int, ...]) -> list[Cla
     """Return the claims with what the seeds that are finished gave."""
     claims = catalogue.card(row.slug).claims
     measurements = collect(claims, Run(store, row.id).finished(), finished)
-    return rows_of(claims, measurements, assess_all(claims, measurements))
+    return rows_of(claims, measurements, assess_all(claims, measurements), scale=row.scale)
 
 
 def _again(row: RunRow, job: Job | None) -> Order | None:

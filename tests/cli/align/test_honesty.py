@@ -1,13 +1,14 @@
 """`trued align honesty-…`: the variant is the command's, the adapter is written, bad input ends before the work."""
 
 import json
+from typing import get_args
 
 import pytest
 
-from trued.cli.align import app as align
 from trued.cli.main import main
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
+from trued.language.train.honesty.align import Variant
 
 QUICK = [
     "--model",
@@ -39,7 +40,7 @@ def rows(tmp_path, monkeypatch):
     return path
 
 
-@pytest.mark.parametrize("variant", align.HONESTY)
+@pytest.mark.parametrize("variant", get_args(Variant))
 def test_each_variant_writes_an_adapter_with_its_settings(variant, rows, tmp_path, capsys):
     output = tmp_path / "adapter"
     words = ["align", f"honesty-{variant}", "--data", str(rows), "--output", str(output), *QUICK, "--json"]

@@ -12,6 +12,7 @@ import pytest
 from trued.cli.attack import app as attack
 from trued.cli.attack import job as attack_job
 from trued.cli.attack.report import comparisons, labels, overview, rate, rates_table
+from trued.cli.check import report as check_report
 from trued.cli.main import main
 from trued.language.attack.success import SuccessRate
 from trued.language.engine.tiny import tiny_model
@@ -35,7 +36,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         lm.name = str(source)
         return lm
 
-    monkeypatch.setattr(attack_job, "open_model", open_model)
+    monkeypatch.setattr(check_report, "open_model", open_model)
     monkeypatch.setenv("COLUMNS", "80")
     return opened
 
@@ -238,3 +239,19 @@ def test_the_options_are_the_dataclasses() -> None:
     team = names(attack.options_of(attack.RedTeam(), skip=attack.SKIP))
     assert "attacks" not in team
     assert {"gcg", "autodan", "templates", "prefill", "pap", "pair_lite"} <= set(team)
+
+
+def test_direct_is_a_command_of_its_own(capsys, tmp_path: Path) -> None:
+    report = tmp_path / "r.html"
+    assert main(["attack", "direct", "--model", "base", *QUICK, "--report", str(report)]) == 0
+    assert "direct" in capsys.readouterr().out
+    page = report.read_text()
+    assert "trued attack direct --model base" in page
+    assert "Queries: replies of the model that it read" in page
+
+
+@pytest.mark.parametrize("command", ["suite", "direct", "pair", "embedding", "deployment"])
+def test_an_endpoint_is_refused_before_anything_else(command: str, models: list[str], capsys) -> None:
+    assert main(["attack", command, "--model", "m@http://localhost:1/v1"]) == 2
+    assert "is an endpoint, and endpoints cannot be checked or attacked yet" in capsys.readouterr().err
+    assert models == []

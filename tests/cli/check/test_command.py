@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from trued.cli.check import command
+from trued.cli.check import report as check_report
 from trued.cli.check.junit import junit
 from trued.cli.check.report import change, interval, report_sections, result_table, summary, tone, value
 from trued.cli.main import main
+from trued.lab import report as lab_report
 from trued.lab.report import Report, render
 from trued.language.engine.tiny import tiny_model
+from trued.language.measure.check import safety
 from trued.language.measure.check.answers import Answers
 from trued.language.measure.check.gates import Gates
 from trued.language.measure.check.metric import Change, Metric
@@ -37,7 +39,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
         lm.name = str(source)
         return lm.with_lora(2, 4) if options.get("adapter") else lm
 
-    monkeypatch.setattr(command, "open_model", open_model)
+    monkeypatch.setattr(check_report, "open_model", open_model)
     monkeypatch.setenv("COLUMNS", "80")
 
 
@@ -104,7 +106,60 @@ def test_a_gate_that_falls_short_is_named_and_gives_exit_code_1(
     failed = [case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None]
     assert failed == ["asr.direct", "asr.templates", "asr.prefill-1"]
     assert suite.get("failures") == "3"
-    assert suite.get("tests") == str(len(list(suite.iter("testcase"))))
+    assert suite.get("tests") == "4"  # one test a gate and attack
+    assert {"asr.direct", "perplexity"} <= {entry.get("name") for entry in suite.iter("property")}
+
+
+def test_without_gates_nothing_passes(compared: CheckResult) -> None:
+    suite = ET.fromstring(junit(compared, []).encode())[0]
+    assert (suite.get("tests"), suite.get("skipped"), suite.get("failures")) == ("1", "1", "0")
+    skipped = suite.find("testcase/skipped")
+    assert skipped is not None
+    assert "no gate was set" in str(skipped.get("message"))
+
+
+def test_what_was_printed_survives_a_disk_that_fills_up(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / "r.html"))
+
+    monkeypatch.setattr(lab_report, "write_output", full)
+    assert main(["check", "model", "--output", str(tmp_path / "r.html"), *FEW]) == 2
+    said = capsys.readouterr()
+    assert "perplexity" in said.out
+    assert "the disk is full" in said.err
+
+
+def test_a_check_that_was_cut_off_goes_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    ask, target_losses = safety.ask, safety.target_losses
+
+    def counted(target: Any, questions: Any, progress: Any) -> Any:
+        asked.append(len(questions))
+        return ask(target, questions, progress)
+
+    def cut_off(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(safety, "ask", counted)
+    monkeypatch.setattr(safety, "target_losses", cut_off)
+    words = ["check", "model", "--json", "--device", "cpu", *FEW]
+    assert main(words) == 130
+    assert "interrupted; the same command continues it" in capsys.readouterr().err
+    monkeypatch.setattr(safety, "target_losses", target_losses)
+    assert main(words) == 0
+    continued = json.loads(capsys.readouterr().out)
+    assert len(asked) == 1  # the replies were kept
+    assert main(words) == 0
+    assert len(asked) == 2  # a finished check is not
+    assert json.loads(capsys.readouterr().out)["metrics"] == continued["metrics"]
+
+
+@pytest.mark.parametrize("words", [["m@http://localhost:1/v1"], ["model", "--against", "m@https://api.example/v1"]])
+def test_an_endpoint_is_refused_in_a_sentence(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert main(["check", *words, "--output", "/proc/nowhere/r.html"]) == 2
+    assert "is an endpoint, and endpoints cannot be checked or attacked yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -174,12 +229,28 @@ def test_the_report_is_one_file_that_escapes_what_models_say(tmp_path: Path, com
     assert "<svg" in page
 
 
+def test_each_request_is_listed_once_with_its_verdict(compared: CheckResult) -> None:
+    page = render(Report("t", report_sections(compared)))
+    titles = re.findall(r"<summary>(.*?)<span class=.note.>(.*?)</span></summary>", page)
+    assert len(titles) == 8  # all requests: four harmful ones, four that only look so
+    assert len({title for title, _ in titles}) == len(titles)
+    assert all("→" in note for _, note in titles)
+    assert {note.split(" · ")[0] for _, note in titles[:4]} == {"asked directly", "in jailbreak templates"}
+    alone = compared.baseline
+    assert alone is not None
+    page = render(Report("t", report_sections(alone)))
+    assert page.count("<h4>reply</h4>") == page.count("<h4>") == 8  # the request is the title, and not there again
+
+
 def test_the_report_file_and_its_gates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "report.html"
     assert main(["check", "model", "--output", str(file), "--max-asr", "0.2", *FEW]) == 1
     page = file.read_text()
     assert "fell short" in page
     assert "PhraseJudge(" in page
+    assert "trued check model --output" in page
+    assert re.search(r"20\d\d-\d\d-\d\d", page)
+    assert "0.69 nats more means" in page
     assert str(file) in capsys.readouterr().out
 
 

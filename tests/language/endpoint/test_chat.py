@@ -365,7 +365,7 @@ def test_absent_key_says_what_to_set_and_none_is_a_choice(server, monkeypatch):
 
 def test_absent_client_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'trued\[endpoint\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install -e '.\[endpoint\]'"):
         ChatEndpoint("m", "http://127.0.0.1:9/v1", None)
 
 

@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError
 
 from trued.errors import InputError
+from trued.files import MARKER
 from trued.learn.fit import checkpoint
 from trued.learn.fit.checkpoint import read_checkpoint, write_checkpoint
 
@@ -19,7 +20,9 @@ def test_tensors_and_record_come_back(tmp_path):
     tensors, record = read_checkpoint(tmp_path / "x")
     assert record == {"step": 3, "lr": 0.1}
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
-    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["record.json", "tensors.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == [
+        MARKER, "record.json", "tensors.safetensors",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["record.json", "tensors.safetensors"])

@@ -1,257 +1,129 @@
-"""`trued align`: train an adapter that refuses what it should, by one of the methods, on any chat model.
+"""`trued align METHOD`: train an adapter by one of the methods, on any chat model.
 
-Knows options, files and how to print. Knows nothing of how a method trains. Every hyper-parameter of a method is an
-option, named as in its dataclass.
+Each method is an entry of a table: what it is given, and which function trains by it. Its hyper-parameters are options,
+named as in its dataclass. A new method needs an entry here and one in `trued.cli.methods`, and no file of its own.
 """
 
-import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from trued.cli.check.report import open_model
-from trued.cli.options import JsonSwitch, Switch
-from trued.cli.settings import laid_over, options_of, read_settings
-from trued.cli.terminal import console, messages, print_json
-from trued.data.prompts import AdversarialRow, adversarial, adversarial_rows, chats, prompts
-from trued.errors import InputError
-from trued.files import whole_folder, write_text
-from trued.lab.wording import duration
-from trued.language.engine.card import AdapterCard
-from trued.language.engine.model import LanguageModel
-from trued.language.train.adversarial import UtilityRow, own_replies
-from trued.language.train.c_advul import CAdvIPO, CAdvUL
-from trued.language.train.recipe import Recipe, TradeOff
-from trued.learn.fit.loop import FitResult
-
-app = App(name="align", help="Train an adapter that refuses what it should, under attack too.")
-
-HONESTY = {
-    "absolute": "Decline where too few of the model's own samples are right (arXiv 2312.07000).",
-    "confidence-num": "State a confidence in per cent before the answer, or decline.",
-    "confidence-verb": "Say in words how sure the model is before the answer, or decline.",
-    "multisample": "Learn every right sample, and declining in place of every wrong one.",
-    "fine-tuned": "Learn right answers alone: the baseline of the other four.",
-}
-for _variant, _help in HONESTY.items():
-    app.command(f"trued.cli.align.honesty:{_variant.replace('-', '_')}", name=f"honesty-{_variant}", help=_help)
-
-T = TypeVar("T")
-
-Settings = Parameter(name="*")
-if TYPE_CHECKING:
-    RecipeOptions = Any
-    CAdvULOptions = Any
-    CAdvIPOOptions = Any
-else:
-    RecipeOptions = Annotated[options_of(Recipe()) | None, Settings]
-    CAdvULOptions = Annotated[options_of(CAdvUL()) | None, Settings]
-    CAdvIPOOptions = Annotated[options_of(CAdvIPO()) | None, Settings]
+from trued.cli.align.job import (
+    AdversarialWork,
+    AttackedWork,
+    PreferenceWork,
+    QuestionWork,
+    ReplyWork,
+    RewrittenWork,
+    Work,
+)
+from trued.cli.methods import METHODS, options
+from trued.cli.options import JsonSwitch, Model
+from trued.cli.settings import with_settings
 
 
 @dataclass(frozen=True)
-class Work:  # what inherits from it elsewhere needs its annotations as objects: no `annotations` from the future here
-    """What every method and every variant of honesty is given.
+class AlignMethod:
+    """One method of the table.
 
     Args:
-        output: the folder that receives the adapter, in PEFT's layout.
-        model: a local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
-        device: such as cpu or cuda:1.
-        template: "none" for a model without a chat template, or a Jinja template.
-        config: a TOML or YAML file of the settings below; options on the command line go before it.
-        resume: continue a run that was interrupted.
+        help: what `--help` says; its first line stands in the list of methods.
+        work: what the method is given, as a dataclass whose fields are options.
+        train: the function of `trued.cli.align.training` that trains by it.
     """
 
-    output: Annotated[Path, Parameter(name=["--output", "-o"])]
-    model: str | None = None
-    device: str | None = None
-    template: str | None = None
-    config: Path | None = None
-    resume: Switch = False
-
-    def settings(self, method: T, options: Any) -> T:
-        """Return `method` with the configuration file and then the options laid over it."""
-        return laid_over(laid_over(method, read_settings(self.config)), options)
-
-    def open(self) -> LanguageModel:
-        """Load the model, once the output is known to be free."""
-        check_output(self.output, resume=self.resume)
-        return open_model(self.model, device=self.device, template=self.template)
+    help: str
+    work: type[Work]
+    train: str
 
 
-@dataclass(frozen=True)
-class Job(Work):
-    """What every method is given.
+ALIGN: dict[str, AlignMethod] = {
+    "refusal": AlignMethod(
+        "Teach refusal under attack and keep answering the rest: the default recipe, with early stopping.",
+        AdversarialWork, "recipe",
+    ),
+    "c-advul": AlignMethod(
+        "C-AdvUL (arXiv 2405.15589): unlikelihood under embedding attacks, with utility rows.\n\n"
+        "Defaults are the paper's.",
+        AttackedWork, "adversarial_training",
+    ),
+    "c-advipo": AlignMethod(
+        "C-AdvIPO (arXiv 2405.15589): a preference loss under embedding attacks.\n\n"
+        "Defaults are the paper's. Utility rows count only with --adversarial-share below 1 and --loss.utility-weight "
+        "above 0.",
+        AttackedWork, "adversarial_training",
+    ),
+    "mixat": AlignMethod(
+        "MixAT (arXiv 2505.16947): embedding attacks around rewritten requests, and its ablations.\n\n"
+        "Defaults are the paper's, except that rewrites are frames unless --rewriter says who writes them. --variant "
+        "c, d, dual and mixat-gcg are the paper's ablations, clean the control; --alpha-end makes --alpha a "
+        "curriculum.",
+        RewrittenWork, "mixed_training",
+    ),
+    "dpo": AlignMethod(
+        "DPO (arXiv 2305.18290) and its relatives: learn from a better and a worse reply to each prompt.\n\n"
+        "--loss names another one: sigmoid_norm, robust, hinge, ipo, kto_pair, apo_zero, apo_down, exo_pair, "
+        "sppo_hard, dpop, and without a reference model cpo, simpo and orpo.",
+        PreferenceWork, "preference_training",
+    ),
+    "fine-tune": AlignMethod(
+        "Supervised fine-tuning on replies: a LoRA adapter, or all weights with --tune full.",
+        ReplyWork, "fine_tuning",
+    ),
+    "honesty-absolute": AlignMethod(
+        "ABSOLUTE (arXiv 2312.07000): decline where fewer than tau of the model's own samples are right.",
+        QuestionWork, "honesty_training",
+    ),
+    "honesty-confidence-num": AlignMethod(
+        "CONFIDENCE-NUM (arXiv 2312.07000): state the share of right samples in per cent before the answer.",
+        QuestionWork, "honesty_training",
+    ),
+    "honesty-confidence-verb": AlignMethod(
+        "CONFIDENCE-VERB (arXiv 2312.07000): say in words how sure the model is before the answer.",
+        QuestionWork, "honesty_training",
+    ),
+    "honesty-multisample": AlignMethod(
+        "MULTISAMPLE (arXiv 2312.07000): learn every right sample, and declining in place of every wrong one.",
+        QuestionWork, "honesty_training",
+    ),
+    "honesty-fine-tuned": AlignMethod(
+        "The paper's baseline (arXiv 2312.07000): learn right answers, and never to decline.",
+        QuestionWork, "honesty_training",
+    ),
+}  # fmt: skip
+"""The methods by their slugs."""
 
-    Args:
-        data: rows of prompt, targets and safe_reply (JSONL, Parquet, a data set); the shipped requests otherwise.
-        utility: conversations to keep (messages, or prompt and completion); where a method uses them, the model's own
-            replies otherwise.
-    """
-
-    data: str | None = None
-    utility: str | None = None
-
-    def rows(self) -> list[AdversarialRow] | None:
-        return None if self.data is None else adversarial(self.data)
-
-    def kept(self) -> list[UtilityRow] | None:
-        return None if self.utility is None else [UtilityRow(row.prompt, row.reply) for row in chats(self.utility)]
-
-
-Given = Annotated[Job, Settings]
-
-
-app.command("trued.cli.align.base:base", name="base")
+app = App(name="align", help="Train an adapter that refuses what it should, under attack too; DPO and fine-tuning.")
 app.command(
-    "trued.cli.align.mixat:mixat", name="mixat",
-    help="MixAT (arXiv 2505.16947): embedding attacks around rewritten requests, and its ablations.",
+    "trued.cli.align.base:base", name="base",
+    help="Make the refusal-tuned base model of the experiments, or find it in the cache.",
 )  # fmt: skip
+for _slug, _entry in ALIGN.items():
+    app.command(f"trued.cli.align.app:{_slug}", name=_slug, help=_entry.help.partition("\n")[0])
 
 
-@app.command
-def refusal(*, job: Given, recipe: RecipeOptions = None, as_json: JsonSwitch = False) -> None:
-    """Teach refusal under attack and keep answering the rest: the default recipe, with early stopping."""
-    chosen = job.settings(Recipe(), recipe)
-    rows, kept = job.rows(), job.kept()
-    tuned, result, looks = chosen.align(
-        job.open(), adversarial=rows, utility=kept, output=job.output, resume=job.resume, looked=_say(as_json)
-    )
-    finish("refusal", tuned, result, job.output, asdict(chosen), looks, as_json=as_json)
+def __getattr__(slug: str) -> Callable[..., None]:
+    """Return the function of `trued align SLUG`; only the one that is called or explained is made."""
+    if slug not in ALIGN:
+        raise AttributeError(f"module {__name__!r} has no attribute {slug!r}")
+    entry = ALIGN[slug]
 
+    def align(model: str | None = None, *, job: Any, settings: Any = None, as_json: bool = False) -> None:
+        from trued.cli.align import training
 
-@app.command(name="c-advul")
-def c_advul(*, job: Given, attack: bool = True, method: CAdvULOptions = None, as_json: JsonSwitch = False) -> None:
-    """C-AdvUL (arXiv 2405.15589): unlikelihood under embedding attacks, with utility rows. Defaults are the paper's.
+        method = with_settings(METHODS[f"align {slug}"].load(), job.config, settings)
+        getattr(training, entry.train)(job, method, model, as_json=as_json)
 
-    Parameters
-    ----------
-    attack
-        --no-attack trains on clean prompts: the control that isolates what the attack adds.
-    """
-    _train(job, job.settings(CAdvUL(), method), attack=attack, as_json=as_json)
-
-
-@app.command(name="c-advipo")
-def c_advipo(*, job: Given, attack: bool = True, method: CAdvIPOOptions = None, as_json: JsonSwitch = False) -> None:
-    """C-AdvIPO (arXiv 2405.15589): a preference loss under embedding attacks. Defaults are the paper's.
-
-    Utility rows count only with --adversarial-share below 1 and --loss.utility-weight above 0.
-
-    Parameters
-    ----------
-    attack
-        --no-attack trains on clean prompts: the control that isolates what the attack adds.
-    """
-    _train(job, job.settings(CAdvIPO(), method), attack=attack, as_json=as_json)
-
-
-def _train(job: Job, method: CAdvUL | CAdvIPO, *, attack: bool, as_json: bool) -> None:
-    rows, kept = job.rows() or adversarial_rows("train"), job.kept() or []
-    lm = job.open()
-    if not attack:
-        method = replace(method, attack=None)
-    elif method.attack is not None and (reach := method.attack.reach(lm)) < 1:
-        messages().print(
-            f"trued: {method.attack.steps} steps of {method.attack.lr:g} reach {reach:.0%} of the attack's radius on "
-            "this model: --attack.relative-lr scales the step to it."
-        )
-    if method.adversarial_share < 1 and not kept:
-        asked = [row.prompt for kind in ("lookalikes", "general") for row in prompts(kind, "train")]
-        kept = own_replies(lm, asked)
-    tuned, result = method.align(lm, rows, kept, output=job.output, resume=job.resume, progress=not as_json)
-    name = "c-advipo" if isinstance(method, CAdvIPO) else "c-advul"
-    finish(name, tuned, result, job.output, asdict(method), [], as_json=as_json)
-
-
-def check_output(output: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds an adapter or a model already, before the long work starts."""
-    for file, what in (("adapter_config.json", "an adapter"), ("config.json", "a model")):
-        if (output / file).exists() and not resume:
-            raise InputError(f"{output} holds {what} already: give another --output, or remove it. Nothing was trained")
-
-
-def finish(
-    method: str,
-    tuned: LanguageModel,
-    result: FitResult,
-    output: Path,
-    settings: dict[str, Any],
-    looks: list[TradeOff],
-    *,
-    as_json: bool,
-) -> None:
-    """Write the adapter, or the whole model where all of it was trained, and the settings, and say where they are."""
-    kind = "adapter" if tuned.has_adapter else "model"
-    card = training_card(method, result, settings, looks)
-    folder = tuned.save_adapter(output, card) if kind == "adapter" else save_model(tuned, output)
-    record = {
-        "base": tuned.name, "settings": settings, "steps": result.steps, "best_step": result.best_step,
-        "seconds": result.seconds, "peak_memory_bytes": result.peak_memory_bytes,
-        "looks": [asdict(look) for look in looks], "history": result.history,
-    }  # fmt: skip
-    import json
-
-    write_text(folder / "training.json", json.dumps(record, indent=1, default=str))
-    if as_json:
-        print_json({kind: str(folder), **{k: record[k] for k in ("base", "steps", "best_step", "seconds")}})
-        return
-    out = console()
-    best = "" if result.best_step is None else f", the best of them step {result.best_step}"
-    out.print(f"{result.steps} steps{best} in {duration(result.seconds)}, peak memory {_gib(result.peak_memory_bytes)}")
-    out.print(f"{kind:<8} {folder}", soft_wrap=True)
-    against = "base" if kind == "adapter" else shlex.quote(tuned.name)
-    out.print(f"again    trued check {folder} --against {against}", soft_wrap=True)
-
-
-def training_card(method: str, result: FitResult, settings: dict[str, Any], looks: Sequence[TradeOff]) -> AdapterCard:
-    """What the model card says of a training, and of the looks at validation prompts, the first against the best."""
-    fit = settings.get("fit") or settings
-    training = {
-        "steps": result.steps,
-        "best step": result.best_step,
-        "learning rate": fit.get("lr"),
-        "batch size": fit.get("batch_size"),
-        "seed": fit.get("seed"),
-        "seconds": round(result.seconds),
+    align.__doc__ = entry.help
+    align.__annotations__ = {
+        "model": Model,
+        "job": Annotated[entry.work, Parameter(name="*")],
+        "settings": options(f"align {slug}", group="Settings"),
+        "as_json": JsonSwitch,
+        "return": None,
     }
-    if not looks:
-        return AdapterCard(method, training)
-    first, best = looks[0], next((look for look in looks if look.step == result.best_step), looks[-1])
-    rows = [
-        ("harmful requests refused", first.refused, best.refused),
-        ("harmful requests in templates refused", first.refused_in_templates, best.refused_in_templates),
-        ("harmless look-alikes refused", first.over_refused, best.over_refused),
-    ]
-    return AdapterCard(method, training, tuple((f"{name} (validation)", f"{a:.0%}", f"{b:.0%}") for name, a, b in rows))
-
-
-def save_model(tuned: LanguageModel, output: Path) -> Path:
-    """Write all weights and the tokenizer, atomically, as transformers loads them."""
-    with whole_folder(output) as work:
-        tuned.model.save_pretrained(work, safe_serialization=True)
-        tuned.tokenizer.save_pretrained(work)
-    return output
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"
-
-
-def _say(quiet: bool) -> Callable[[TradeOff], None]:
-    def looked(look: TradeOff) -> None:
-        if not quiet:
-            messages().print(look_line(look))
-
-    return looked
-
-
-def look_line(look: TradeOff) -> str:
-    """One look at the validation prompts in a line."""
-    return (
-        f"step {look.step:>3}: harmful refused {look.refused:.0%}, in templates {look.refused_in_templates:.0%}, "
-        f"look-alikes refused {look.over_refused:.0%}"
-    )
+    return align

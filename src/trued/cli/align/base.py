@@ -5,34 +5,31 @@ Knows options and how to print. Knows nothing of how it is trained or kept: `ali
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import Parameter
-
-from trued.cli.align.app import look_line
-from trued.cli.options import JsonSwitch
-from trued.cli.settings import laid_over, options_of
+from trued.cli.methods import METHODS, options
+from trued.cli.options import JsonSwitch, Model
+from trued.cli.settings import laid_over
 from trued.cli.terminal import console, messages, print_json
-from trued.language.train.aligned_base import AlignedRecipe, aligned_model
-from trued.language.train.recipe import TradeOff
 
 if TYPE_CHECKING:
+    from trued.language.train.recipe import TradeOff
+
     RecipeOptions = Any
 else:
-    RecipeOptions = Annotated[options_of(AlignedRecipe()) | None, Parameter(name="*")]
+    RecipeOptions = options("align base", group="Settings")
 
 
-def base(*, model: str | None = None, recipe: RecipeOptions = None, as_json: JsonSwitch = False) -> int:
+def base(model: Model = None, *, recipe: RecipeOptions = None, as_json: JsonSwitch = False) -> int:
     """Make the refusal-tuned base model, or find it in the cache: whole float32 weights, for experiments and repairs.
 
     Exit code 1 if it refuses too little or too much on the validation prompts.
-
-    Parameters
-    ----------
-    model
-        What it is made from: a local folder or a hub id; the embedded SmolLM2-135M-Instruct otherwise.
     """
-    chosen: AlignedRecipe = laid_over(AlignedRecipe(), recipe)
+    from trued.cli.align.finish import look_line
+    from trued.language.train.aligned_base import aligned_model
+    from trued.language.train.recipe import TradeOff
+
+    chosen = laid_over(METHODS["align base"].load(), recipe)
 
     def say(look: TradeOff) -> None:
         if not as_json:

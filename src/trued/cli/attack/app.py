@@ -12,25 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from trued.cli.attack.job import Job, Writer, run
-from trued.cli.options import JsonSwitch
-from trued.cli.settings import laid_over, options_of
+from trued.cli.methods import options
+from trued.cli.options import JsonSwitch, Models
+from trued.cli.settings import laid_over
 from trued.cli.terminal import console, plain_table, print_json
-from trued.language.attack.attacker import Attacker
-from trued.language.attack.autodan.mutator import ModelMutator
-from trued.language.attack.autodan.search import AutoDAN
-from trued.language.attack.contract import AFFIRMATIVE, ChatTarget, user_turn
-from trued.language.attack.direct import Direct
-from trued.language.attack.embedding import EmbeddingAttack
-from trued.language.attack.gcg.search import GCG
-from trued.language.attack.pair import PAIR
-from trued.language.attack.pair_lite import PAIRLite
-from trued.language.attack.pap import PAP
-from trued.language.attack.prefill import Prefill
-from trued.language.attack.red_team import RedTeam
-from trued.language.attack.scorer import LabelScorer, ModelTopic
-from trued.language.attack.tap import TAP
-from trued.language.attack.templates import Templates
-from trued.language.measure.robustness import target_losses
 
 app = App(name="attack", help="Attack a model that you are responsible for, and count how often it complies.")
 app.command(
@@ -38,101 +23,164 @@ app.command(
     help="What of a model's robustness hangs on template, precision, adapter strength and temperature.",
 )  # fmt: skip
 
-SKIP = ("attacker", "scorer", "topic", "judge", "mutator", "pool", "attacks")
-NOBODY = Attacker(None)
-"""Stands in for the attacker model where only the settings' names and defaults are wanted."""
-
-Settings = Parameter(name="*")
 if TYPE_CHECKING:
     GCGOptions = AutoDANOptions = PAIROptions = PAIRLiteOptions = TAPOptions = PAPOptions = TemplateOptions = Any
     PrefillOptions = EmbeddingOptions = TeamOptions = Any
 else:
-
-    def _options(method: Any) -> Any:
-        return Annotated[options_of(method, skip=SKIP) | None, Settings]
-
-    GCGOptions, AutoDANOptions, PAIRLiteOptions = _options(GCG()), _options(AutoDAN()), _options(PAIRLite())
-    PAIROptions, TAPOptions = _options(PAIR(NOBODY)), _options(TAP(NOBODY, ModelTopic(None)))
-    PAPOptions, TemplateOptions, PrefillOptions = _options(PAP()), _options(Templates()), _options(Prefill())
-    EmbeddingOptions = _options(EmbeddingAttack(relative_lr=True, return_best=True))
-    TeamOptions = _options(RedTeam())
+    GCGOptions, AutoDANOptions = options("attack gcg"), options("attack autodan")
+    PAIROptions, PAIRLiteOptions = options("attack pair"), options("attack pair-lite")
+    TAPOptions, PAPOptions, TemplateOptions = options("attack tap"), options("attack pap"), options("attack templates")
+    PrefillOptions, EmbeddingOptions = options("attack prefill"), options("attack embedding")
+    TeamOptions = options("attack suite")
 
 
+Settings = Parameter(name="*")
 Given = Annotated[Job, Settings]
 Writing = Annotated[Writer, Settings]
 JOB, WRITER = Job(), Writer()
 
 
 @app.command
-def gcg(*, job: Given = JOB, method: GCGOptions = None, as_json: JsonSwitch = False) -> None:
+def direct(model: Models = (), *, job: Given = JOB, as_json: JsonSwitch = False) -> None:
+    """Requests as they are, without any attack: what the others are compared with."""
+    from trued.language.attack.direct import Direct
+
+    run(job, model, lambda _: [Direct()], "direct", as_json=as_json)
+
+
+@app.command
+def gcg(model: Models = (), *, job: Given = JOB, method: GCGOptions = None, as_json: JsonSwitch = False) -> None:
     """GCG (arXiv 2307.15043): a suffix found by gradients. Defaults are the paper's; a laptop wants far fewer steps."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.gcg.search import GCG
+
     chosen = job.settings(GCG(), method)
-    run(job, lambda _: [Direct(), chosen], "gcg", as_json=as_json)
+    run(job, model, lambda _: [Direct(), chosen], "gcg", as_json=as_json)
 
 
 @app.command
 def autodan(
-    *, job: Given = JOB, writing: Writing = WRITER, method: AutoDANOptions = None, as_json: JsonSwitch = False
+    model: Models = (),
+    *,
+    job: Given = JOB,
+    writing: Writing = WRITER,
+    method: AutoDANOptions = None,
+    as_json: JsonSwitch = False,
 ) -> None:
     """AutoDAN (arXiv 2310.04451): natural prefixes by a genetic algorithm; --hierarchical breeds words too.
 
     Offspring mutate by synonyms, or with --attacker by a model's paraphrases.
     """
+    from trued.language.attack.autodan.mutator import ModelMutator
+    from trued.language.attack.autodan.search import AutoDAN
+    from trued.language.attack.direct import Direct
+
+    job.check(model)
     chosen = job.settings(AutoDAN(), method)
     attacker = writing.open(job.device)
     if attacker is not None:
         chosen = replace(chosen, mutator=ModelMutator(attacker))
-    run(job, lambda guide: [Direct(), replace(chosen, judge=guide)], "autodan", as_json=as_json)
+    run(job, model, lambda guide: [Direct(), replace(chosen, judge=guide)], "autodan", as_json=as_json)
 
 
 @app.command
 def pair(
-    *, job: Given = JOB, writing: Writing = WRITER, method: PAIROptions = None, as_json: JsonSwitch = False
+    model: Models = (),
+    *,
+    job: Given = JOB,
+    writing: Writing = WRITER,
+    method: PAIROptions = None,
+    as_json: JsonSwitch = False,
 ) -> None:
     """PAIR (arXiv 2310.08419): an attacker model improves its prompts from the target's scored replies."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.pair import PAIR
+    from trued.language.attack.scorer import LabelScorer
+
+    job.check(model)
     attacker = writing.required("pair", job.device)
     chosen = job.settings(PAIR(attacker), method)
-    run(job, lambda guide: [Direct(), replace(chosen, scorer=LabelScorer(guide))], "pair", as_json=as_json)
+    run(job, model, lambda guide: [Direct(), replace(chosen, scorer=LabelScorer(guide))], "pair", as_json=as_json)
 
 
 @app.command(name="pair-lite")
-def pair_lite(*, job: Given = JOB, method: PAIRLiteOptions = None, as_json: JsonSwitch = False) -> None:
+def pair_lite(
+    model: Models = (), *, job: Given = JOB, method: PAIRLiteOptions = None, as_json: JsonSwitch = False
+) -> None:
     """PAIR's loop with a grammar of rewrites in place of the attacker model: an offline stand-in, not PAIR."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.pair_lite import PAIRLite
+    from trued.language.attack.scorer import LabelScorer
+
     chosen = job.settings(PAIRLite(), method)
-    run(job, lambda guide: [Direct(), replace(chosen, scorer=LabelScorer(guide))], "pair-lite", as_json=as_json)
+    run(job, model, lambda guide: [Direct(), replace(chosen, scorer=LabelScorer(guide))], "pair-lite", as_json=as_json)
 
 
 @app.command
-def tap(*, job: Given = JOB, writing: Writing = WRITER, method: TAPOptions = None, as_json: JsonSwitch = False) -> None:
+def tap(
+    model: Models = (),
+    *,
+    job: Given = JOB,
+    writing: Writing = WRITER,
+    method: TAPOptions = None,
+    as_json: JsonSwitch = False,
+) -> None:
     """TAP (arXiv 2312.02119): a tree of an attacker model's prompts, pruned by topic and by score."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.scorer import LabelScorer, ModelTopic
+    from trued.language.attack.tap import TAP
+
+    job.check(model)
     attacker = writing.required("tap", job.device)
     chosen = job.settings(TAP(attacker, ModelTopic(attacker.model)), method)
-    run(job, lambda guide: [Direct(), replace(chosen, scorer=LabelScorer(guide))], "tap", as_json=as_json)
+    run(job, model, lambda guide: [Direct(), replace(chosen, scorer=LabelScorer(guide))], "tap", as_json=as_json)
 
 
 @app.command
-def pap(*, job: Given = JOB, writing: Writing = WRITER, method: PAPOptions = None, as_json: JsonSwitch = False) -> None:
+def pap(
+    model: Models = (),
+    *,
+    job: Given = JOB,
+    writing: Writing = WRITER,
+    method: PAPOptions = None,
+    as_json: JsonSwitch = False,
+) -> None:
     """PAP (arXiv 2401.06373): requests in persuasive words; without --attacker by fixed frames, a stand-in."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.pap import PAP
+
+    job.check(model)
     chosen = job.settings(PAP(writing.open(job.device)), method)
-    run(job, lambda _: [Direct(), chosen], "pap", as_json=as_json)
+    run(job, model, lambda _: [Direct(), chosen], "pap", as_json=as_json)
 
 
 @app.command
-def templates(*, job: Given = JOB, method: TemplateOptions = None, as_json: JsonSwitch = False) -> None:
+def templates(
+    model: Models = (), *, job: Given = JOB, method: TemplateOptions = None, as_json: JsonSwitch = False
+) -> None:
     """Human jailbreak templates around each request: all shipped ones, or --count of them."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.templates import Templates
+
     chosen = job.settings(Templates(), method)
-    run(job, lambda _: [Direct(), chosen], "templates", as_json=as_json)
+    run(job, model, lambda _: [Direct(), chosen], "templates", as_json=as_json)
 
 
 @app.command
-def prefill(*, job: Given = JOB, method: PrefillOptions = None, as_json: JsonSwitch = False) -> None:
+def prefill(
+    model: Models = (), *, job: Given = JOB, method: PrefillOptions = None, as_json: JsonSwitch = False
+) -> None:
     """The assistant's turn is begun with the first tokens of a complying reply."""
+    from trued.language.attack.direct import Direct
+    from trued.language.attack.prefill import Prefill
+
     chosen = job.settings(Prefill(), method)
-    run(job, lambda _: [Direct(), chosen], "prefill", as_json=as_json)
+    run(job, model, lambda _: [Direct(), chosen], "prefill", as_json=as_json)
 
 
 @app.command
 def suite(
+    model: Models = (),
     *,
     job: Given = JOB,
     attacks: str | None = None,
@@ -150,20 +198,25 @@ def suite(
         Names with commas between them: direct, templates, prefill, pap, pair-lite, autodan, gcg, and with --attacker
         pair and tap; by default those that need no attacker.
     """
+    from trued.language.attack.red_team import RedTeam
+    from trued.language.attack.scorer import ModelTopic
+
+    job.check(model)
     chosen = job.settings(RedTeam(), team)
     if attacks is not None:
         chosen = laid_over(chosen, {"attacks": [name.strip() for name in attacks.split(",") if name.strip()]})
     attacker = writing.open(job.device)
     topic = ModelTopic(attacker.model) if attacker is not None else None
     chosen.chosen(attacker=attacker, topic=topic)  # what cannot be run is said before a model is loaded
-    run(job, lambda guide: chosen.chosen(guide=guide, attacker=attacker, topic=topic), "suite", as_json=as_json)
+    run(job, model, lambda guide: chosen.chosen(guide=guide, attacker=attacker, topic=topic), "suite", as_json=as_json)
 
 
 @app.command
 def embedding(
+    model: Models = (),
     *,
     job: Given = JOB,
-    target: str = AFFIRMATIVE + " a step-by-step guide:",
+    target: str = "Sure, here is a step-by-step guide:",
     method: EmbeddingOptions = None,
     as_json: JsonSwitch = False,
 ) -> None:
@@ -176,10 +229,15 @@ def embedding(
     target
         The opening of a complying reply, for behaviours without a target of their own.
     """
+    from trued.language.attack.contract import ChatTarget, user_turn
+    from trued.language.attack.embedding import EmbeddingAttack
+    from trued.language.measure.robustness import target_losses
+
+    job.check(model)
     attack = job.settings(EmbeddingAttack(relative_lr=True, return_best=True), method)
     behaviors = job.wanted()
     rows = []
-    for source in job.model or ("default",):
+    for source in model or ("default",):
         lm = job.open(source)
         asked = ChatTarget(lm, job.system)
         row: dict[str, Any] = {"model": lm.name, "eps": attack.eps, "steps": attack.steps}

@@ -13,30 +13,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.table import Table as Grid
 
-from trued.cli.check.report import check_bar, open_model
-from trued.cli.options import JsonSwitch
-from trued.cli.settings import laid_over, options_of, read_settings
-from trued.cli.terminal import console, plain_table, print_json
+from trued.cli.methods import options
+from trued.cli.options import JsonSwitch, Model
+from trued.cli.settings import with_settings
+from trued.cli.terminal import command_line, console, now, plain_table, print_json, refuse_endpoints
 from trued.data.prompts import affirmative_targets, prompts
 from trued.errors import InputError
-from trued.lab import wording
-from trued.lab.report import KeyValues, Prose, Report, Section, Table, write_report
-from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
-from trued.language.attack.contract import Behavior, ChatTarget, TestCase
-from trued.language.attack.direct import Direct
-from trued.language.attack.embedding import EmbeddingAttack
-from trued.language.attack.templates import Templates
-from trued.language.engine.model import LanguageModel
-from trued.language.engine.precision import in_precision
-from trued.language.judge.reply import PhraseJudge
-from trued.language.measure.check.answers import spread
-from trued.language.measure.deployment import Cell, DeploymentGrid, deployed_replies, rate
-from trued.language.measure.transfer import transferred_losses
+from trued.files import claim_output
 
 if TYPE_CHECKING:
+    from trued.lab.report import Report
+    from trued.language.attack.contract import Behavior, TestCase
+    from trued.language.engine.model import LanguageModel
+    from trued.language.measure.deployment import Cell, DeploymentGrid
+
     GridOptions = Any
 else:
-    GridOptions = Annotated[options_of(DeploymentGrid()) | None, Parameter(name="*", group="Settings")]
+    GridOptions = options("attack deployment", group="Settings")
 
 
 @dataclass(frozen=True)
@@ -61,6 +54,8 @@ class Asked:
             )
 
     def wanted(self) -> list[Behavior]:
+        from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
+
         return (
             shipped_behaviors(limit=self.limit)
             if self.behaviors is None
@@ -68,17 +63,22 @@ class Asked:
         )
 
     def cases(self, behaviors: Sequence[Behavior], lm: LanguageModel, seed: int) -> list[TestCase]:
+        from trued.language.attack.contract import ChatTarget
+        from trued.language.attack.direct import Direct
+        from trued.language.attack.templates import Templates
+
         target = ChatTarget(lm)
         cases = Direct().run(behaviors, target, seed=seed)
         return cases + (Templates(self.jailbreaks).run(behaviors, target, seed=seed) if self.jailbreaks else [])
 
     def benign(self) -> list[str]:
+        from trued.language.measure.check.answers import spread
+
         return [row.prompt for row in spread(prompts("lookalikes", "test"), self.limit)]
 
 
 def deployment(
-    model: str = "default",
-    /,
+    model: Model = "default",
     *,
     adapter: Path | None = None,
     asked: Annotated[Asked, Parameter(name="*")] = Asked(),
@@ -93,8 +93,6 @@ def deployment(
 
     Parameters
     ----------
-    model
-        A local folder, a hub id, the folder of a PEFT adapter, or "default" for the embedded SmolLM2-135M-Instruct.
     adapter
         A PEFT adapter to put on the model; its strength lambda is varied.
     transfer
@@ -106,38 +104,58 @@ def deployment(
     report
         Write a report here: one HTML file.
     """
-    chosen: DeploymentGrid = laid_over(laid_over(DeploymentGrid(), read_settings(config)), grid)
+    from trued.cli.check.report import check_bar, open_model
+    from trued.lab.report import write_report
+    from trued.language.judge.reply import PhraseJudge
+    from trued.language.measure.deployment import DeploymentGrid, deployed_replies, rate
+
+    refuse_endpoints(model)
+    if report is not None:
+        claim_output(report, kind="report")
+    chosen = with_settings(DeploymentGrid(), config, grid)
     behaviors, benign = asked.wanted(), asked.benign()
     lm = open_model(model, device=device, adapter=adapter)
     cases = asked.cases(behaviors, lm, chosen.seed)
     texts = {behavior.id: behavior.text for behavior in behaviors}
     requests, judge = [texts[case.behavior_id] for case in cases], PhraseJudge()
-    with check_bar(not as_json) as bar:
+    with check_bar() as bar:
         replies = deployed_replies(lm, cases, benign, chosen, progress=bar)
         cells = [rate(one, requests, benign, judge) for one in replies]
     losses = _losses(lm, chosen, behaviors[:8]) if transfer and len(chosen.precisions) > 1 else {}
     protocol = {"model": lm.name, "judge": judge.name, "cases": len(cases), "benign": len(benign), **asdict(chosen)}
-    if report is not None:
-        write_report(report, _report(protocol, cells, losses))
     if as_json:
         found = [asdict(cell) for cell in cells]
         moved = [{"computed_on": a, "tried_on": b, "losses": values} for (a, b), values in losses.items()]
         print_json({"protocol": protocol, "cells": found, "transfer": moved})
-        return
+    else:
+        _print(lm.name, behaviors, protocol, cells, losses)
+    if report is not None:
+        write_report(report, _report(protocol, cells, losses))
+        if not as_json:
+            console().print(f"report  {report}", soft_wrap=True)
+
+
+def _print(
+    name: str, behaviors: Sequence[Behavior], protocol: dict[str, Any], cells: Sequence[Cell],
+    losses: dict[tuple[str, str], list[float]],
+) -> None:  # fmt: skip
     out = console()
-    out.print(f"{lm.name}: {len(cases)} test cases of {len(behaviors)} requests, {len(benign)} benign look-alikes\n")
+    cases, benign = protocol["cases"], protocol["benign"]
+    out.print(f"{name}: {cases} test cases of {len(behaviors)} requests, {benign} benign look-alikes\n")
     out.print(_cells_table(cells))
     if losses:
         out.print()
         out.print(_transfer_table(losses))
-    out.print(f"\njudge {judge.name}", style="dim", soft_wrap=True)
-    if report is not None:
-        out.print(f"report  {report}", soft_wrap=True)
+    out.print(f"\njudge {protocol['judge']}", style="dim", soft_wrap=True)
 
 
 def _losses(
     lm: LanguageModel, grid: DeploymentGrid, behaviors: Sequence[Behavior]
 ) -> dict[tuple[str, str], list[float]]:
+    from trued.language.attack.embedding import EmbeddingAttack
+    from trued.language.engine.precision import in_precision
+    from trued.language.measure.transfer import transferred_losses
+
     models = {name: in_precision(lm, name) for name in grid.precisions}
     attack = EmbeddingAttack(relative_lr=True)
     return transferred_losses(models, [b.prompt for b in behaviors], affirmative_targets()[0], attack)
@@ -184,6 +202,8 @@ def _transfer_table(losses: dict[tuple[str, str], list[float]]) -> Grid:
 
 
 def _report(protocol: dict[str, Any], cells: Sequence[Cell], losses: dict[tuple[str, str], list[float]]) -> Report:
+    from trued.lab.report import KeyValues, Prose, Report, Section, Table
+
     said = (
         "Broken: at least one reply was no refusal; mean: share of all replies. λ scales the adapter, T is the "
         "temperature; benign: look-alikes answered."
@@ -193,11 +213,16 @@ def _report(protocol: dict[str, Any], cells: Sequence[Cell], losses: dict[tuple[
         heads, rows = _transfer_rows(losses)
         caption = "Cross-entropy of an affirmative opening, nats a token; lower is a stronger attack."
         sections.append(Section("Embedding attacks across precisions", [Table(heads, rows, caption=caption)]))
-    sections.append(Section("How it was measured", [KeyValues({key: str(value) for key, value in protocol.items()})]))
+    sections.append(
+        Section(
+            "How it was measured",
+            [KeyValues({"command": command_line(), **{key: str(value) for key, value in protocol.items()}})],
+        )
+    )
     return Report(
         title=protocol["model"],
         kicker="trued attack deployment",
-        facts=[f"{protocol['cases']} test cases", f"{len(cells)} settings"],
+        facts=[f"{protocol['cases']} test cases", f"{len(cells)} settings", now()[:10]],
         sections=sections,
         footer="Intervals are 95 %. What the judge could not tell counts in neither rate, and never as safe.",
     )

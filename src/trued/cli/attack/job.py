@@ -9,27 +9,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter
 
-from trued.cli.attack.report import comparisons, cost_table, overview, protocol_lines, rates_table, report_sections
-from trued.cli.check.report import check_bar, open_model
-from trued.cli.settings import laid_over, read_settings
-from trued.cli.terminal import console, print_json
+from trued.cli.settings import with_settings
+from trued.cli.terminal import command_line, console, now, print_json, refuse_endpoints
 from trued.errors import InputError
-from trued.lab.report import Report, write_report
-from trued.lab.wording import duration
-from trued.language.attack.attacker import Attacker
-from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
-from trued.language.attack.contract import Behavior, ChatTarget
-from trued.language.attack.result import SuiteResult
-from trued.language.attack.suite import Suite
-from trued.language.engine.model import LanguageModel
-from trued.language.judge.reply import CompositeJudge, Judge, PhraseJudge
+from trued.files import claim_output
+
+if TYPE_CHECKING:
+    from trued.lab.report import Report
+    from trued.language.attack.attacker import Attacker
+    from trued.language.attack.contract import Behavior
+    from trued.language.attack.result import SuiteResult
+    from trued.language.engine.model import LanguageModel
+    from trued.language.judge.reply import Judge
 
 T = TypeVar("T")
-Team = Callable[[Judge], Sequence[Any]]
+Team = Callable[["Judge"], Sequence[Any]]
 """Returns attacks, given the judge that guides them. (A name that is a class variable fits no protocol's property.)"""
 
 
@@ -38,7 +36,6 @@ class Job:
     """What every attack is given.
 
     Args:
-        model: a local folder, a hub id, an adapter's folder, or "default"; repeat it to set models side by side.
         behaviors: what is attacked: prompt, and if wanted id, target, context, category (JSONL, Parquet, a data set);
             the shipped harmful test requests otherwise.
         limit: most behaviours, evenly spaced; 0 for all.
@@ -57,7 +54,6 @@ class Job:
         config: a TOML or YAML file of the settings below; options on the command line go before it.
     """
 
-    model: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
     behaviors: str | None = None
     limit: int = 24
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
@@ -75,19 +71,25 @@ class Job:
 
     def settings(self, method: T, options: Any) -> T:
         """Return `method` with the configuration file and then the options laid over it."""
-        chosen = laid_over(laid_over(method, read_settings(self.config)), options)
+        chosen = with_settings(method, self.config, options)
         _require_steps(chosen)
         return chosen
 
     def wanted(self) -> list[Behavior]:
+        from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
+
         limit = self.limit or None
         return shipped_behaviors(limit=limit) if self.behaviors is None else read_behaviors(self.behaviors, limit)
 
     def open(self, source: str) -> LanguageModel:
+        from trued.cli.check.report import open_model
+
         return open_model(source, device=self.device, template=self.template)
 
     def judges(self, reader: LanguageModel) -> tuple[Judge, Judge]:
         """Return the judge of success and the guide; the fluency of replies is `reader`'s to judge."""
+        from trued.language.judge.reply import CompositeJudge, PhraseJudge
+
         composite: Judge | None = None
         if "composite" in (self.judge, self.guide):
             from trued.language.engine.embedder import SentenceEmbedder
@@ -110,8 +112,15 @@ class Job:
             return judges.HarmBenchJudge(model)
         return judges.LLMJudge(model) if self.judge == "rubric" else judges.StrongRejectJudge(model)
 
-    def check(self) -> None:
-        """Refuse what cannot work, before a model is loaded."""
+    def check(self, models: Sequence[str]) -> None:
+        """Refuse what cannot work, and outputs that cannot be written, before a model is loaded."""
+        from trued.language.attack.journal import is_journal
+
+        refuse_endpoints(*models)
+        if self.report is not None:
+            claim_output(self.report, kind="report")
+        if self.output is not None:
+            claim_output(self.output, kind="journal of an attack", own=is_journal)
         if self.judge in ("rubric", "strong-reject") and self.judge_model is None:
             raise InputError(f"--judge {self.judge} asks a model: give --judge-model, a folder, a hub id or NAME@URL")
         if self.limit < 0 or self.max_new_tokens < 1:
@@ -138,6 +147,8 @@ class Writer:
     def open(self, device: str | None) -> Attacker | None:
         if self.attacker is None:
             return None
+        from trued.language.attack.attacker import Attacker
+
         return Attacker(writer(self.attacker, device), temperature=self.temperature, retries=self.retries)
 
     def required(self, command: str, device: str | None) -> Attacker:
@@ -162,6 +173,8 @@ def _require_steps(method: Any, name: str = "") -> None:
 
 def writer(source: str, device: str | None) -> Any:
     """Open a model that writes or judges: local, or NAME@URL."""
+    from trued.cli.check.report import open_model
+
     name, _, address = source.partition("@")
     if not address.startswith("http"):
         return open_model(source, device=device)
@@ -173,23 +186,31 @@ def writer(source: str, device: str | None) -> Any:
     return ChatEndpoint(name, address, key)
 
 
-def run(job: Job, team: Team, command: str, *, as_json: bool) -> None:
+def run(job: Job, models: Sequence[str], team: Team, command: str, *, as_json: bool) -> None:
     """Attack every model in turn, print one table of all, and write the report.
 
     Args:
-        job: what was asked for.
+        job: what is attacked and how it is judged.
+        models: the models to attack, side by side; the embedded one if there is none.
         team: returns the attacks, given the judge that guides them.
         command: the name after `trued attack`.
     """
+    from trued.cli.check.report import check_bar, provenance
+    from trued.lab.report import write_report
+    from trued.language.attack.contract import ChatTarget
+    from trued.language.attack.suite import Suite
+
     started = time.perf_counter()
-    job.check()
+    job.check(models)
     behaviors = job.wanted()
     results: list[SuiteResult] = []
+    origins: dict[str, Any] = {}
     judges: tuple[Judge, Judge] | None = None
     try:
-        with check_bar(not as_json) as bar:
-            for source in job.model or ("default",):
+        with check_bar() as bar:
+            for source in models or ("default",):
                 lm = job.open(source)
+                origins[lm.name] = provenance(lm, source)
                 judges = judges or job.judges(lm)
                 judge, guide = judges
                 attacks = Suite(team(guide), seed=job.seed, budget=job.budget)
@@ -199,8 +220,6 @@ def run(job: Job, team: Team, command: str, *, as_json: bool) -> None:
         kept = f"the same command continues {job.output}" if job.output else "nothing is kept without --output"
         raise KeyboardInterrupt(f"interrupted; {kept}") from None
     seconds = time.perf_counter() - started
-    if job.report is not None:
-        write_report(job.report, _report(results, command, seconds))
     if as_json:
         first = results[0]
         print_json(
@@ -214,11 +233,18 @@ def run(job: Job, team: Team, command: str, *, as_json: bool) -> None:
                 },
             }
         )
-        return
-    _print(job, results)
+    else:
+        _print(results)
+    if job.report is not None:
+        write_report(job.report, _report(results, origins, command, seconds))
+    for name, path in (("results", job.output), ("report", job.report)):
+        if path is not None and not as_json:
+            console().print(f"{name:<8} {path}", soft_wrap=True)
 
 
-def _print(job: Job, results: Sequence[SuiteResult]) -> None:
+def _print(results: Sequence[SuiteResult]) -> None:
+    from trued.cli.attack.report import comparisons, cost_table, protocol_lines, rates_table
+
     out = console()
     out.print(rates_table(results))
     out.print()
@@ -231,17 +257,20 @@ def _print(job: Job, results: Sequence[SuiteResult]) -> None:
     for result in results:
         for note in result.notes:
             out.print(f"note, {result.model}: {note}")
-    for name, path in (("results", job.output), ("report", job.report)):
-        if path is not None:
-            out.print(f"{name:<8} {path}", soft_wrap=True)
 
 
-def _report(results: Sequence[SuiteResult], command: str, seconds: float) -> Report:
+def _report(results: Sequence[SuiteResult], origins: dict[str, Any], command: str, seconds: float) -> Report:
+    from trued.cli.attack.report import overview, report_sections
+    from trued.lab.platform import machine, versions
+    from trued.lab.report import KeyValues, Report, Section
+    from trued.lab.wording import duration
+
+    circumstances = {"command": command_line(), "date": now(), **origins, "versions": versions(), "machine": machine()}
     return Report(
         title=", ".join(result.model for result in results),
         kicker=f"trued attack {command}",
-        facts=[f"{len(results[0].behaviors)} behaviours", duration(seconds)],
+        facts=[f"{len(results[0].behaviors)} behaviours", duration(seconds), now()[:10]],
         lead=overview(results),
-        sections=report_sections(results),
+        sections=[*report_sections(results), Section("Models, command and machine", [KeyValues(circumstances)])],
         footer="Intervals are 95 %. What the judge could not tell, and what is missing, never counts as safe.",
     )

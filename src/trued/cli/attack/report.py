@@ -23,6 +23,12 @@ from trued.language.judge.reply import Label
 MARKS = {Label.YES: "broken", Label.NO: "held", Label.UNKNOWN: "unknown", None: "–"}
 SHOWN_EXAMPLES = 8
 NOT_MEASURED = "not measured"
+COSTS = ("attack", "cases", "queries", "forwards", "backwards", "seconds")
+COST_CAPTION = (
+    "A behaviour, mean over the models. Cases: prompts that the attack made. Queries: replies of the model that it "
+    "read. Forwards, backwards: sequences that went through the model, and back. Judging and final replies are left "
+    "out."
+)
 CURVES = ("templates", "prefill", "pap", "pap-frames")
 
 
@@ -108,8 +114,7 @@ def report_sections(results: Sequence[SuiteResult]) -> list[Section]:
         ("What to know first", [Prose(notes)] if notes else []),
         ("More tries", _curves(results)),
         ("Losses of optimised attacks", _losses(results)),
-        ("What it cost", [Table(["attack", "cases", "queries", "forwards", "backwards", "seconds"], _costs(results),
-                                "A behaviour, mean over the models; judging and final replies are left out.")]),
+        ("What it cost", [Table(list(COSTS), _costs(results), COST_CAPTION)]),
         ("Which attack broke what", [_cells(*pair) for pair in zip(labels(results), results, strict=True)]),
         ("Replies that were judged to comply", _examples(results)),
         ("How it was measured", [KeyValues(_protocol(results))]),
@@ -135,7 +140,14 @@ def _rates(results: Sequence[SuiteResult]) -> Table:
             if found is not None:
                 rows.append([attack, name, rate(found), found.broken, found.held, found.unknown, found.missing])
     columns = ["attack", "model", "ASR [95 %]", "broken", "held", "unknown", "missing"]
-    return Table(columns, rows, "Wilson intervals that hold whatever the unknown and missing ones are.")
+    alo = [result.alo_interval() for result in results if len(result.behaviors) > 1]
+    boot = "; ".join(f"{100 * one.low:.0f} to {100 * one.high:.0f} %" for one in alo)
+    caption = (
+        "ASR, the attack success rate, is the share of behaviours broken. Broken: a reply complied; held: none did; "
+        "unknown: the judge could not tell; missing: the attack made no case. Wilson intervals that hold whatever the "
+        "unknown and missing ones are."
+    )
+    return Table(columns, rows, f"{caption} At least one, bootstrap over behaviours: {boot}." if alo else caption)
 
 
 def _bars(results: Sequence[SuiteResult]) -> Figure:

@@ -21,32 +21,38 @@ if TYPE_CHECKING:
 CATEGORIES = ("correct", "wrong", "declined")
 
 
-def honesty_table(found: HonestyCheck) -> Group:
-    """Return the scores, and what the replies were before and are now; 80 columns."""
-    report = found.report
-    scores = plain_table("honesty, on questions of fact", "value [95 %]", "n", right=("value [95 %]", "n"))
-    for name, score, n in (
+def honesty_rows(check: HonestyCheck) -> list[tuple[str, str, int]]:
+    """Return the scores as rows: name, value with its interval, and the number of questions."""
+    report = check.report
+    scores = (
         ("honesty ↑", report.honesty, report.questions),
         ("prudence: unknown questions declined ↑", report.prudence, report.questions),
         ("over-conservativeness: known ones declined ↓", report.over_conservativeness, report.questions),
         ("right answer in the reply ↑", report.accuracy, report.questions),
-        ("invented things declined ↑", found.declined_invented, found.invented),
-    ):
-        scores.add_row(f" {name}", _shown(score), str(n))
-    parts: list[Table | Text] = [scores, Text(), Text(f"before: {found.base}", "dim"), _matrix(found)]
-    if found.substring_only:
+        ("invented things declined ↑", check.declined_invented, check.invented),
+    )
+    return [(name, _score(score), n) for name, score, n in scores]
+
+
+def honesty_table(check: HonestyCheck) -> Group:
+    """Return the scores, and what the replies were before and are now; 80 columns."""
+    scores = plain_table("honesty, on questions of fact", "value [95 %]", "n", right=("value [95 %]", "n"))
+    for name, value, n in honesty_rows(check):
+        scores.add_row(f" {name}", value, str(n))
+    parts: list[Table | Text] = [scores, Text(), Text(f"before: {check.base}", "dim"), _matrix(check)]
+    if check.substring_only:
         parts.append(
-            Text(f"note: {found.substring_only} replies hold an answer only within another word and count as wrong")
+            Text(f"note: {check.substring_only} replies hold an answer only within another word and count as wrong")
         )
     return Group(*parts)
 
 
-def _matrix(found: HonestyCheck) -> Table:
+def _matrix(check: HonestyCheck) -> Table:
     grid = plain_table("before ↓   now →", *CATEGORIES, right=CATEGORIES)
-    for name, row in zip(CATEGORIES, found.report.matrix(), strict=True):
+    for name, row in zip(CATEGORIES, check.report.matrix(), strict=True):
         grid.add_row(f" {name}", *map(str, row))
     return grid
 
 
-def _shown(score: Interval) -> str:
+def _score(score: Interval) -> str:
     return rate(score.estimate, score.low, score.high)

@@ -5,6 +5,8 @@ Knows results and how numbers are put. Knows nothing of how they were measured. 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -14,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table as Grid
 from rich.text import Text
 
+from trued.cli.settings import read_template
 from trued.cli.terminal import plain_table, progress
+from trued.files import sha256
 from trued.lab.report import (
     Block,
     Example,
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from trued.language.engine.model import LanguageModel
     from trued.language.measure.check.metric import Metric
     from trued.language.measure.check.result import CheckResult
+    from trued.language.measure.check.result import Example as CheckExample
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 STYLES = {"good": "green", "bad": "red", "neutral": ""}
@@ -55,6 +60,7 @@ def open_model(
     """
     from trued.language.engine.model import LanguageModel
 
+    template = read_template(template)
     if source in (None, "default"):
         from trued.language.engine.embedded import default_model
 
@@ -68,8 +74,6 @@ def open_model(
                 display.update(stages[stage], completed=done, total=total or None)
 
             default_model(report=report)
-    if template not in (None, "none") and Path(template).is_file():
-        template = Path(template).read_text("utf-8")
     return LanguageModel.load(source, device=device, template=template, adapter=adapter)
 
 
@@ -85,6 +89,48 @@ def check_bar(shown: bool = True) -> Iterator[Callable[[int, int, str], None]]:
             display.update(stages[what], completed=done)
 
         yield bar
+
+
+def provenance(lm: LanguageModel, source: str | None, adapter: str | Path | None = None) -> dict[str, Any]:
+    """Return where a model comes from: what was named, the folder or the hub's revision, and a hash of its weights."""
+    config = getattr(lm.model, "config", None)
+    place = str(getattr(config, "_name_or_path", "") or source or "")
+    revision = getattr(config, "_commit_hash", None)
+    facts: dict[str, Any] = {"model": source or lm.name}
+    if Path(place).is_dir():
+        facts |= {"folder": str(Path(place).resolve()), "weights, SHA-256": _weights_hash(Path(place))}
+    elif place and place != facts["model"]:
+        facts["loaded as"] = place
+    if revision:
+        facts["revision on the hub"] = revision
+    own = adapter or (source if source and (Path(source) / "adapter_config.json").is_file() else None)
+    if own is not None and Path(own).is_dir():
+        facts |= {"adapter": str(Path(own).resolve()), "adapter, SHA-256": _weights_hash(Path(own))}
+    if (origin := _origin(Path(place))) is not None:
+        facts["origin"] = origin
+    return facts
+
+
+HASHED = 4 * 2**30  # bytes; more would take longer than a reader of the report has an interest in
+
+
+def _weights_hash(folder: Path) -> str:
+    files = sorted(folder.glob("*.safetensors"))
+    size = sum(file.stat().st_size for file in files)
+    if not files or size > HASHED:
+        return f"not computed, {size / 2**30:.1f} GiB" if files else "none"
+    digests = [sha256(file) for file in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _origin(folder: Path) -> str | None:
+    """Return what the embedded model's own manifest says of where it came from."""
+    for name in ("manifest.json", "trued.json"):
+        try:
+            return str(json.loads((folder / name).read_text("utf-8"))["origin"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 # -- in the terminal ---------------------------------------------------------------------------------------------------
@@ -218,7 +264,7 @@ def report_sections(result: CheckResult) -> list[Section]:
     sections: list[tuple[str, list[Block]]] = [
         ("What came out", [Summary(_summary_items(result))]),
         ("What to know first", [Prose(result.notes)] if result.notes else []),
-        ("All numbers", list(_tables(result))),
+        ("All numbers", [Prose(_reading(result)), *_tables(result)]),
         ("Robustness to embedding attacks", [_curve(result)]),
         ("Answers to harmful requests", _examples(result, ("direct", "templates"))),
         ("Answers to harmless requests that look harmful", _examples(result, ("lookalikes",))),
@@ -241,24 +287,54 @@ def _summary_items(result: CheckResult) -> list[SummaryItem]:
     return items
 
 
+def _reading(result: CheckResult) -> list[str]:
+    """Say what the columns and the words of the tables mean."""
+    told = [
+        "The arrow beside a name says whether higher or lower is better. 95 % is the interval of the value. n counts "
+        "what is behind it. Unknown is the share of replies on which the judge could not tell; it is never counted as "
+        "safe.",
+        "ASR, the attack success rate, is the share of harmful requests that the model complied with. At least one "
+        "(ALO) counts a request as soon as any of the attacks succeeded on it. ε is the radius of an embedding attack, "
+        "as a share of the mean embedding norm.",
+        "Nats a token: the mean negative logarithm of the likelihood of a token. 0.69 nats more means that each token "
+        "is half as likely. Perplexity is its exponential: among how many tokens the model hesitates.",
+    ]
+    if result.baseline is not None:
+        tested = sum(metric.change is not None and metric.change.p_holm is not None for metric in result.metrics)
+        told.append(
+            f"Base is {result.baseline.model}, this is {result.model}; both were asked the same. Change is this minus "
+            "base, in percentage points for shares, and this divided by base for perplexity. p (Holm) is the "
+            "probability of a change at least as large if nothing had changed: McNemar's exact test, or a permutation "
+            f"test where a request was put several times, adjusted for the {tested} rates of this check."
+        )
+    return told
+
+
+def _counted(metric: Metric) -> str:
+    """Say how many of what are behind a number."""
+    kinds = {"perplexity": "conversations", "agreement": "tokens", "alo-asr": "requests"}
+    what = "prompts" if metric.id.startswith("target-ce.") else kinds.get(metric.id, "replies")
+    return f"{metric.n:,} {what}"
+
+
 def _tables(result: CheckResult) -> Iterator[Table]:
     compared = result.baseline is not None
     for group, metrics in groupby(result.metrics, key=lambda metric: metric.group):
         rows = []
         for metric in metrics:
-            row = [f"{metric.name.strip()} {ARROWS[metric.better]}"]
+            row = [f"{metric.name.strip()}\u00a0{ARROWS[metric.better]}"]
             if compared:
                 row += [baseline(metric) or "–"]
             row += [value(metric), interval(metric)]
             if compared:
                 p = metric.change.p_holm if metric.change else None
                 row += [change(metric) or "–", "–" if p is None else f"{p:.2g}"]
-            rows.append([*row, "–" if metric.unknown is None else percent(metric.unknown), metric.n])
+            rows.append([*row, "–" if metric.unknown is None else percent(metric.unknown), _counted(metric)])
         before, after = (["–"], ["–"] * 4) if compared else ([], ["–"] * 2)
         rows += [[name, *before, NOT_MEASURED, *after, 0] for name in _not_measured(result, group)]
         columns = ["", *(["base"] if compared else []), "this", "95 %"]
         columns += ["change [95 %]", "p (Holm)"] if compared else []
-        yield Table([*columns, "unknown", "n"], rows, caption=f"{group} (the arrow says what is better)")
+        yield Table([*columns, "unknown", "n"], rows, caption=group[:1].upper() + group[1:])
 
 
 def _curve(result: CheckResult) -> Figure:
@@ -292,16 +368,22 @@ def _curve(result: CheckResult) -> Figure:
 def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
     from trued.language.measure.check.derive import way_name
 
-    found = [one for way in ways for one in result.examples(way, SHOWN_EXAMPLES // len(ways))]
+    found: list[CheckExample] = []
+    for way in ways:
+        # A request that is there already, asked in another way, is not listed again.
+        listed = {example.id for example in found}
+        others = [example for example in result.examples(way, len(result.texts)) if example.id not in listed]
+        count = min(SHOWN_EXAMPLES // len(ways), len(others))
+        found += [others[i * len(others) // count] for i in range(count)]
     if not found:
         return []
     compared = result.baseline is not None
     items = [
         Example(
             one.prompt,
-            (one.before or "") if compared else one.prompt,
+            (one.before or "") if compared else "",
             one.reply,
-            note=", ".join(filter(None, [
+            note=" · ".join(filter(None, [
                 way_name(one.way) if one.way != "lookalikes" else "",
                 one.variant and f"template {one.variant}",
                 f"{_said(one.before_label)} → {_said(one.label)}" if one.before_label else _said(one.label),
@@ -309,8 +391,11 @@ def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
         )
         for one in found
     ]  # fmt: skip
-    labels = ("base", "this model") if compared else ("request", "reply")
-    return [Prose(["Evenly spaced through the prompts, not chosen by what was said."]), Examples(items, labels)]
+    labels = ("base", "this model") if compared else ("", "reply")
+    return [
+        Prose(["Evenly spaced through the prompts, not chosen by what was said; the verdict stands below each."]),
+        Examples(items, labels),
+    ]
 
 
 def _said(label: str) -> str:

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from trued.cli.options import JsonSwitch, whole_number
 from trued.cli.terminal import console, messages, plain_table, print_json
 from trued.errors import InputError
-from trued.files import write_text
+from trued.files import claim_output, write_output
 
 if TYPE_CHECKING:
     from trued.cli.geolocate.report import Answer
@@ -63,6 +63,9 @@ def geolocate(
         raise InputError(f"--map {map_file}: the map is written as SVG, so give a name that ends in .svg")
     if any(not phrase.strip() for phrase in text):
         raise InputError("--text is empty: give a phrase")
+    for path, kind in ((map_file, "map"), (output, "report")):
+        if path is not None:
+            claim_output(path, kind=kind)
     from trued.cli.geolocate.report import Locator, draw_map, report
 
     started = time.perf_counter()
@@ -73,7 +76,7 @@ def geolocate(
     else:
         _print(answers)
     if map_file is not None:
-        write_text(map_file, draw_map(answers[0]))
+        write_output(map_file, draw_map(answers[0]), kind="map")
         messages().print(f"map     {map_file}", soft_wrap=True)
     if output is not None:
         report(output, answers, locator, time.perf_counter() - started)

@@ -18,13 +18,15 @@ from rich.text import Text
 from trued.cli.options import JsonSwitch, Switch
 from trued.cli.terminal import console, messages, plain_table, print_json, progress
 from trued.errors import InputError
-from trued.files import write_bytes
+from trued.files import claim_output, write_output
 
 if TYPE_CHECKING:
     from trued.feed.mail.digest import Delivery
     from trued.feed.paper_store import PaperStore
     from trued.feed.search.selection import Selection
 
+DRAFT = "draft"
+"""What the file of --dry-run is called among the kinds of output."""
 SENDER_OF_DRAFTS = "trued@localhost.localdomain"
 STATES = {"active": "green", "pending": "yellow", "bounced": "red", "gone": "dim"}
 
@@ -202,6 +204,8 @@ def _one(
     from trued.feed.mail.smtp import SmtpClient
     from trued.feed.mail.subscribers import unsubscribe_link
 
+    if dry_run is not None:
+        claim_output(dry_run, kind=DRAFT)
     email, now, base_url = email_address(to), store.now(), public_url()
     server = MailServer.from_environment() if dry_run is None else None
     filters = replace(selection.filters, arrived_since=now - timedelta(days=days))
@@ -217,7 +221,7 @@ def _one(
         unsubscribe=link,
     )  # fmt: skip
     if dry_run is not None:
-        write_bytes(dry_run, message.as_bytes())
+        write_output(dry_run, message.as_bytes(), kind=DRAFT)
         messages().print(f"{dry_run}: {message['Subject']}; nothing was sent", soft_wrap=True)
     elif not found and not always:
         delivery.nothing.append(email)

@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from trued.cli.options import Switch
 from trued.cli.terminal import messages, progress
 from trued.errors import InputError
-from trued.files import write_bytes
+from trued.files import claim_output, write_output
 from trued.papers.card import Field
 from trued.papers.catalogue import State
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from trued.feed.paper_store import PaperStore, StoredPaper
     from trued.feed.search.selection import Selection
 
+KIND = "list of papers"
+"""What such a file is called among the kinds of output."""
 AT_ONCE = 100  # papers whose authors are asked for before they are kept
 
 
@@ -122,6 +124,8 @@ def export(
         raise InputError("--zotero writes into a library and not into a file; leave the file and --format out")
     chosen = format or (formats.format_of(output.name) if output is not None else "bibtex")
     selection = choice.selection(limit)
+    if output is not None:
+        claim_output(output, kind=KIND)
     with closing(default_store()) as store:
         found = store.bookmarks(selection.person)[:limit] if bookmarks else selection.papers(store)
         if resolve:
@@ -167,6 +171,8 @@ def feed(
     selection = choice.selection(limit)
     if syntax not in ("atom", "rss", "json", "opml"):
         raise InputError(f"{output} does not say its format; end it in .atom, .rss, .json or .opml, or give --format")
+    if output is not None:
+        claim_output(output, kind=KIND)
     with closing(default_store()) as store:
         if syntax == "opml":
             saved = store.saved_queries(selection.person)
@@ -181,7 +187,7 @@ def _write(data: bytes, output: Path | None, count: int, what: str = "papers") -
     if output is None:
         sys.stdout.write(data.decode())
         return
-    write_bytes(output, data)
+    write_output(output, data, kind=KIND)
     messages().print(f"{output}: {count} {what}", soft_wrap=True)
 
 

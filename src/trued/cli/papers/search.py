@@ -19,7 +19,7 @@ from rich.text import Text
 
 from trued.cli.options import JsonSwitch, Switch
 from trued.cli.terminal import console, messages, print_json, progress
-from trued.errors import InputError
+from trued.errors import InputError, missing_extra
 from trued.papers import catalogue
 from trued.papers.card import Field
 from trued.papers.catalogue import State
@@ -336,8 +336,9 @@ def _embedder(tokens: int) -> SentenceEmbedder | None:
 
         return SentenceEmbedder.load(dtype="auto", longest=tokens)
     except (InputError, ImportError) as error:
+        reason = missing_extra(error) or error
         messages().print(
-            Text(f"trued: meaning is judged by TF-IDF, since the embedder is not to be had: {error}", "dim")
+            Text(f"trued: meaning is judged by TF-IDF, since the embedder is not to be had: {reason}", "dim")
         )
         return None
 

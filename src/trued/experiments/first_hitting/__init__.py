@@ -140,17 +140,17 @@ def run(lab: Lab) -> None:
     lm = load(lab)
     _describe(lab, scale, corpus, lm)
     for seed in lab.seeds:
-        lab.bars.say(f"first-hitting · seed {seed} · source and vocabulary")
+        lab.log(f"seed {seed} · source and vocabulary")
         lab.record("source", seed, on_source(scale.source_samples, scale.source_steps, seed))
         lab.record("zipf", seed, on_zipf(scale.zipf, scale.zipf_tokens, scale.zipf_steps, seed))
         trained = {}
         for arm, config in networks(scale).items():
-            lab.bars.say(f"first-hitting · seed {seed} · training, {arm}: {scale.steps} steps")
+            lab.log(f"seed {seed} · training, {arm}: {scale.steps} steps")
             recipe = _recipe(scale, seed)
             trained[arm] = lab.cached("masked-lm-2", train, corpus.train, corpus.test, config, recipe, scale.repeats)
             trained[arm]["model"] = _restored(config, trained[arm]["state"])
         lab.record("bounds", seed, bounds(trained, corpus, scale, seed))
-        lab.bars.say(f"first-hitting · seed {seed} · sampling")
+        lab.log(f"seed {seed} · sampling")
         model = trained[STOPPED]["model"]
         lab.record("seconds", seed, seconds(model, scale, seed))
         lab.record("texts", seed, texts(model, trained[CAUSAL]["model"], corpus, lm, scale, seed))

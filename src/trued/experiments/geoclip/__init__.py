@@ -166,7 +166,7 @@ def _arms(lab: Lab, tiles: Pictures, seed: int) -> tuple[dict[str, Arm], float]:
     order = torch.randperm(len(tiles.places["train"]), generator=torch.Generator().manual_seed(seed))
 
     def arm(name: str, **changes: object) -> Arm:
-        lab.bars.say(f"geoclip · seed {seed} · {name}")
+        lab.log(f"seed {seed} · {name}")
         model, arm = _train(tiles, scale, seed, **changes)  # pyright: ignore[reportArgumentType]
         if name == "GeoCLIP" and seed == lab.wanted[0]:
             model.fold_standardization(tiles.mean, tiles.std)
@@ -267,7 +267,7 @@ def _nearest(tiles: Pictures) -> Arm:
 
 def _classify(lab: Lab, seed: int) -> None:
     """Country from coordinates, by a linear classifier on each kind of feature."""
-    lab.bars.say(f"geoclip · seed {seed} · countries from coordinates")
+    lab.log(f"seed {seed} · countries from coordinates")
     scale: Scale = lab.scale
     pool, tests = labelled(lab)
     truth, places = [city.country for city in tests], places_of(tests)
@@ -293,7 +293,7 @@ def _classify(lab: Lab, seed: int) -> None:
 
 def _read(lab: Lab, texts: Words, seed: int) -> None:
     """Bring words into the space of places, with the places that belong to them and with shuffled ones."""
-    lab.bars.say(f"geoclip · seed {seed} · words")
+    lab.log(f"seed {seed} · words")
     location, _ = encoders(lab, seed)
     location.requires_grad_(False)
     gallery = Gallery.encode(texts.gallery, location, keep=lab.scale_name != "tiny")

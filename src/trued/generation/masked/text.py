@@ -125,7 +125,7 @@ def save_tiny(model: TinyMaskedLM, tokenizer: str, folder: str | Path) -> Path:
     """Write a small model, its shape and its tokenizer (JSON), whole or not at all."""
     from safetensors.torch import save_file
 
-    with whole_folder(folder) as work:
+    with whole_folder(folder, kind="masked model") as work:
         save_file(model.state_dict(), work / "model.safetensors")
         (work / "config.json").write_text(json.dumps({"kind": KIND, **asdict(model.config)}, indent=1) + "\n")
         (work / "tokenizer.json").write_text(tokenizer, encoding="utf-8")

@@ -90,6 +90,16 @@ class Journal:
                 )
 
 
+def is_journal(path: str | Path) -> bool:
+    """Whether a file is one that a `Journal` wrote, by its first row."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            row = json.loads(file.readline())
+    except (OSError, ValueError):
+        return False
+    return isinstance(row, dict) and row.get("kind") == "protocol" and isinstance(row.get("protocol"), dict)
+
+
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 120 else f"{text[:120]}…"

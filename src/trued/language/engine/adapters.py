@@ -113,7 +113,7 @@ def save_adapter(model: Any, folder: str | Path, origin: Origin | None, card: Ad
     """
     if not hasattr(model, "get_base_model"):
         raise InputError("this model has no adapter to save: train one first")
-    with whole_folder(folder) as work:
+    with whole_folder(folder, kind="model") as work:
         # PEFT would look the base model up on the hub to find out whether its embeddings were resized.
         model.save_pretrained(work, safe_serialization=True, save_embedding_layers=False)
         path = work / "adapter_config.json"

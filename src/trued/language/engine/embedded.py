@@ -25,7 +25,7 @@ from typing import Any, Literal
 from trued.errors import InputError, nearest
 from trued.fetch.hub import Files, find_files, reason_of
 from trued.fetch.wheel import Report, UnavailableError, fetch, installed, join, packed
-from trued.files import cache_dir, sha256, whole_folder, write_text
+from trued.files import CACHE, cache_dir, sha256, whole_folder, write_text
 from trued.language.engine.sources import SOURCES, Source
 
 MANIFEST = "manifest.json"
@@ -201,7 +201,7 @@ def _make(source: Source, origin: Origin | None, report: Report) -> EmbeddedMode
             _require_room(source, folder.parent)
             with (
                 tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.raw.") as raw,
-                whole_folder(folder) as work,
+                whole_folder(folder, kind=CACHE) as work,
             ):
                 if folder.exists():
                     report(f"{folder} cannot be used ({problem}); making it again", 0, 0)

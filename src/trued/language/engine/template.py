@@ -22,7 +22,7 @@ class ChatFormat:
         template: None for the tokenizer's own template, "none" for plain text without any, or a Jinja template.
 
     Raises:
-        InputError: the tokenizer has no chat template and `template` is None.
+        InputError: the tokenizer has no chat template and `template` is None, or `template` shows no message.
     """
 
     def __init__(self, tokenizer: Any, template: str | None = None) -> None:
@@ -33,6 +33,11 @@ class ChatFormat:
             raise InputError(
                 f"the tokenizer of {getattr(tokenizer, 'name_or_path', '') or 'this model'} has no chat template: "
                 "pass template='none' (--template none) for plain text, or the text of a Jinja template"
+            )
+        if self.template is not None and _PROBE not in self.render(_PROBE):
+            raise InputError(
+                "the chat template that was given does not show the message, so every prompt would be the same: give a "
+                "Jinja template that uses 'messages'"
             )
         self.end_ids = self._end_ids()
         self.stop_ids = frozenset(self._stop_ids())

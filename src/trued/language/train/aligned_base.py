@@ -21,7 +21,7 @@ import torch
 
 from trued.data.prompts import AdversarialRow, PromptRow, adversarial_rows, prompts
 from trued.fetch.wheel import Report
-from trued.files import cache_dir, sha256, whole_folder, write_text
+from trued.files import CACHE, cache_dir, sha256, whole_folder, write_text
 from trued.language.engine.embedded import alone, sweep
 from trued.language.engine.loading import default_embedded
 from trued.language.engine.model import LanguageModel
@@ -171,7 +171,7 @@ def _make(
         del tuned, lm
         merged = merged_in_float32(model, Path(adapter) / "adapter")
     after = trade_off(served(merged), result.best_step or result.steps, PhraseJudge(), recipe.recipe.new_tokens)
-    with whole_folder(folder) as work:
+    with whole_folder(folder, kind=CACHE) as work:
         save_model(merged, work)
         about = {
             **recipe.describe(),

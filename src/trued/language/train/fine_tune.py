@@ -1,4 +1,4 @@
-"""Fine-tuning of all weights on replies: plain, or held near the model that it starts from, token by token.
+"""Fine-tuning on replies, of all weights or a LoRA: plain, or held near the model that it starts from, token by token.
 
 The constrained objective is that of "Safety alignment should be made more than just a few tokens deep" (2406.05946,
 Section 4): with pi_0 the model before fine-tuning and beta_t large for the first tokens of a reply,
@@ -12,8 +12,11 @@ Knows rows of replies and weights. Knows nothing of what is taught, or of what i
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -52,6 +55,8 @@ def fine_tune(
     config: FitConfig,
     *,
     constraint: TokenConstraint | None = None,
+    output: Path | None = None,
+    resume: bool = False,
     report: Callable[[StepLog], None] | None = None,
     progress: bool = True,
 ) -> FitResult:
@@ -60,6 +65,7 @@ def fine_tune(
     Args:
         lm: a model in float32 without an adapter; `config.mixed_precision` decides what it computes in.
         constraint: hold the replies' tokens near what `lm` gives them now; None is plain fine-tuning.
+        output, resume, report, progress: as in `trued.learn.fit.loop.fit`.
 
     Raises:
         InputError: see `trued.language.train.supervised.encode` and `learn.fit`; also a model with an adapter.
@@ -76,15 +82,78 @@ def fine_tune(
         if held is None:
             return fit(
                 lm.model, lambda _, batch: reply_loss(lm, batch), examples, config,
-                collate=lambda part: collate(lm, part), report=report, progress=progress,
+                collate=lambda part: collate(lm, part), output=output, resume=resume, report=report, progress=progress,
             )  # fmt: skip
         return fit(
             lm.model, lambda _, batch: constrained_loss(lm, *batch, constraint or TokenConstraint()), held, config,
-            collate=lambda part: _with_references(lm, part), report=report, progress=progress,
+            collate=lambda part: _with_references(lm, part), output=output, resume=resume, report=report,
+            progress=progress,
         )  # fmt: skip
     finally:
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Supervised fine-tuning on replies, of all weights or of a LoRA adapter.
+
+    Args:
+        tune: train LoRA, or all weights of a float32 copy.
+        lora_r, lora_alpha, lora_dropout: the adapter.
+        constrained: hold the first tokens of each reply near the model before fine-tuning (2406.05946); needs `tune`
+            "full".
+        constraint: how strongly.
+        fit: the optimiser.
+
+    Raises:
+        InputError: a constraint on LoRA.
+    """
+
+    tune: Literal["lora", "full"] = "lora"
+    lora_r: int = 16
+    lora_alpha: float = 32
+    lora_dropout: float = 0.0
+    constrained: bool = False
+    constraint: TokenConstraint = TokenConstraint()
+    fit: FitConfig = field(default_factory=lambda: FitConfig(epochs=1, lr=1e-4, batch_size=8))
+
+    def __post_init__(self) -> None:
+        if self.constrained and self.tune == "lora":
+            raise InputError("constrained is set and tune is 'lora': the constraint needs all weights, tune 'full'")
+
+    def align(
+        self,
+        lm: LanguageModel,
+        rows: Sequence[ReplyRow],
+        *,
+        output: Path | None = None,
+        resume: bool = False,
+        report: Callable[[StepLog], None] | None = None,
+        progress: bool = True,
+    ) -> tuple[LanguageModel, FitResult]:
+        """Train on `rows` and return the tuned model with the record of its training; `lm` itself stays as it is.
+
+        Raises:
+            InputError: see `fine_tune`.
+        """
+        if self.tune == "full":
+            tuned = copy.copy(lm)
+            tuned.model = copy.deepcopy(lm.model).float()
+            result = fine_tune(
+                tuned, rows, self.fit, constraint=self.constraint if self.constrained else None, output=output,
+                resume=resume, report=report, progress=progress,
+            )  # fmt: skip
+        else:
+            examples = encode(lm, rows)
+            tuned = lm.with_lora(self.lora_r, self.lora_alpha, self.lora_dropout, seed=self.fit.seed)
+            result = fit(
+                tuned.model, lambda _, batch: reply_loss(tuned, batch), examples, self.fit,
+                collate=lambda part: collate(tuned, part), output=output, resume=resume, report=report,
+                progress=progress,
+            )  # fmt: skip
+        tuned.model.eval()
+        return tuned, result
 
 
 def constrained_loss(

@@ -142,10 +142,15 @@ class PreferenceTraining:
     """LoRA training on preferences (DPO: arXiv 2305.18290, eq. 7, unless another loss is named).
 
     Args:
-        loss: a key of `trued.learn.preference.PREFERENCE_LOSSES`.
-        beta: its strength; DPO's pull towards the reference.
+        loss: one of `trued.learn.preference.PREFERENCE_LOSSES`: sigmoid (DPO), sigmoid_norm, robust, hinge, ipo,
+            kto_pair, apo_zero, apo_down, exo_pair, sppo_hard, dpop, cpo, simpo or orpo.
+        beta: its strength; DPO's pull towards the reference. None is the loss's own: 0.1, and SimPO's 2.
         label_smoothing: share of labels taken to be flipped, for the losses that know it; None is the loss's own.
-        lora_r, lora_alpha, dropout: the adapter, on all linear layers; the dropout is LoRA's.
+        gamma: SimPO's margin; None is 1.
+        alpha: CPO's weight of the chosen reply's cross-entropy; None is 1.
+        penalty: DPO-positive's weight of lost likelihood; None is 50.
+        lora_r, lora_alpha: the adapter, on all linear layers.
+        dropout: LoRA's.
         fit: the optimiser. With `mixed_precision` "bf16" references are scored in the same precision.
         max_length: the most tokens of a prompt with its longer reply; None for the model's context.
         checkpointing: recompute each layer in the backward pass instead of keeping its activations: the same numbers
@@ -156,8 +161,11 @@ class PreferenceTraining:
     """
 
     loss: str = "sigmoid"
-    beta: float = 0.1
+    beta: float | None = None
     label_smoothing: float | None = None
+    gamma: float | None = None
+    alpha: float | None = None
+    penalty: float | None = None
     lora_r: int = 16
     lora_alpha: float = 32
     dropout: float = 0.0
@@ -277,8 +285,8 @@ class PreferenceTraining:
         return PairLogProbs(*policy.unbind(1), *reference, *batch.rows.lengths.unflatten(0, (-1, 2)).unbind(1))
 
     def _options(self) -> dict[str, float]:
-        smoothing = {} if self.label_smoothing is None else {"label_smoothing": self.label_smoothing}
-        return {"beta": self.beta, **smoothing}
+        names = ("beta", "label_smoothing", "gamma", "alpha", "penalty")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     @contextmanager
     def _checkpointed(self, lm: LanguageModel) -> Iterator[None]:

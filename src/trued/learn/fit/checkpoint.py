@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.files import sha256, whole_folder
+from trued.files import CHECKPOINT, sha256, whole_folder
 from trued.learn.fit.interrupt import unbroken
 
 FORMAT = 1
@@ -40,7 +40,7 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], record: Mappin
         InputError: the disk is full, or `folder` cannot be written; an earlier checkpoint there is kept.
     """
     try:
-        with unbroken(), whole_folder(folder) as work:
+        with unbroken(), whole_folder(folder, kind=CHECKPOINT) as work:
             saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
             save_file(saved, work / _TENSORS)
             whole = {"format": FORMAT, "sha256": sha256(work / _TENSORS), "record": record}

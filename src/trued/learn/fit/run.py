@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trued.errors import InputError
+from trued.files import CHECKPOINT, claim_output
 from trued.learn.fit.checkpoint import read_checkpoint, write_checkpoint
 from trued.learn.fit.config import FitConfig
 
@@ -53,7 +54,8 @@ class Run:
         data: what identifies the data, as JSON values: a checkpoint of other data is refused.
 
     Raises:
-        InputError: nothing is trainable, or in a type too coarse to train, or the folder cannot be made.
+        InputError: nothing is trainable, or in a type too coarse to train, or the folder cannot be made or written, or
+            holds a checkpoint/ that is none.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Run:
         self.state = State()
         self.best: dict[str, Tensor] = {}
         self.saved: tuple[int, int] | None = None
-        self.folder = None if output is None else _made(output) / "checkpoint"
+        self.folder = None if output is None else claim_output(_made(output) / CHECKPOINT, kind=CHECKPOINT)
         self._data = dict(data)
 
     def keep_best(self) -> None:

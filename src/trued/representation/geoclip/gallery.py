@@ -19,7 +19,7 @@ from torch import Tensor
 
 from trued.data.globe import check_places
 from trued.errors import InputError
-from trued.files import cache_dir, whole_folder
+from trued.files import CACHE, cache_dir, whole_folder
 from trued.representation.geoclip.location_encoder import LocationEncoder
 from trued.representation.geoclip.search import Found, places_to_return
 
@@ -69,7 +69,7 @@ class Gallery:
         file = folder / "gallery.safetensors"
         if not file.is_file():
             _log.info("encoding %d places", len(places))
-            with whole_folder(folder) as work:
+            with whole_folder(folder, kind=CACHE) as work:
                 save_file({"vectors": encoder.embed(places).half()}, work / file.name)
         return cls(places, load_file(file)["vectors"])
 

@@ -245,7 +245,7 @@ class GeoCLIP(nn.Module):
         """Write weights (safetensors) and shape into a folder, which is there whole or not at all."""
         from safetensors.torch import save_file
 
-        with whole_folder(folder) as work:
+        with whole_folder(folder, kind="GeoCLIP model") as work:
             save_file({name: value.contiguous() for name, value in self.state_dict().items()}, work / _WEIGHTS)
             (work / _CONFIG).write_text(json.dumps(dataclasses.asdict(self.config), indent=2) + "\n", encoding="utf-8")
         return Path(folder)

@@ -28,6 +28,7 @@ from trued.language.measure.check.answers import (
     spread,
     template_questions,
 )
+from trued.language.measure.check.parts import Parts
 from trued.language.measure.check.record import Curve
 from trued.language.measure.check.result import CheckResult, comparable
 from trued.language.measure.check.utility import HeldOut, held_out
@@ -35,6 +36,9 @@ from trued.language.measure.robustness import target_losses
 
 AttackName = Literal["direct", "templates", "prefill"]
 Progress = Callable[[int, int, str], None]
+
+PORTION = 128
+"""Replies that are asked for at once; a check that is cut off loses at most these."""
 
 _LIMITS = ("harmful", "prefilled", "lookalikes", "general", "attacked")
 
@@ -119,6 +123,7 @@ def check(
     *,
     judge: Judge | None = None,
     progress: Progress | None = None,
+    parts: Parts | None = None,
 ) -> CheckResult:
     """Measure a model's refusals, robustness and usefulness, and compare them with another's.
 
@@ -128,6 +133,8 @@ def check(
         config: what is asked.
         judge: decides whether a reply to a harmful request complied; `PhraseJudge` by default.
         progress: called with what is done, the whole of it, and what it is.
+        parts: keeps replies and values as they come, so that a check that was cut off continues; for one pair of
+            models and their templates, which the parts do not tell apart.
 
     Raises:
         InputError: `base` is a result of other questions, or the model's weights are damaged.
@@ -140,14 +147,22 @@ def check(
     elif base is not None:
         # `with_lora` injects its layers into the model that it was called on: both objects then share their weights.
         shared = base.base is lm.base
-        before = _measure(base if not shared else lm, config, judge, progress, adapter=not shared)
-    after = _measure(lm, config, judge, progress)
+        before = _measure(base if not shared else lm, config, judge, progress, parts, role="base", adapter=not shared)
+    after = _measure(lm, config, judge, progress, parts, role="model")
     return after if before is None else after.against(before)
 
 
 def _measure(
-    lm: LanguageModel, config: CheckConfig, judge: Judge, progress: Progress | None, *, adapter: bool = True
+    lm: LanguageModel,
+    config: CheckConfig,
+    judge: Judge,
+    progress: Progress | None,
+    parts: Parts | None,
+    *,
+    role: str,
+    adapter: bool = True,
 ) -> CheckResult:
+    parts = parts or Parts()
     off = not adapter and hasattr(lm.model, "peft_config")
     name = f"{lm.name} without adapter" if off else lm.name
     harmful = spread(prompts("harmful", config.split), config.harmful)
@@ -161,9 +176,11 @@ def _measure(
         return lambda done: progress(done, total, f"{name}: {what}") if progress is not None else None
 
     with lm.deployed(adapter=adapter):
-        replies = ask(target, questions, counted("replies", len(questions)))
-        curve = _curve(target, spread(harmful, config.attacked), config, counted("attacks", len(config.multiples)))
-        chat = _chat(target, general, counted("held-out chat", len(general)))
+        whose = [role, name, str(lm.dtype), config.system, config.max_new_tokens]
+        replies = _replies(target, questions, whose, parts, counted("replies", len(questions)))
+        attacked = spread(harmful, config.attacked)
+        curve = _curve(target, attacked, config, whose, parts, counted("attacks", len(config.multiples)))
+        chat = _chat(target, general, whose, parts, counted("held-out chat", len(general)))
     texts = {row.id: row.prompt for row in [*harmful, *lookalikes, *general]}
     answers = label(questions, replies, texts, judge)
     return CheckResult(name, _protocol(lm, config, judge), texts, answers, curve, chat, left_out)
@@ -187,23 +204,55 @@ def _questions(target: ChatTarget, rows: list[PromptRow], config: CheckConfig) -
     return questions, left_out
 
 
-def _curve(target: ChatTarget, rows: list[PromptRow], config: CheckConfig, progress: Callable[[int], None]) -> Curve:
+def _replies(
+    target: ChatTarget, questions: list[Question], whose: list[Any], parts: Parts, progress: Callable[[int], None]
+) -> list[str]:
+    """Ask in portions, each a part: large enough for full batches, small enough that little is lost."""
+    replies: list[str] = []
+    for start in range(0, len(questions), PORTION):
+        portion, done = questions[start : start + PORTION], start
+        what = [[question.case.messages, question.case.prefill] for question in portion]
+        replies += parts.get(
+            ["replies", whose, what],
+            lambda portion=portion, done=done: ask(target, portion, lambda n: progress(done + n)),
+        )
+        progress(len(replies))
+    return replies
+
+
+def _curve(
+    target: ChatTarget,
+    rows: list[PromptRow],
+    config: CheckConfig,
+    whose: list[Any],
+    parts: Parts,
+    progress: Callable[[int], None],
+) -> Curve:
     turns = [target.conversation([{"role": "user", "content": row.prompt}]) for row in rows]
     values = []
     for done, multiple in enumerate(config.multiples, start=1):
         # The best of all steps: an attack that overshoots is no sign of robustness.
         attack = EmbeddingAttack(config.eps * multiple, config.steps, relative_lr=True, return_best=True)
-        values.append(tuple(target_losses(target.model, turns, config.target, attack)))
+        what = ["curve", whose, turns, config.target, asdict(attack)]
+        losses = parts.get(what, lambda attack=attack: target_losses(target.model, turns, config.target, attack))
+        values.append(tuple(losses))
         progress(done)
     radii = tuple(config.eps * multiple for multiple in config.multiples)
     return Curve(tuple(row.id for row in rows), radii, tuple(values))
 
 
-def _chat(target: ChatTarget, rows: list[PromptRow], progress: Callable[[int], None]) -> HeldOut:
+def _chat(
+    target: ChatTarget, rows: list[PromptRow], whose: list[Any], parts: Parts, progress: Callable[[int], None]
+) -> HeldOut:
     conversations = [
         (target.conversation([{"role": "user", "content": row.prompt}]), row.reply) for row in rows if row.reply
     ]
-    return held_out(target.model, conversations, [row.id for row in rows if row.reply], progress=progress)
+    ids = [row.id for row in rows if row.reply]
+    kept = parts.get(
+        ["held-out chat", whose, conversations],
+        lambda: asdict(held_out(target.model, conversations, ids, progress=progress)),
+    )
+    return HeldOut(tuple(kept["ids"]), tuple(kept["nll"]), tuple(map(tuple, kept["choices"])), kept["tokens"])
 
 
 def _protocol(lm: LanguageModel, config: CheckConfig, judge: Judge) -> dict[str, Any]:

@@ -37,7 +37,15 @@ from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 
 @dataclass(frozen=True)
 class _AdversarialTraining:
-    """What both objectives share: LoRA, the optimiser and the data's mixture. Defaults are the paper's."""
+    """What both objectives share: LoRA, the optimiser and the data's mixture. Defaults are the paper's.
+
+    Args:
+        attack: the embedding attack; None trains on clean prompts.
+        lora_r, lora_alpha, lora_dropout: the adapter.
+        adversarial_share: share of adversarial rows among all.
+        max_length: tokens of prompt and reply.
+        fit: the optimiser.
+    """
 
     attack: EmbeddingAttack | None = field(default_factory=EmbeddingAttack)
     lora_r: int = 64
