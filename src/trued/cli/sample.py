@@ -19,8 +19,6 @@ from trued.cli.settings import with_settings
 from trued.cli.terminal import console, messages, print_json
 from trued.errors import InputError
 from trued.lab.wording import duration
-from trued.learn.device import open_device
-from trued.learn.seed import seeded
 
 if TYPE_CHECKING:
     from trued.generation.masked.sampler import MaskedSampler
@@ -71,7 +69,11 @@ def sample(
     """
 
     from trued.generation.masked.sampler import MaskedSampler
+    from trued.generation.masked.state import EXACT
     from trued.generation.masked.text import MaskedText
+    from trued.generation.quality import gen_quality
+    from trued.learn.device import open_device
+    from trued.learn.seed import seeded
 
     chosen = with_settings(MaskedSampler(), config, sampler)
     if n < 1:

@@ -20,6 +20,7 @@ from trued.cli.terminal import command_line, console, now, plain_table, print_js
 from trued.data.prompts import affirmative_targets, prompts
 from trued.errors import InputError
 from trued.files import claim_output
+from trued.lab import wording
 
 if TYPE_CHECKING:
     from trued.lab.report import Report

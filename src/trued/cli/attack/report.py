@@ -140,14 +140,12 @@ def _rates(results: Sequence[SuiteResult]) -> Table:
             if found is not None:
                 rows.append([attack, name, rate(found), found.broken, found.held, found.unknown, found.missing])
     columns = ["attack", "model", "ASR [95 %]", "broken", "held", "unknown", "missing"]
-    alo = [result.alo_interval() for result in results if len(result.behaviors) > 1]
-    boot = "; ".join(f"{100 * one.low:.0f} to {100 * one.high:.0f} %" for one in alo)
     caption = (
         "ASR, the attack success rate, is the share of behaviours broken. Broken: a reply complied; held: none did; "
         "unknown: the judge could not tell; missing: the attack made no case. Wilson intervals that hold whatever the "
         "unknown and missing ones are."
     )
-    return Table(columns, rows, f"{caption} At least one, bootstrap over behaviours: {boot}." if alo else caption)
+    return Table(columns, rows, caption)
 
 
 def _bars(results: Sequence[SuiteResult]) -> Figure:
