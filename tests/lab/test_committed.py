@@ -78,3 +78,11 @@ def test_where_it_lies(monkeypatch, tmp_path):
     assert evidence_folder() == COMMITTED
     monkeypatch.setenv("TRUED_EVIDENCE", str(tmp_path))
     assert CommittedEvidence().folder == tmp_path
+
+
+def test_a_list_shows_the_figure_of_the_trade_off():
+    evidence = CommittedEvidence()
+    assert evidence.get("c-advul").trade_off.name == "Trade-off while training"
+    assert evidence.get("first-hitting").trade_off.name == "Likelihood against diversity"
+    assert evidence.get("mixat").trade_off.name == "Worst case over attacks"  # none is named so: the first
+    assert all(len(drawing.svg) < 70_000 for one in evidence.all().values() if (drawing := one.trade_off))
