@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import trued
-from trued.lab.committed import CommittedEvidence, evidence_folder
+from trued.errors import InputError
+from trued.lab.committed import CommittedEvidence, evidence_folder, read_verdicts
 from trued.lab.evidence import load
 from trued.lab.rows import claim_rows
 
@@ -86,3 +87,16 @@ def test_a_list_shows_the_figure_of_the_trade_off():
     assert evidence.get("first-hitting").trade_off.name == "Likelihood against diversity"
     assert evidence.get("mixat").trade_off.name == "Worst case over attacks"  # none is named so: the first
     assert all(len(drawing.svg) < 70_000 for one in evidence.all().values() if (drawing := one.trade_off))
+
+
+def test_the_verdicts_alone_are_those_of_the_whole_evidence(tmp_path):
+    for slug, measured in CommittedEvidence().all().items():
+        light = read_verdicts(slug)
+        assert (light.day, light.model, light.seeds) == (
+            measured.day, measured.evidence.model, len(measured.evidence.seeds),
+        )  # fmt: skip
+        assert {id: word for id, (word, _) in light.verdicts.items()} == {row.id: row.verdict for row in measured.rows}
+    assert read_verdicts("videocanvas") is None
+    (tmp_path / "c-advul.json").write_text("[]")
+    with pytest.raises(InputError, match="is no evidence that this version reads"):
+        read_verdicts("c-advul", tmp_path)

@@ -5,6 +5,7 @@ Knows evidence, its figures and claim rows. Knows nothing of requests or of the 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -17,7 +18,6 @@ from pathlib import Path
 import trued
 from trued.errors import InputError
 from trued.lab.evidence import Evidence, is_stale, load
-from trued.lab.results import figure_name
 from trued.lab.rows import ClaimRow, claim_rows
 from trued.papers import catalogue
 
@@ -42,12 +42,24 @@ class Measured:
     Attributes:
         evidence: what was measured.
         rows: a line a claim.
-        drawings: the figures that lie beside it.
+        folder: where its figures lie.
     """
 
     evidence: Evidence
     rows: tuple[ClaimRow, ...]
-    drawings: tuple[Drawing, ...]
+    folder: Path
+
+    @cached_property
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The figures that lie beside it; read when they are first asked for."""
+        from trued.lab.results import figure_name  # which needs the run store, and few ask for figures
+
+        drawings = []
+        for figure in self.evidence.figures:
+            file = self.folder / f"{figure_name(figure.name)}.svg"
+            if file.is_file() and file.stat().st_size <= _LARGEST_FIGURE:
+                drawings.append(Drawing(figure.name, figure.alt, file.read_text(encoding="utf-8")))
+        return tuple(drawings)
 
     @cached_property
     def stale(self) -> bool:
@@ -71,6 +83,45 @@ class Measured:
         """How many claims got which verdict, those that none got left out."""
         counts = {word: sum(row.verdict == word for row in self.rows) for word in VERDICTS}
         return {word: count for word, count in counts.items() if count}
+
+
+@dataclass(frozen=True)
+class MeasuredVerdicts:
+    """The verdicts in a file of evidence.
+
+    Attributes:
+        day: of the run.
+        verdicts: claim → the verdict's word, and the sentence that says why.
+    """
+
+    day: date
+    model: str
+    scale: str
+    seeds: int
+    verdicts: Mapping[str, tuple[str, str]]
+
+
+def read_verdicts(slug: str, folder: str | Path | None = None) -> MeasuredVerdicts | None:
+    """Return the verdicts of a paper, or None where nothing was measured; only the file's text is read.
+
+    `CommittedEvidence` gives all of it, and needs the statistics for that.
+
+    Raises:
+        InputError: the file is no evidence.
+    """
+    path = (Path(folder) if folder is not None else evidence_folder()) / f"{slug}.json"
+    if not path.is_file():
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        verdicts = {
+            claim: (str(told["verdict"]["kind"]), str(told["verdict"]["why"]))
+            for claim, told in data["assessments"].items()
+        }
+        day = date.fromisoformat(data["date"][:10])
+        return MeasuredVerdicts(day, str(data["model"]), str(data["scale"]), len(data["seeds"]), verdicts)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is no evidence that this version reads ({error}); run the experiment again") from None
 
 
 class CommittedEvidence:
@@ -114,15 +165,7 @@ class CommittedEvidence:
         except InputError as error:
             logging.getLogger(__name__).warning("%s", error)
             return None
-        return Measured(evidence, tuple(claim_rows(evidence)), tuple(self._drawings(evidence, path.with_suffix(""))))
-
-    def _drawings(self, evidence: Evidence, folder: Path) -> list[Drawing]:
-        found = []
-        for figure in evidence.figures:
-            file = folder / f"{figure_name(figure.name)}.svg"
-            if file.is_file() and file.stat().st_size <= _LARGEST_FIGURE:
-                found.append(Drawing(figure.name, figure.alt, file.read_text(encoding="utf-8")))
-        return found
+        return Measured(evidence, tuple(claim_rows(evidence)), path.with_suffix(""))
 
 
 def evidence_folder() -> Path:
