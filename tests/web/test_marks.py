@@ -28,7 +28,7 @@ def test_marks_are_kept_for_the_one_who_made_them(owner, papers):
     assert "&lt;i&gt;look&lt;/i&gt;" in page
     assert "Third Paper" not in page
     assert owner.fill("/papers/2/bookmark", {"on": "0", "next": "/bookmarks"}).headers["location"] == "/bookmarks"
-    assert "Nothing is kept yet" in owner.get("/bookmarks").text
+    assert "Nothing is saved yet" in owner.get("/bookmarks").text
     assert owner.ask("/papers/2/note", {"text": " "}) == {"note": ""}
 
 

@@ -23,6 +23,7 @@ VIEWS = st.builds(
         verdict=st.none() | st.sampled_from(VERDICTS),
         tag=st.none() | st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=20),
         has_code=st.booleans(),
+        category=st.none() | st.sampled_from(["cs", "cs.CL", "hep-th"]),
         min_upvotes=st.none() | st.integers(1, 10**6),
     ),
     unread=st.booleans(),
@@ -61,7 +62,7 @@ def test_periods_in_words():
      ("month", "2025-00"), ("month", "2025-1"), ("day", "٢٠٢٥-01-01"), ("day", "0000-01-01"), ("day", "2025-01-01\n")],
 )  # fmt: skip
 def test_a_period_that_is_none(kind, text):
-    with pytest.raises(InputError, match=f"is no {kind}; write it as 2025"):
+    with pytest.raises(InputError, match=f"is no {kind}; write it as 2026"):
         read_view({kind: text})
 
 

@@ -40,12 +40,21 @@ class Measured:
     Attributes:
         evidence: what was measured.
         rows: a line a claim.
-        drawings: the figures that lie beside it.
+        folder: of the file; its figures lie beside it.
     """
 
     evidence: Evidence
     rows: tuple[ClaimRow, ...]
-    drawings: tuple[Drawing, ...]
+    folder: Path
+
+    @cached_property
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The figures that lie beside it; read when they are first asked for."""
+        return tuple(
+            Drawing(figure.name, figure.alt, file.read_text(encoding="utf-8"))
+            for figure, file in committed.figures(self.evidence, self.folder)
+            if file.stat().st_size <= _LARGEST_FIGURE
+        )
 
     @cached_property
     def stale(self) -> bool:
@@ -113,11 +122,4 @@ class CommittedEvidence:
         except InputError as error:
             logging.getLogger(__name__).warning("%s", error)
             return None
-        return Measured(evidence, tuple(claim_rows(evidence)), tuple(self._drawings(evidence)))
-
-    def _drawings(self, evidence: Evidence) -> list[Drawing]:
-        return [
-            Drawing(figure.name, figure.alt, file.read_text(encoding="utf-8"))
-            for figure, file in committed.figures(evidence, self.folder)
-            if file.stat().st_size <= _LARGEST_FIGURE
-        ]
+        return Measured(evidence, tuple(claim_rows(evidence)), self.folder)

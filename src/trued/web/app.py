@@ -34,7 +34,7 @@ from trued.web import (
     submission,
     subscriptions,
 )
-from trued.web.replies import wants_json
+from trued.web.responses import wants_json
 from trued.web.security import Guard, Limiter
 from trued.web.settings import Settings
 from trued.web.templating import make_templates

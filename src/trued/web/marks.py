@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Path, Request, Resp
 from trued.errors import InputError
 from trued.feed.paper_store import PaperStore
 from trued.web.accounts import Person
-from trued.web.replies import Next, answer
+from trued.web.responses import Next, respond
 from trued.web.security import rate_limited, require_csrf
 
 router = APIRouter(include_in_schema=False)
@@ -31,7 +31,7 @@ def vote(request: Request, person: Person, uid: Uid, on: On = True, next: Next =
     """Upvote a paper, or take the upvote back."""
     with _store_with(request, uid) as store:
         votes = store.vote(person, uid, on)
-    return answer(request, next, f"/papers/{uid}", votes=votes, voted=on)
+    return respond(request, next, f"/papers/{uid}", votes=votes, voted=on)
 
 
 @router.post("/papers/{uid}/bookmark", dependencies=WRITE)
@@ -39,7 +39,7 @@ def bookmark(request: Request, person: Person, uid: Uid, on: On = True, next: Ne
     """Keep a paper, or keep it no longer."""
     with _store_with(request, uid) as store:
         store.bookmark(person, uid, on)
-    return answer(request, next, f"/papers/{uid}", bookmarked=on)
+    return respond(request, next, f"/papers/{uid}", bookmarked=on)
 
 
 @router.post("/papers/{uid}/read", dependencies=WRITE)
@@ -47,7 +47,7 @@ def mark_read(request: Request, person: Person, uid: Uid, on: On = True, next: N
     """Mark a paper as read, or as unread."""
     with _store_with(request, uid) as store:
         store.mark_read(person, uid, on)
-    return answer(request, next, f"/papers/{uid}", read=on)
+    return respond(request, next, f"/papers/{uid}", read=on)
 
 
 @router.post("/papers/{uid}/tag", dependencies=WRITE)
@@ -58,7 +58,7 @@ def tag(
     with _store_with(request, uid) as store:
         store.tag(person, uid, tag, on)
         tags = store.marks(person, [uid])[uid].tags
-    return answer(request, next, f"/papers/{uid}", tags=list(tags))
+    return respond(request, next, f"/papers/{uid}", tags=list(tags))
 
 
 @router.post("/papers/{uid}/note", dependencies=WRITE)
@@ -67,7 +67,7 @@ def note(request: Request, person: Person, uid: Uid, text: Text = "", next: Next
     with _store_with(request, uid) as store:
         store.note(person, uid, text)
         kept = store.note_of(person, uid)
-    return answer(request, next, f"/papers/{uid}#note", note=kept)
+    return respond(request, next, f"/papers/{uid}#note", note=kept)
 
 
 @router.post("/papers/{uid}/comments", dependencies=WRITE)
@@ -76,7 +76,7 @@ def comment(request: Request, person: Person, uid: Uid, text: Text = "", next: N
     with _store_with(request, uid) as store:
         made = store.comment(person, uid, text)
     told = {"id": made.id, "person": made.person, "text": made.text, "at": made.at.isoformat()}
-    return answer(request, next, f"/papers/{uid}#comment-{made.id}", comment=told)
+    return respond(request, next, f"/papers/{uid}#comment-{made.id}", comment=told)
 
 
 @router.get("/bookmarks")
@@ -94,7 +94,7 @@ def save_query(request: Request, person: Person, q: Text = "", name: Text = "", 
     name = name.strip() or q
     with _refusals():
         request.app.state.store.save_query(person, name, q)
-    return answer(request, next, "/account", name=name, q=q)
+    return respond(request, next, "/account", name=name, q=q)
 
 
 @contextmanager

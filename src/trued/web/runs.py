@@ -25,8 +25,8 @@ from trued.papers import catalogue
 from trued.web.accounts import Owner, Person
 from trued.web.history import histories
 from trued.web.progress import IN_WORDS, Progress, in_utc, latest_runs, progress, run_row
-from trued.web.replies import wants_json
-from trued.web.running import SCALES, Busy, Job, Order, Runner
+from trued.web.responses import wants_json
+from trued.web.runner import SCALES, Busy, Job, Runner, RunRequest
 from trued.web.security import rate_limited, require_csrf
 
 TICK = 1.0  # seconds between two looks at a run that somebody watches
@@ -75,7 +75,7 @@ def start(
 ) -> Response:  # fmt: skip
     """Start an experiment, and lead to the page that shows it."""
     try:
-        order = Order(slug.strip(), scale, _count(seeds), model.strip() or None, fresh)
+        order = RunRequest(slug.strip(), scale, _count(seeds), model.strip() or None, fresh)
         runner(request).start(order)
     except Busy as error:
         raise HTTPException(409, str(error)) from None

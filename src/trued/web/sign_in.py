@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse
 from trued.errors import InputError
 from trued.feed.store.records import OWNER
 from trued.web.accounts import Person, close_session, invitation, open_session, person_of_token, visitor
-from trued.web.replies import Next, local_path
+from trued.web.responses import Next, local_path
 from trued.web.security import rate_limited, require_csrf
 
 router = APIRouter(include_in_schema=False)

@@ -27,7 +27,7 @@ from trued.feed.sources.resolve import identify
 from trued.feed.sources.source import read_reference
 from trued.feed.store.records import OWNER, IngestReport
 from trued.web.accounts import Person
-from trued.web.replies import wants_json
+from trued.web.responses import wants_json
 from trued.web.security import LARGEST_BODY, rate_limited, require_csrf
 
 LONGEST_REFERENCE = 500

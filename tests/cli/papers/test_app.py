@@ -12,7 +12,7 @@ import pytest
 
 from trued.cli.papers.app import app
 from trued.errors import InputError
-from trued.lab.measured import CommittedEvidence
+from trued.lab.verdict_file import read_verdicts
 from trued.papers import cards, catalogue
 
 
@@ -86,16 +86,15 @@ def test_every_page_prints_what_its_page_shows(capsys: pytest.CaptureFixture[str
 
 
 def test_a_page_shows_the_verdicts_that_were_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    measured = CommittedEvidence().get("c-advul")
+    measured = read_verdicts("c-advul")
     assert measured is not None
     words = " ".join(printed(capsys, "show", "c-advul").split())
-    assert f"measured {measured.day} on" in words
-    for row in measured.rows:
-        assert f"here {' '.join(f'{row.ours} {row.interval}'.split())} verdict {row.verdict}" in words
-    told = parsed(capsys, "show", "c-advul")["measured"]
-    assert {id: claim["verdict"] for id, claim in told["claims"].items()} == {
-        row.id: row.verdict for row in measured.rows
-    }
+    assert f"measured {measured.day} on {measured.model}" in words
+    assert set(measured.verdicts) == {claim.id for claim in cards()["c-advul"].claims}
+    for word, why in measured.verdicts.values():
+        assert f"verdict {word} {why}" in words
+    told = parsed(capsys, "show", "c-advul")["measured"]["claims"]
+    assert {id: claim["verdict"] for id, claim in told.items()} == {id: v[0] for id, v in measured.verdicts.items()}
     assert parsed(capsys, "show", "videocanvas")["measured"] is None
     assert "verdict" not in printed(capsys, "show", "videocanvas")
 

@@ -21,8 +21,7 @@ from trued.papers.card import Card, Claim, Field, PaperFigures
 from trued.papers.catalogue import State
 
 if TYPE_CHECKING:
-    from trued.lab.measured import Measured
-    from trued.lab.rows import ClaimRow
+    from trued.lab.verdict_file import MeasuredVerdicts
 
 app = App(name="papers", help="List the papers, and show what one of them claims.")
 app.command("trued.cli.papers.ingest:ingest", name="ingest", help="Bring papers into the store.")
@@ -89,10 +88,10 @@ def show_paper(slug: str, /, *, as_json: JsonSwitch = False) -> None:
     slug
         The paper's name in trued, such as c-advul.
     """
-    from trued.lab.measured import CommittedEvidence
+    from trued.lab.verdict_file import read_verdicts
 
     card = catalogue.card(slug)
-    measured = CommittedEvidence().get(slug)
+    measured = read_verdicts(slug)
     if as_json:
         print_json(_card_as_dict(card) | {"measured": _measured_as_dict(measured)})
     else:
@@ -109,7 +108,7 @@ def _table(cards: list[Card]) -> Table:
     return table
 
 
-def _page(card: Card, measured: Measured | None) -> Group:
+def _page(card: Card, measured: MeasuredVerdicts | None) -> Group:
     state = catalogue.state(card.slug)
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
@@ -119,13 +118,13 @@ def _page(card: Card, measured: Measured | None) -> Group:
     facts.add_row("state", Text(state, STATE_STYLE[state]))
     if measured is not None:
         facts.add_row("measured", Text(_circumstances(measured)))
-    rows = {row.id: row for row in measured.rows} if measured is not None else {}
+    verdicts = measured.verdicts if measured is not None else {}
     parts: list[Any] = [Text(card.title, "bold"), "", facts, "", Text(card.summary)]
     for claim in card.claims:
         parts += [
             "",
             Text.assemble((claim.id, "bold"), "  ", claim.says),
-            Padding(_terms(claim, rows.get(claim.id)), (0, 0, 0, 2)),
+            Padding(_terms(claim, verdicts.get(claim.id)), (0, 0, 0, 2)),
         ]
     hint = f"trued run {card.slug}" if state == "runs" else "planned: the method is not in this version"
     return Group(*parts, "", Text(hint, "dim"))
@@ -146,13 +145,11 @@ def _facts(card: Card) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
-def _circumstances(measured: Measured) -> str:
-    evidence = measured.evidence
-    stale = "; the code has changed since" if measured.stale else ""
-    return f"{measured.day} on {evidence.model}, {evidence.scale} scale, {len(evidence.seeds)} seeds{stale}"
+def _circumstances(measured: MeasuredVerdicts) -> str:
+    return f"{measured.day} on {measured.model}, {measured.scale} scale, {measured.seeds} seeds"
 
 
-def _terms(claim: Claim, row: ClaimRow | None = None) -> Table:
+def _terms(claim: Claim, measured: tuple[str, str] | None = None) -> Table:
     terms = Table.grid(padding=(0, 2))
     terms.add_column(style="dim", no_wrap=True)
     terms.add_column()
@@ -162,9 +159,9 @@ def _terms(claim: Claim, row: ClaimRow | None = None) -> Table:
         terms.add_row("must not pass", Text(claim.control))
     if claim.paper:
         terms.add_row("paper", Text(_figures_in_words(claim.paper)))
-    if row is not None:
-        terms.add_row("here", Text(f"{row.ours} {row.interval}".strip()))
-        terms.add_row("verdict", verdict(row.verdict))
+    if measured is not None:
+        terms.add_row("verdict", verdict(measured[0]))
+        terms.add_row("", Text(measured[1]))
     return terms
 
 
@@ -185,13 +182,10 @@ def _card_as_dict(card: Card) -> dict[str, Any]:
     return asdict(card) | {"date": card.date.isoformat(), "url": card.url, "state": catalogue.state(card.slug)}
 
 
-def _measured_as_dict(measured: Measured | None) -> dict[str, Any] | None:
+def _measured_as_dict(measured: MeasuredVerdicts | None) -> dict[str, Any] | None:
     if measured is None:
         return None
-    evidence = measured.evidence
+    claims = {claim: {"verdict": word, "why": why} for claim, (word, why) in measured.verdicts.items()}
     return {
-        "date": measured.day.isoformat(), "model": evidence.model, "scale": evidence.scale, "stale": measured.stale,
-        "claims": {
-            row.id: {"ours": row.ours, "interval": row.interval, "verdict": row.verdict} for row in measured.rows
-        },
+        "date": measured.day.isoformat(), "model": measured.model, "scale": measured.scale, "claims": claims,
     }  # fmt: skip

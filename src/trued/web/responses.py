@@ -33,7 +33,7 @@ def local_path(path: str, default: str = "/") -> str:
     return default if parts.scheme or parts.netloc else path
 
 
-def answer(request: Request, where: str, default: str, **values: Any) -> Response:
+def respond(request: Request, where: str, default: str, **values: Any) -> Response:
     """Return `values` as JSON to a program, and the way back to everyone else (303, so that reloading repeats nothing).
 
     Args:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trued.web.replies import local_path
+from trued.web.responses import local_path
 
 HERE = "http://127.0.0.1:8000/submit"
 

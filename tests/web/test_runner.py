@@ -15,7 +15,7 @@ from trued.lab.evidence import from_json
 from trued.lab.runs import RunStore
 from trued.web import job as job_module
 from trued.web.progress import latest_runs, progress, run_row
-from trued.web.running import Busy, Order, Runner
+from trued.web.runner import Busy, Runner, RunRequest
 
 PLANTED = Path(__file__).with_name("planted_job.py")
 
@@ -41,9 +41,9 @@ def until(true, seconds=60):
 
 def test_a_run_is_followed_stopped_and_continued_to_its_end(place):
     runner, store, folder = place
-    job = runner.start(Order("c-advul", "tiny"))
+    job = runner.start(RunRequest("c-advul", "tiny"))
     with pytest.raises(Busy, match=r"is running \(c-advul\)"):
-        runner.start(Order("mixat", "tiny"))
+        runner.start(RunRequest("mixat", "tiny"))
     until(lambda: job.run_id and job.screen.steps)
     before = progress(store, job.run_id, job)
     assert (before.state, before.done, before.total, before.rows, before.over) == ("running", 0, 3, (), False)
@@ -69,11 +69,11 @@ def test_a_run_is_followed_stopped_and_continued_to_its_end(place):
     assert (stopped.state, stopped.done, stopped.over) == ("interrupted", 1, True)
     assert "1 of 3 seeds are finished and kept" in stopped.error
     assert stopped.command == "trued run c-advul --scale tiny"
-    assert stopped.again == Order("c-advul", "tiny")
+    assert stopped.again == RunRequest("c-advul", "tiny")
 
     for seed in (1, 2):
         (folder / f"go-{seed}").touch()
-    again = runner.start(Order("c-advul", "tiny"))
+    again = runner.start(RunRequest("c-advul", "tiny"))
     assert again.wait(60)
     assert again.error == ""
     assert again.run_id == job.run_id
@@ -94,7 +94,7 @@ def test_a_run_that_is_killed_is_said_to_be_interrupted(tmp_path):
     run = store.start("c-advul", "tiny", model="m", settings={}, settings_digest="d")
     said = json.dumps({"run": run.id, "seeds": [0, 1]})
     script = f"import time; print({said!r}, flush=True); time.sleep(99)"
-    job = Runner(str(store.engine.url), (sys.executable, "-c", script)).start(Order("c-advul", "tiny", seeds=2))
+    job = Runner(str(store.engine.url), (sys.executable, "-c", script)).start(RunRequest("c-advul", "tiny", seeds=2))
     until(lambda: job.run_id)
     assert progress(store, run.id, job).state == "running"
     os.kill(job._process.pid, signal.SIGKILL)
@@ -106,7 +106,7 @@ def test_a_run_that_is_killed_is_said_to_be_interrupted(tmp_path):
 
 def test_a_run_that_does_not_listen_is_ended_when_it_is_asked_again(tmp_path):
     deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('x', flush=True); time.sleep(99)"
-    job = Runner(None, (sys.executable, "-u", "-c", deaf)).start(Order("c-advul"))
+    job = Runner(None, (sys.executable, "-u", "-c", deaf)).start(RunRequest("c-advul"))
     time.sleep(0.5)
     job.stop()
     assert not job.wait(0.5)
@@ -117,7 +117,7 @@ def test_a_run_that_does_not_listen_is_ended_when_it_is_asked_again(tmp_path):
 
 def test_a_process_that_says_nothing_is_explained():
     silent = "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"
-    job = Runner(None, (sys.executable, "-c", silent)).start(Order("c-advul"))
+    job = Runner(None, (sys.executable, "-c", silent)).start(RunRequest("c-advul"))
     assert job.wait(30)
     assert (job.run_id, job.error) == (None, "the run ended with code 3: no such thing")
 
@@ -137,7 +137,7 @@ def test_a_process_that_says_nothing_is_explained():
 )
 def test_what_cannot_be_run_is_refused_before_a_process_starts(order, says):
     with pytest.raises(InputError, match=says):
-        Order(**order)
+        RunRequest(**order)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_an_experiment_does_not_learn_the_servers_secrets(monkeypatch):
     for name in ("TRUED_TOKEN", "TRUED_SECRET", "TRUED_SMTP_PASSWORD", "TRUED_CACHE"):
         monkeypatch.setenv(name, f"value of {name}")
     told = "import os, sys; print(*sorted(v for v in os.environ.values() if 'value of' in v), file=sys.stderr)"
-    job = Runner(None, (sys.executable, "-c", told)).start(Order("c-advul"))
+    job = Runner(None, (sys.executable, "-c", told)).start(RunRequest("c-advul"))
     assert job.wait(30)
     assert list(job.screen.lines) == ["value of TRUED_CACHE"]
 

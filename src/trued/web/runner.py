@@ -39,7 +39,7 @@ class Busy(InputError):  # noqa: N818 - reads as a sentence: raise Busy(...)
 
 
 @dataclass(frozen=True)
-class Order:
+class RunRequest:
     """What to run, as `trued run` takes it.
 
     Raises:
@@ -77,7 +77,7 @@ class Job:
         stopping: it was asked to stop.
     """
 
-    def __init__(self, order: Order, database_url: str | None, command: Sequence[str]) -> None:
+    def __init__(self, order: RunRequest, database_url: str | None, command: Sequence[str]) -> None:
         self.order, self.database_url = order, database_url
         self.started = datetime.now(UTC)
         self.run_id: str | None = None
@@ -181,7 +181,7 @@ class Runner:
         """The job that was started last, running or over."""
         return self._jobs[-1] if self._jobs else None
 
-    def start(self, order: Order) -> Job:
+    def start(self, order: RunRequest) -> Job:
         """Start an experiment.
 
         Raises:
