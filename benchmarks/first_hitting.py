@@ -44,7 +44,7 @@ def work(settings: dict[str, Any], draw: Callable[[Any, Any, Any], Any], after: 
 
 
 def trued(settings: dict[str, Any]) -> Work:
-    from trued.generation.masked.first_hitting import first_hitting
+    from trued.generation.masked.sequential_hitting import first_hitting
 
     def floor() -> dict[str, Any]:
         model, _ = load(settings)
@@ -59,7 +59,7 @@ def trued(settings: dict[str, Any]) -> Work:
 
 
 def by_steps(settings: dict[str, Any], draw: Any) -> Work:
-    from trued.generation.masked.ancestral import ancestral
+    from trued.generation.masked.ancestral_steps import ancestral
 
     return work(
         settings,

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trued.generation.masked.ancestral import ancestral
+from trued.generation.masked.ancestral_steps import ancestral
 from trued.generation.masked.exact_source import MarkovSource
-from trued.generation.masked.first_hitting import first_hitting
 from trued.generation.masked.model import FromLogits
 from trued.generation.masked.parallel_hitting import parallel_first_hitting
+from trued.generation.masked.sequential_hitting import first_hitting
 from trued.generation.masked.state import SampleResult, all_masked
 from trued.learn.categorical import Draw
 from trued.learn.gumbel.truncated import effective_temperature, truncated_move_law

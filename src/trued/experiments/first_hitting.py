@@ -34,13 +34,13 @@ from trued.data.prompts import prompts
 from trued.experiments._first_hitting_laws import FEW, SYMBOLS, TOKENS, closed_form, on_source, on_zipf
 from trued.experiments._first_hitting_shown import present
 from trued.experiments._model import load
-from trued.generation.masked.ancestral import ancestral
-from trued.generation.masked.confidence import confidence
-from trued.generation.masked.first_hitting import Hits, first_hitting
+from trued.generation.masked.ancestral_steps import ancestral
+from trued.generation.masked.confidence_order import confidence
 from trued.generation.masked.loss import causal_nll, masked_nelbo, mdm_nelbo
 from trued.generation.masked.model import MaskedConfig, TinyMaskedLM
 from trued.generation.masked.parallel_hitting import parallel_first_hitting
 from trued.generation.masked.schedule import LINEAR, Cosine
+from trued.generation.masked.sequential_hitting import Hits, first_hitting
 from trued.generation.masked.state import SampleResult, all_masked
 from trued.generation.masked.train import bound_per_token, train_masked_lm
 from trued.generation.quality import gen_quality
@@ -94,10 +94,10 @@ SCALES = {
 METHODS = (
     "trued.experiments._first_hitting_laws",
     "trued.experiments.first_hitting",
-    "trued.generation.masked.ancestral",
-    "trued.generation.masked.confidence",
+    "trued.generation.masked.ancestral_steps",
+    "trued.generation.masked.confidence_order",
     "trued.generation.masked.exact_source",
-    "trued.generation.masked.first_hitting",
+    "trued.generation.masked.sequential_hitting",
     "trued.generation.masked.schedule",
     "trued.generation.masked.loss",
     "trued.generation.masked.model",

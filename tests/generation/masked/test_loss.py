@@ -12,10 +12,10 @@ from scipy import stats
 
 from trued.errors import InputError
 from trued.generation.masked.exact_source import MarkovSource
-from trued.generation.masked.first_hitting import Hits, first_hitting
 from trued.generation.masked.loss import causal_nll, masked_nelbo, mdm_nelbo
 from trued.generation.masked.model import FromLogits, MaskedConfig, TinyMaskedLM
 from trued.generation.masked.schedule import LINEAR, SCHEDULES, Cosine
+from trued.generation.masked.sequential_hitting import Hits, first_hitting
 from trued.generation.masked.train import bound_per_token, train_masked_lm
 from trued.learn.fit.loop import FitConfig
 

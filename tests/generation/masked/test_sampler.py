@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from trued.errors import InputError
-from trued.generation.masked.ancestral import ancestral
-from trued.generation.masked.confidence import confidence
+from trued.generation.masked.ancestral_steps import ancestral
+from trued.generation.masked.confidence_order import confidence
 from trued.generation.masked.exact_source import MarkovSource
-from trued.generation.masked.first_hitting import Hits, first_hitting
 from trued.generation.masked.model import FromLogits
 from trued.generation.masked.parallel_hitting import parallel_first_hitting
 from trued.generation.masked.sampler import MaskedSampler
 from trued.generation.masked.schedule import LINEAR, SCHEDULES, Cosine
+from trued.generation.masked.sequential_hitting import Hits, first_hitting
 from trued.generation.masked.state import all_masked
 
 SOURCE = MarkovSource(4, 3, seed=2)

@@ -22,9 +22,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from trued.errors import InputError
-from trued.generation.masked.first_hitting import Hits
 from trued.generation.masked.model import MaskedModel
 from trued.generation.masked.schedule import LINEAR, MaskSchedule
+from trued.generation.masked.sequential_hitting import Hits
 from trued.generation.masked.state import EXACT, Filling, SampleResult
 from trued.learn.categorical import Draw
 
