@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from trued.errors import InputError
-from trued.generation.masked.ancestral import ancestral
-from trued.generation.masked.confidence import confidence
+from trued.generation.masked.ancestral_steps import ancestral
+from trued.generation.masked.confidence_order import confidence
 from trued.generation.masked.exact_source import MarkovSource
 from trued.generation.masked.first_hitting import Hits, first_hitting
 from trued.generation.masked.model import FromLogits

@@ -34,8 +34,8 @@ from trued.data.prompts import prompts
 from trued.experiments._language import load
 from trued.experiments.first_hitting.laws import FEW, SYMBOLS, TOKENS, closed_form, on_source, on_zipf
 from trued.experiments.first_hitting.report import present
-from trued.generation.masked.ancestral import ancestral
-from trued.generation.masked.confidence import confidence
+from trued.generation.masked.ancestral_steps import ancestral
+from trued.generation.masked.confidence_order import confidence
 from trued.generation.masked.first_hitting import Hits, first_hitting
 from trued.generation.masked.loss import causal_nll, masked_nelbo, mdm_nelbo
 from trued.generation.masked.model import MaskedConfig, TinyMaskedLM

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trued.generation.masked.ancestral import ancestral
+from trued.generation.masked.ancestral_steps import ancestral
 from trued.generation.masked.exact_source import MarkovSource
 from trued.generation.masked.first_hitting import first_hitting
 from trued.generation.masked.model import FromLogits

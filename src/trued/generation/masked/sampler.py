@@ -14,8 +14,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from trued.errors import InputError, nearest
-from trued.generation.masked.ancestral import ancestral
-from trued.generation.masked.confidence import confidence
+from trued.generation.masked.ancestral_steps import ancestral
+from trued.generation.masked.confidence_order import confidence
 from trued.generation.masked.first_hitting import first_hitting
 from trued.generation.masked.model import MaskedModel
 from trued.generation.masked.parallel_hitting import Cut, Variant, parallel_first_hitting

@@ -17,7 +17,7 @@ from trued.learn.contrastive import same_pairs
 from trued.learn.similarity import Score
 from trued.representation.space import SharedSpace, quality
 from trued.representation.structure.layers import LayerChoice, LayerFeatures, select_layers
-from trued.representation.structure.sweep import sweep
+from trued.representation.structure.penalty_sweep import sweep
 from trued.representation.structure.train import Aligner
 
 NEIGHBOURS = 10  # of trustworthiness and continuity, and of the choice of layers
