@@ -19,6 +19,7 @@ from trued.cli.options import JsonSwitch, Switch
 from trued.cli.settings import laid_over, options_of, read_settings
 from trued.cli.terminal import console, messages, print_json
 from trued.errors import InputError
+from trued.fetch.hub import find_files, is_path
 from trued.files import write_text
 from trued.lab.report import KeyValues, Report, Section, Table, write_report
 from trued.lab.wording import duration
@@ -117,6 +118,8 @@ def check(
 def _earlier(against: str | None) -> CheckResult | None:
     """Read an earlier result if that is what `against` names; found before a model is loaded."""
     if against is None or not Path(against).is_file():
+        if against is not None and is_path(against):
+            find_files(against, weights=False)  # a path that is not there is told of now, not after the first model
         return None
     try:
         return CheckResult.from_json(json.loads(Path(against).read_text("utf-8")), against)
