@@ -324,3 +324,9 @@ def test_a_summary_names_both_sides(compared: CheckResult) -> None:
     assert compared.baseline is not None
     assert "→" not in summary(compared.baseline)
     assert result_table(compared).row_count > result_table(compared.baseline).row_count  # the agreement
+
+
+def test_a_mistyped_result_is_told_of_before_any_model_is_loaded(monkeypatch, capsys):
+    monkeypatch.setattr("trued.cli.check.command.open_model", lambda *_, **__: pytest.fail("a model is loaded"))
+    assert main(["check", "default", "--against", "nope.json"]) == 2
+    assert "nope.json: no such file" in capsys.readouterr().err

@@ -145,11 +145,11 @@ def damage(folder: Path, source: Source) -> str | None:
         return "it was made from another release"
     for name, size in sizes.items():
         try:
-            found = (folder / name).stat().st_size
+            actual = (folder / name).stat().st_size
         except OSError:
             return f"{name} is missing"
-        if found != size:
-            return f"{name} has {found:,} of {size:,} bytes"
+        if actual != size:
+            return f"{name} has {actual:,} of {size:,} bytes"
     return None
 
 

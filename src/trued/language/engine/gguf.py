@@ -100,6 +100,6 @@ def _compare(model: Any, path: Path) -> None:
     with safe_open(path, framework="pt") as written:
         names = set(written.keys())
         same = all(torch.equal(written.get_tensor(name), expected[name]) for name in names)
-    kept = {expected[name].data_ptr() for name in names}  # a tied tensor is written once, under one of its names
-    if not same or any(tensor.data_ptr() not in kept for tensor in expected.values()):
+    written_at = {expected[name].data_ptr() for name in names}  # a tied tensor is written once, under one of its names
+    if not same or any(tensor.data_ptr() not in written_at for tensor in expected.values()):
         raise InputError(f"{path} does not read back as it was written: check the disk, then try again")

@@ -159,13 +159,13 @@ def _base_of(files: Files) -> tuple[Files, Origin]:
     if embedded is not None:
         return Files(embedded.folder), _embedded_origin(embedded)
     try:
-        found = find_files(base, revision=config.revision)
+        base_files = find_files(base, revision=config.revision)
     except InputError as error:
         raise InputError(f"the base model of the adapter {files.name}: {error}") from error
-    if _is_adapter(found):
+    if _is_adapter(base_files):
         raise InputError(f"{files.name} is an adapter on {base}, which is an adapter too: merge that one first")
-    found.require("config.json")
-    return found, _origin(base, found)
+    base_files.require("config.json")
+    return base_files, _origin(base, base_files)
 
 
 def _embedded_base(files: Files, base: str, revision: str | None) -> EmbeddedModel | None:

@@ -199,7 +199,7 @@ def _asked(
 
 def _filled(question: str, **texts: str) -> str:
     """Fill the question's slots in one pass, so that braces in a request or a reply stay as they are."""
-    return re.sub(r"\{(behavior|generation)\}", lambda found: texts[found[1]], question)
+    return re.sub(r"\{(behavior|generation)\}", lambda slot: texts[slot[1]], question)
 
 
 def _word(answer: str) -> str:
@@ -217,9 +217,9 @@ def _rating(answer: str) -> float | None:
 
 
 def _strong(answer: str) -> float | None:
-    found = [pattern.search(answer) for pattern in _ANSWERS.values()]
-    numbers = [int(one[1]) for one in found if one is not None]
-    if len(numbers) < len(found):
+    matches = [pattern.search(answer) for pattern in _ANSWERS.values()]
+    numbers = [int(match[1]) for match in matches if match is not None]
+    if len(numbers) < len(matches):
         return None
     try:
         return strong_reject_score(*numbers)
