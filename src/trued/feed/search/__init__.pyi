@@ -3,7 +3,6 @@ from .query import parse as parse
 from .ranking import fuse as fuse
 from .search import Search as Search
 from .selection import Selection as Selection
-from .snippet import snippet as snippet
 
 __all__ = [
     "Query",
@@ -11,5 +10,4 @@ __all__ = [
     "Selection",
     "fuse",
     "parse",
-    "snippet",
 ]

@@ -1,4 +1,3 @@
-from .merge import merge as merge
 from .merge import title_key as title_key
 from .records import OWNER as OWNER
 from .records import Comment as Comment
@@ -24,6 +23,5 @@ __all__ = [
     "SavedQuery",
     "StoredPaper",
     "Subscriber",
-    "merge",
     "title_key",
 ]

@@ -1,1 +1,5 @@
 """Methods that train a language model, one file a paper."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)
