@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import subprocess
@@ -40,9 +41,43 @@ def noted(error: BaseException, note: str) -> BaseException:
     return error
 
 
-def test_version(capsys):
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_version(capsys, word):
+    assert main([word]) == 0
     assert capsys.readouterr().out == f"trued {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [([], "WARNING"), (["-q"], "ERROR"), (["-v"], "INFO"), (["-v", "-v"], "DEBUG"), (["-vv"], "DEBUG"),
+     (["--quiet"], "ERROR"), (["--verbose"], "INFO")],
+)  # fmt: skip
+def test_verbosity_is_the_level_of_the_log(capsys, words, level):
+    assert main([*words, "--version"]) == 0
+    assert logging.getLevelName(logging.getLogger().level) == level
+    assert main(["papers", "list", *words]) == 0
+    assert logging.getLevelName(logging.getLogger().level) == level
+
+
+def test_words_after_two_dashes_are_no_verbosity():
+    assert cli._without_verbosity(["-v", "papers", "--", "-q"]) == ["papers", "--", "-q"]
+    assert logging.getLogger().level == logging.INFO
+
+
+def test_completion_can_be_installed(capsys):
+    assert main(["--help"]) == 0
+    assert "--install-completion" in capsys.readouterr().out
+    script = app.generate_completion(shell="bash")
+    assert "align" in script
+    assert "dpo" in script
+
+
+def test_a_module_that_an_extra_brings_is_named_with_its_remedy(command, capsys):
+    command(ModuleNotFoundError("No module named 'torch'", name="torch"))
+    assert main(["oops"]) == 2
+    assert capsys.readouterr().err.startswith("trued: torch is not installed: pip install -e '.[models]'")
+    command(ModuleNotFoundError("No module named 'ours'", name="ours"))
+    assert main(["oops"]) == 70
 
 
 @pytest.mark.parametrize(
