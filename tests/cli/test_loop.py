@@ -8,7 +8,9 @@ from trued.cli import loop as room
 from trued.cli.main import main
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
+from trued.language.measure.check import safety
 from trued.language.measure.check.safety import CheckConfig
+from trued.language.train import recipe
 from trued.language.train.recipe import Recipe
 
 FEW = CheckConfig.quick(
@@ -20,8 +22,8 @@ SHORT = Recipe(steps=2, batch_size=4, lora_r=2, attack_steps=1, validate_every=1
 @pytest.fixture
 def small(monkeypatch):
     monkeypatch.setattr(LanguageModel, "load", classmethod(lambda *_, **__: tiny_model()))
-    monkeypatch.setattr(room, "CONFIG", FEW)
-    monkeypatch.setattr(room, "Recipe", lambda **_: SHORT)
+    monkeypatch.setattr(room, "check_config", lambda *, quick: CheckConfig.quick() if quick else FEW)
+    monkeypatch.setattr(recipe, "Recipe", lambda **_: SHORT)
 
 
 def test_the_loop_ends_with_an_adapter_and_a_report(small, tmp_path, capsys):
@@ -39,7 +41,7 @@ def test_the_loop_ends_with_an_adapter_and_a_report(small, tmp_path, capsys):
 
 def test_a_loop_that_was_cut_off_goes_on(small, tmp_path, monkeypatch):
     calls = []
-    real = room.check
+    real = safety.check
 
     def counted(*arguments, **options):
         calls.append(1)
@@ -47,7 +49,7 @@ def test_a_loop_that_was_cut_off_goes_on(small, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr(room, "check", counted)
+    monkeypatch.setattr(safety, "check", counted)
     arguments = ["loop", "--model", "any", "--output", str(tmp_path)]
     assert main(arguments) == 130
     assert (tmp_path / "before.json").exists()

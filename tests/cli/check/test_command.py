@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trued.cli.check import command
+from trued.cli.check import report
 from trued.cli.check.junit import junit
 from trued.cli.check.report import change, report_sections, result_table, summary, tone
 from trued.cli.main import main
@@ -33,7 +33,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
         lm.name = str(source)
         return lm.with_lora(2, 4) if options.get("adapter") else lm
 
-    monkeypatch.setattr(command, "open_model", open_model)
+    monkeypatch.setattr(report, "open_model", open_model)
     monkeypatch.setenv("COLUMNS", "80")
 
 
