@@ -81,7 +81,7 @@ def test_a_module_that_an_extra_brings_is_named_with_its_remedy(command, capsys)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["chekc"], "trued: unknown command 'chekc'; did you mean check?"),
         (["papers", "lits"], "trued: unknown command 'lits'; did you mean list"),
@@ -91,12 +91,12 @@ def test_a_module_that_an_extra_brings_is_named_with_its_remedy(command, capsys)
         (["run", "c-advull"], "did you mean c-advul"),
     ],
 )
-def test_bad_use_is_one_sentence_with_the_nearest_names(capsys, words, said):
+def test_bad_use_is_one_sentence_with_the_nearest_names(capsys, words, message):
     assert main(words) == 2
     err = capsys.readouterr().err
     assert err.startswith("trued: ")
     assert err.count("\n") == 1
-    assert said.lower() in err.lower()
+    assert message.lower() in err.lower()
 
 
 def test_an_unknown_command_imports_no_other():
@@ -106,7 +106,7 @@ def test_an_unknown_command_imports_no_other():
 
 
 @pytest.mark.parametrize(
-    ("outcome", "code", "said"),
+    ("outcome", "code", "message"),
     [
         (InputError("row 17: 'targets' is empty;\n give one"), 2, "trued: row 17: 'targets' is empty; give one\n"),
         (noted(InputError("bad."), "Continue with: x"), 2, "trued: bad. Continue with: x\n"),
@@ -115,10 +115,10 @@ def test_an_unknown_command_imports_no_other():
         (PermissionError(errno.EACCES, "Permission denied", "out"), 2, "trued: out: Permission denied\n"),
     ],
 )
-def test_what_the_user_can_mend_has_no_traceback(command, capsys, outcome, code, said):
+def test_what_the_user_can_mend_has_no_traceback(command, capsys, outcome, code, message):
     command(outcome)
     assert main(["oops"]) == code
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == message
 
 
 def test_debug_shows_the_traceback_as_well(command, capsys, monkeypatch):
