@@ -21,7 +21,7 @@ SHORT = Recipe(steps=2, batch_size=4, lora_r=2, attack_steps=1, validate_every=1
 @pytest.fixture
 def small(monkeypatch):
     monkeypatch.setattr(LanguageModel, "load", classmethod(lambda *_, **__: tiny_model()))
-    monkeypatch.setattr(safety, "CheckConfig", lambda **_: FEW)
+    monkeypatch.setattr(room, "check_config", lambda *, quick: CheckConfig.quick() if quick else FEW)
     monkeypatch.setattr(recipe, "Recipe", lambda **_: SHORT)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import subprocess
@@ -40,13 +41,47 @@ def noted(error: BaseException, note: str) -> BaseException:
     return error
 
 
-def test_version(capsys):
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_version(capsys, word):
+    assert main([word]) == 0
     assert capsys.readouterr().out == f"trued {__version__}\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "level"),
+    [([], "WARNING"), (["-q"], "ERROR"), (["-v"], "INFO"), (["-v", "-v"], "DEBUG"), (["-vv"], "DEBUG"),
+     (["--quiet"], "ERROR"), (["--verbose"], "INFO")],
+)  # fmt: skip
+def test_verbosity_is_the_level_of_the_log(capsys, words, level):
+    assert main([*words, "--version"]) == 0
+    assert logging.getLevelName(logging.getLogger().level) == level
+    assert main(["papers", "list", *words]) == 0
+    assert logging.getLevelName(logging.getLogger().level) == level
+
+
+def test_words_after_two_dashes_are_no_verbosity():
+    assert cli._without_verbosity(["-v", "papers", "--", "-q"]) == ["papers", "--", "-q"]
+    assert logging.getLogger().level == logging.INFO
+
+
+def test_completion_can_be_installed(capsys):
+    assert main(["--help"]) == 0
+    assert "--install-completion" in capsys.readouterr().out
+    script = app.generate_completion(shell="bash")
+    assert "align" in script
+    assert "dpo" in script
+
+
+def test_a_module_that_an_extra_brings_is_named_with_its_remedy(command, capsys):
+    command(ModuleNotFoundError("No module named 'torch'", name="torch"))
+    assert main(["oops"]) == 2
+    assert capsys.readouterr().err.startswith("trued: torch is not installed: pip install -e '.[models]'")
+    command(ModuleNotFoundError("No module named 'ours'", name="ours"))
+    assert main(["oops"]) == 70
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
     [
         (["chekc"], "trued: unknown command 'chekc'; did you mean check?"),
         (["papers", "lits"], "trued: unknown command 'lits'; did you mean list"),
@@ -56,12 +91,12 @@ def test_version(capsys):
         (["run", "c-advull"], "did you mean c-advul"),
     ],
 )
-def test_bad_use_is_one_sentence_with_the_nearest_names(capsys, words, said):
+def test_bad_use_is_one_sentence_with_the_nearest_names(capsys, words, message):
     assert main(words) == 2
     err = capsys.readouterr().err
     assert err.startswith("trued: ")
     assert err.count("\n") == 1
-    assert said.lower() in err.lower()
+    assert message.lower() in err.lower()
 
 
 def test_an_unknown_command_imports_no_other():
@@ -71,7 +106,7 @@ def test_an_unknown_command_imports_no_other():
 
 
 @pytest.mark.parametrize(
-    ("outcome", "code", "said"),
+    ("outcome", "code", "message"),
     [
         (InputError("row 17: 'targets' is empty;\n give one"), 2, "trued: row 17: 'targets' is empty; give one\n"),
         (noted(InputError("bad."), "Continue with: x"), 2, "trued: bad. Continue with: x\n"),
@@ -80,10 +115,10 @@ def test_an_unknown_command_imports_no_other():
         (PermissionError(errno.EACCES, "Permission denied", "out"), 2, "trued: out: Permission denied\n"),
     ],
 )
-def test_what_the_user_can_mend_has_no_traceback(command, capsys, outcome, code, said):
+def test_what_the_user_can_mend_has_no_traceback(command, capsys, outcome, code, message):
     command(outcome)
     assert main(["oops"]) == code
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == message
 
 
 def test_debug_shows_the_traceback_as_well(command, capsys, monkeypatch):

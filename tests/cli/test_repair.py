@@ -22,7 +22,7 @@ SHORT = ["--steps", "2", "--warmup", "1", "--save-every", "1", "--rate", "0.01"]
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """An aligned and a fine-tuned tiny model, and the files that a repair is given."""
-    monkeypatch.setattr(room, "_check_config", lambda quick: FEW)
+    monkeypatch.setattr(room, "check_config", lambda *, quick: FEW)
     monkeypatch.setattr(room, "answered", lambda lm, questions: 0.5)
     lm = tiny_model(layers=3)
     save(lm, tmp_path / "aligned")

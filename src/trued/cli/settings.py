@@ -96,7 +96,7 @@ def type_of(kind: Kind) -> Any:
         return tuple[type_of(kind["each"]), ...]
     if "items" in kind:
         return tuple[tuple(type_of(item) for item in kind["items"])]  # pyright: ignore
-    return reduce(or_, (type_of(one) for one in kind["any"]))
+    return reduce(or_, (type_of(part) for part in kind["any"]))
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
@@ -207,9 +207,9 @@ def _converted(value: Any, kind: Kind, place: str) -> Any:
     if isinstance(kind, str):
         return _plain(value, kind, place)
     if "any" in kind:
-        for one in kind["any"]:
+        for part in kind["any"]:
             try:
-                return _converted(value, one, place)
+                return _converted(value, part, place)
             except InputError:
                 continue
         raise InputError(f"{place} is {value!r}: expected {_words(kind)}")
@@ -249,7 +249,7 @@ def _words(kind: Kind) -> str:
     if "choices" in kind:
         return f"one of {', '.join(map(str, kind['choices']))}"
     if "any" in kind:
-        return " or ".join(_words(one) for one in kind["any"])
+        return " or ".join(_words(part) for part in kind["any"])
     if "each" in kind:
         return f"a list, each of it {_words(kind['each'])}"
     return f"a list of {len(kind['items'])}"

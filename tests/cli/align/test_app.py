@@ -31,8 +31,8 @@ def test_it_writes_an_adapter_that_peft_loads(rows, tmp_path, capsys):
     output = tmp_path / "adapter"
     code = main(["align", "c-advipo", "--data", str(rows), "--output", str(output), *QUICK, "--json"])
     assert code == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["steps"] == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["steps"] == 1
     record = json.loads((output / "training.json").read_text())
     assert record["settings"]["fit"]["steps"] == 1
     assert record["settings"]["fit"]["lr"] == CAdvIPO().fit.lr

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from trued.cli.attack import app as attack
+from trued.cli import methods
 from trued.cli.attack import job as attack_job
 from trued.cli.attack.report import comparisons, labels, overview, rate, rates_table
 from trued.cli.check import report as check_report
 from trued.cli.main import main
+from trued.language.attack.behaviors import shipped_behaviors
+from trued.language.attack.gcg.search import GCG
 from trued.language.attack.success import SuccessRate
+from trued.language.attack.suite import Suite
 from trued.language.engine.tiny import tiny_model
 
 QUICK = ["--judge", "phrase", "--limit", "2", "--max-new-tokens", "3"]
@@ -168,7 +171,7 @@ def test_ctrl_c_says_how_to_go_on(capsys, monkeypatch, tmp_path: Path) -> None:
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(attack_job.Suite, "evaluate", interrupted)
+    monkeypatch.setattr(Suite, "evaluate", interrupted)
     assert main(["attack", "templates", *QUICK, "--output", str(tmp_path / "r.jsonl")]) == 130
     assert f"the same command continues {tmp_path / 'r.jsonl'}" in capsys.readouterr().err
     assert main(["attack", "templates", *QUICK]) == 130
@@ -215,7 +218,7 @@ def test_sentences_are_of_the_counts() -> None:
     from trued.language.attack.suite import Suite
     from trued.language.judge.reply import PhraseJudge
 
-    asks = attack_job.shipped_behaviors(limit=2)
+    asks = shipped_behaviors(limit=2)
     results = []
     for number in (0, 1):
         lm = tiny_model()
@@ -232,11 +235,14 @@ def test_sentences_are_of_the_counts() -> None:
 
 
 def test_the_options_are_the_dataclasses() -> None:
-    def names(method):
-        return {field.name for field in dataclasses.fields(method)}
+    def names(annotation):
+        return {field.name for field in dataclasses.fields(annotation)}
 
-    assert names(attack.options_of(attack.GCG(), skip=attack.SKIP)) == names(attack.GCG)
-    team = names(attack.options_of(attack.RedTeam(), skip=attack.SKIP))
+    def options(command):
+        return get_args(get_args(methods.options(command))[0])[0]
+
+    assert names(options("attack gcg")) == names(GCG)
+    team = names(options("attack suite"))
     assert "attacks" not in team
     assert {"gcg", "autodan", "templates", "prefill", "pap", "pair_lite"} <= set(team)
 
