@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trued.cli.attack import app as attack
 from trued.cli.attack import job as attack_job
 from trued.cli.attack.report import comparisons, labels, overview, rate, rates_table
 from trued.cli.check import report as check_report
 from trued.cli.main import main
+from trued.language.attack.behaviors import shipped_behaviors
 from trued.language.attack.success import SuccessRate
+from trued.language.attack.suite import Suite
 from trued.language.engine.tiny import tiny_model
 
 QUICK = ["--judge", "phrase", "--limit", "2", "--max-new-tokens", "3"]
@@ -168,7 +168,7 @@ def test_ctrl_c_says_how_to_go_on(capsys, monkeypatch, tmp_path: Path) -> None:
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(attack_job.Suite, "evaluate", interrupted)
+    monkeypatch.setattr(Suite, "evaluate", interrupted)
     assert main(["attack", "templates", *QUICK, "--output", str(tmp_path / "r.jsonl")]) == 130
     assert f"the same command continues {tmp_path / 'r.jsonl'}" in capsys.readouterr().err
     assert main(["attack", "templates", *QUICK]) == 130
@@ -193,10 +193,9 @@ def test_names_of_models_stay_apart() -> None:
 def test_sentences_are_of_the_counts() -> None:
     from trued.language.attack.contract import ChatTarget
     from trued.language.attack.direct import Direct
-    from trued.language.attack.suite import Suite
     from trued.language.judge.reply import PhraseJudge
 
-    asks = attack_job.shipped_behaviors(limit=2)
+    asks = shipped_behaviors(limit=2)
     results = []
     for number in (0, 1):
         lm = tiny_model()
@@ -210,16 +209,6 @@ def test_sentences_are_of_the_counts() -> None:
     assert comparisons(results)[0].startswith("m1 against m0, at least one: 2 behaviours no longer broken, 0 newly")
     assert comparisons(results[:1]) == []
     assert len(rates_table(results).columns) == 3
-
-
-def test_the_options_are_the_dataclasses() -> None:
-    def names(method):
-        return {field.name for field in dataclasses.fields(method)}
-
-    assert names(attack.options_of(attack.GCG(), skip=attack.SKIP)) == names(attack.GCG)
-    team = names(attack.options_of(attack.RedTeam(), skip=attack.SKIP))
-    assert "attacks" not in team
-    assert {"gcg", "autodan", "templates", "prefill", "pap", "pair_lite"} <= set(team)
 
 
 def test_direct_is_a_command_of_its_own(capsys, tmp_path: Path) -> None:
