@@ -372,7 +372,7 @@ def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
             example.reply,
             note=" · ".join(filter(None, [
                 way_name(example.way) if example.way != "lookalikes" else "",
-                example.variant and f"template {example.variant}",
+                example.variant,
                 _labels(example),
             ])),
         )
