@@ -59,7 +59,7 @@ def trued(settings: dict[str, Any]) -> Work:
 
 
 def by_steps(settings: dict[str, Any], draw: Any) -> Work:
-    from trued.generation.masked.ancestral import ancestral
+    from trued.generation.masked.ancestral_steps import ancestral
 
     return work(
         settings,

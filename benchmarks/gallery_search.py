@@ -109,7 +109,7 @@ def exact(settings: dict[str, Any]) -> Work:
 
 def plain(settings: dict[str, Any]) -> Work:
     """What one writes first: a product with all vectors in float32, softmax, top k."""
-    from trued.representation.geoclip.gallery import Found
+    from trued.representation.geoclip.search import Found
 
     gallery, queries = load(settings)
     vectors = gallery.vectors.float()

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ranking_quality import ndcg, recall, reciprocal_rank
 
 from trued.errors import InputError
 from trued.feed.paper import FeedPaper
-from trued.feed.search.quality import ndcg, recall, reciprocal_rank
+from trued.feed.paper_store import PaperStore
 from trued.feed.search.query import words
 from trued.feed.store.merge import title_key
-from trued.feed.store.store import PaperStore
 from trued.files import write_text
 from trued.learn.statistics import paired_bootstrap
 from trued.papers import catalogue

@@ -152,7 +152,7 @@ def rate(settings: dict[str, Any], **options: int) -> float:
 
 def opened(settings: dict[str, Any], embed: Any) -> Any:
     """The store, with its vectors beside it."""
-    from trued.feed.store.store import PaperStore
+    from trued.feed.paper_store import PaperStore
 
     os.environ["TRUED_CACHE"] = str(Path(settings["folder"]) / "cache")
     return PaperStore(f"sqlite:///{settings['folder']}/papers.db", embed=embed)

@@ -1,4 +1,6 @@
-"""The README's table of benchmarks, from benchmarks/results/*.json: `python benchmarks/table.py`.
+"""The tables of benchmarks, from benchmarks/results/*.json: `python benchmarks/table.py`.
+
+Five rows go into the README, all of them, with targets, floors and machines, into benchmarks/README.md.
 
 Nothing in it is typed in. A benchmark without a result has no row; a tiny run's result is refused.
 """
@@ -18,6 +20,8 @@ from trued.files import write_text
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
+ALL = HERE / "README.md"
+SHOWN = ("dpo_training", "shared_prompt_logprobs", "generation", "gcg_step", "first_hitting")
 ORDER = (
     "dpo_training", "shared_prompt_logprobs", "embedding_attack", "gcg_step", "generation", "suite_evaluation",
     "kth_threshold", "first_hitting", "categorical", "gallery_search", "mutual_knn", "paper_search",
@@ -28,11 +32,12 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 def main() -> int:
     try:
         results = read_results(HERE / "results")
-        write_text(README, with_table(README.read_text(encoding="utf-8"), results))
+        write_text(README, with_table(README.read_text(encoding="utf-8"), short_table(results), README))
+        write_text(ALL, with_table(ALL.read_text(encoding="utf-8"), table(results), ALL))
     except InputError as error:
         print(f"table: {error}", file=sys.stderr)
         return 2
-    print(f"{len(results)} results are in {README.name}")
+    print(f"{len(results)} results are in benchmarks/{ALL.name}, {len(SHOWN)} of them in {README.name}")
     return 0
 
 
@@ -56,16 +61,29 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
     return sorted(results, key=lambda result: known.get(result["name"], len(known)))
 
 
-def with_table(readme: str, results: Iterable[Mapping[str, Any]]) -> str:
-    """Return the README with the table between its markers made anew.
+def with_table(page: str, lines: list[str], path: Path) -> str:
+    """Return a page with the table between its markers made anew.
 
     Raises:
         InputError: the markers are missing.
     """
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    if not pattern.search(readme):
-        raise InputError(f"{README.name} has no {BEGIN} … {END}: put both where the table belongs")
-    return pattern.sub(lambda _: "\n".join([BEGIN, *table(list(results)), END]), readme)
+    if not pattern.search(page):
+        raise InputError(f"{path.name} has no {BEGIN} … {END}: put both where the table belongs")
+    return pattern.sub(lambda _: "\n".join([BEGIN, *lines, END]), page)
+
+
+def short_table(results: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the lines of the README's table: the first comparison of each benchmark in `SHOWN`."""
+    lines = ["| what | peer | speed | peak memory |", "|---|---|---|---|"]
+    named = {result["name"]: result for result in results}
+    for name in SHOWN:
+        if name in named:
+            result, ratio = named[name], named[name]["ratios"][0]
+            peer = ratio["peer"] if len(result["ratios"]) > 1 else result["peer"]
+            speed = f"**{spread(ratio['speed'], '{:.1f}')}×**"
+            lines.append(f"| {result['what']} | {peer} | {speed} | {memory(result, ratio)} |")
+    return lines
 
 
 def table(results: list[Mapping[str, Any]]) -> list[str]:

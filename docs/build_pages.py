@@ -1,10 +1,11 @@
 """What the documentation has to say twice: paper pages, command reference and README tables, made from one source.
 
 Knows cards, committed evidence and the command line. Everything printed here is read from them; nothing is typed in.
-Writes docs/papers/ and docs/cli.md, which are not committed, and the marked tables in README.md, which are.
+Writes docs/papers/ and docs/cli.md, which are not committed, and the marked tables in README.md and docs/attacks.md,
+which are.
 
     python docs/build_pages.py            write everything
-    python docs/build_pages.py --readme   refresh the README's tables only
+    python docs/build_pages.py --readme   refresh the committed tables only
 
 docs/suite/ holds what `trued attack suite --json` and `trued check --json` printed for several models; docs/attacks.md
 says how.
@@ -32,6 +33,7 @@ from trued.papers.card import Card, Claim
 DOCS = Path(__file__).parent
 EVIDENCE = DOCS / "evidence"
 README = DOCS.parent / "README.md"
+ATTACKS = DOCS / "attacks.md"
 SUITE = DOCS / "suite" / "results.json"
 USEFUL = SUITE.with_name("useful.json")
 HARMLESS = {
@@ -43,7 +45,8 @@ AT_LEAST = {"higher": "higher by at least", "lower": "lower by at least", "equal
 def main() -> None:
     """Write the README's tables and, unless only these are asked for, the pages."""
     evidence = committed_evidence()
-    write_text(README, with_tables(README.read_text(encoding="utf-8"), evidence, committed_suite()))
+    write_text(README, with_table(README.read_text(encoding="utf-8"), "papers", papers_table(evidence)))
+    write_text(ATTACKS, with_table(ATTACKS.read_text(encoding="utf-8"), "suite", suite_table(committed_suite())))
     if "--readme" not in sys.argv[1:]:
         write_pages(DOCS / "papers", evidence)
         write_text(DOCS / "cli.md", command_reference())
@@ -64,20 +67,17 @@ def committed_suite() -> dict[str, Any] | None:
     return json.loads(SUITE.read_text(encoding="utf-8")) | {"useful": json.loads(USEFUL.read_text(encoding="utf-8"))}
 
 
-def with_tables(readme: str, evidence: Mapping[str, Evidence], suite: Mapping[str, Any] | None) -> str:
-    """Return the README with its tables of attacks and of papers made anew between their markers.
+def with_table(page: str, name: str, table: str) -> str:
+    """Return a page with the table between its markers made anew.
 
     Raises:
-        ValueError: markers are missing.
+        ValueError: the markers are missing.
     """
-    tables = {"suite": suite_table(suite), "papers": papers_table(catalogue.cards().values(), evidence)}
-    for name, table in tables.items():
-        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        if not pattern.search(readme):
-            raise ValueError(f"README.md has no {begin} … {end}; put both where the table belongs")
-        readme = pattern.sub(lambda _, block=f"{begin}\n{table}\n{end}": block, readme)
-    return readme
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(page):
+        raise ValueError(f"the page has no {begin} … {end}; put both where the table belongs")
+    return pattern.sub(lambda _: f"{begin}\n{table}\n{end}", page)
 
 
 def suite_table(suite: Mapping[str, Any] | None) -> str:
@@ -120,23 +120,17 @@ def _found(metrics: Iterable[Mapping[str, Any]], metric: str) -> Mapping[str, An
     return next(one for one in metrics if one["id"] == metric)
 
 
-def papers_table(cards: Iterable[Card], evidence: Mapping[str, Evidence]) -> str:
-    """Return the papers that run with their verdicts, and the planned ones folded, by field."""
-    cards = list(cards)
-    running = [card for card in cards if catalogue.state(card.slug) == "runs"]
-    lines = ["| paper | what | claims here | model, scale |", "|---|---|---|---|"]
-    for card in running:
-        found = evidence.get(card.slug)
-        verdicts = counts(claim_rows(found)) if found else "no evidence committed yet"
-        where = f"{found.model}, {found.scale}" if found else "–"
-        lines.append(f"| `{card.slug}` | {_linked(card)} | {verdicts} | {where} |")
-    planned = sorted((card for card in cards if card not in running), key=lambda card: (card.field, card.slug))
-    if planned:
-        lines += ["", f"<details><summary>{len(planned)} papers have a card and are planned</summary>", ""]
-        for field, group in groupby(planned, key=lambda card: card.field):
-            names = ", ".join(f"[{card.slug}]({card.url})" if card.url else card.slug for card in group)
-            lines.append(f"- **{field}**: {names}")
-        lines += ["", "</details>"]
+def papers_table(evidence: Mapping[str, Evidence]) -> str:
+    """Return one row for each paper that runs, with its verdicts here."""
+    lines = ["| paper | verdicts here | model |", "|---|---|---|"]
+    for card in catalogue.cards().values():
+        if catalogue.state(card.slug) != "runs":
+            continue
+        result = evidence.get(card.slug)
+        verdicts = counts(claim_rows(result)) if result else "no evidence committed yet"
+        stale = ", stale" if result and is_stale(result) else ""
+        model = _cell(result.model) if result else "–"
+        lines.append(f"| `{card.slug}` {_linked(card)} | {verdicts}{stale} | {model} |")
     return "\n".join(lines)
 
 

@@ -30,7 +30,8 @@ SHAPED = (
     "repair.alignment_recovery.representation",
     "repair.alignment_recovery.selection",
     "train.adversarial",
-    "train.c_advul",
+    "train.c_advul.align",
+    "train.c_advul.loss",
     "train.fine_tune",
 )
 install_import_hook([f"trued.language.{room}" for room in SHAPED], "typechecks.check")
@@ -44,8 +45,27 @@ def tiny():
     return tiny_model()
 
 
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub on this machine in place of Hugging Face's, with an empty cache."""
+    from huggingface_hub import constants
+    from local_hub import LocalHub
+
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TRUED_OFFLINE", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    with LocalHub() as hub:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+        yield hub
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch, request):
-    """Keep tests out of the user's cache, except the slow ones, which need the real model that lies there."""
+    """Keep tests out of the user's cache and data, except the slow ones, which need the real model that lies there."""
     if "slow" not in request.keywords:
         monkeypatch.setenv("TRUED_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        monkeypatch.setenv("TRUED_DATA", str(tmp_path_factory.getbasetemp() / "data"))

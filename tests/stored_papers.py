@@ -20,7 +20,7 @@ def stored(
     return StoredPaper(uid, FeedPaper(title, **facts), slug, MOMENT, changed, trending, votes, day=day)
 
 
-def small_shelf() -> list[StoredPaper]:
+def sample_papers() -> list[StoredPaper]:
     """Return four papers: a preprint, an article, one with a hidden author, one that is hardly known."""
     return [
         stored(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,9 @@ from trued.papers import catalogue
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def pages():
-    spec = importlib.util.spec_from_file_location("build_pages", ROOT / "docs" / "build_pages.py")
+def loaded(file: Path) -> Any:
+    """Import a script that is in no package."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -22,25 +23,46 @@ def pages():
     return module
 
 
+@pytest.fixture(scope="module")
+def pages():
+    return loaded(ROOT / "docs" / "build_pages.py")
+
+
+def tables(pages):
+    """The committed pages with a table, each with the table's name and what it should be."""
+    evidence = pages.committed_evidence()
+    return [
+        (ROOT / "README.md", "papers", pages.papers_table(evidence)),
+        (ROOT / "docs" / "attacks.md", "suite", pages.suite_table(pages.committed_suite())),
+    ]
+
+
 def test_the_tables_are_current(pages):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    made = pages.with_tables(readme, pages.committed_evidence(), pages.committed_suite())
-    assert made == readme, "run `make docs` and commit README.md"
+    for file, name, table in tables(pages):
+        text = file.read_text(encoding="utf-8")
+        assert pages.with_table(text, name, table) == text, f"run `make docs` and commit {file.name}"
 
 
 def test_a_row_that_was_edited_by_hand_would_be_noticed(pages):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    edited = readme.replace("| `c-advul` |", "| `c-advul` (supported) |")
-    assert edited != readme
-    assert pages.with_tables(edited, pages.committed_evidence(), pages.committed_suite()) != edited
+    file, name, table = tables(pages)[0]
+    text = file.read_text(encoding="utf-8")
+    edited = text.replace("| `c-advul` ", "| `c-advul` (supported) ")
+    assert edited != text
+    assert pages.with_table(edited, name, table) != edited
 
 
-def test_a_readme_without_markers_is_refused(pages):
-    suite = pages.committed_suite()
+def test_the_benchmarks_tables_are_those_of_their_results():
+    module = loaded(ROOT / "benchmarks" / "table.py")
+    results = module.read_results(ROOT / "benchmarks" / "results")
+    for file, lines in ((module.README, module.short_table(results)), (module.ALL, module.table(results))):
+        text = file.read_text(encoding="utf-8")
+        assert module.with_table(text, lines, file) == text, f"run benchmarks/table.py and commit {file.name}"
+    assert len(module.short_table(results)) == 2 + len(module.SHOWN)
+
+
+def test_a_page_without_markers_is_refused(pages):
     with pytest.raises(ValueError, match="suite:begin"):
-        pages.with_tables("# trued", {}, suite)
-    with pytest.raises(ValueError, match="papers:begin"):
-        pages.with_tables("<!-- suite:begin --><!-- suite:end -->", {}, suite)
+        pages.with_table("# trued", "suite", "")
 
 
 def test_the_suite_has_a_row_an_attack_and_a_column_a_model(pages):
@@ -74,13 +96,13 @@ def test_the_suite_has_a_row_an_attack_and_a_column_a_model(pages):
     assert "4 and 4 harmless requests" in table
 
 
-def test_every_paper_has_a_row_and_a_page(pages, tmp_path):
+def test_every_paper_has_a_page_and_a_row_if_it_runs(pages, tmp_path):
     evidence = pages.committed_evidence()
-    table = pages.papers_table(catalogue.cards().values(), evidence)
+    table = pages.papers_table(evidence)
     pages.write_pages(tmp_path / "papers", evidence)
     index = (tmp_path / "papers" / "index.md").read_text()
     for slug, card in catalogue.cards().items():
-        assert slug in table
+        assert (f"| `{slug}` " in table) == (catalogue.state(slug) == "runs")
         assert f"({slug}.md)" in index
         page = (tmp_path / "papers" / f"{slug}.md").read_text()
         assert all(claim.says in page for claim in card.claims)

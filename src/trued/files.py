@@ -42,9 +42,9 @@ def cache_dir() -> Path:
 def data_dir() -> Path:
     """Return the folder of what cannot be made again, such as notes: `TRUED_DATA`, or the user's data folder.
 
-    Where `TRUED_CACHE` alone is set, everything goes there.
+    It is never the cache, which its user may empty at any time.
     """
-    return Path(os.environ.get("TRUED_DATA") or os.environ.get("TRUED_CACHE") or user_data_path("trued"))
+    return Path(os.environ.get("TRUED_DATA") or user_data_path("trued"))
 
 
 # -- what may be replaced ----------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def whole_folder(
     try:
         yield work
         mark_folder(work, kind)
-        os.chmod(work, 0o755)
+        _let_others_read(work)
         try:
             _check_free(target, kind, own)
         except InputError as error:
@@ -288,6 +288,14 @@ def add_text(folder: str | os.PathLike[str], name: str, text: str) -> Path:
         marker["files"] = sorted({*marker["files"], name})
         write_text(Path(folder) / MARKER, json.dumps(marker, indent=1) + "\n")
     return path
+
+
+def _let_others_read(folder: Path) -> None:
+    """safetensors and temporary folders are made for their owner alone."""
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _free_name(target: Path) -> Path:

@@ -63,6 +63,9 @@ def test_layers_are_chosen_heads_trained_and_all_ways_compared(sides, tmp_path, 
         (["--test", "0.9", "--validation", "0.2"], "together below 1"),
         (["--lam", "-1"], "lam -1"),
         (["--fit.steps", "0"], "steps is 0"),
+        (["--fit.steps", "2.7"], "'2.7' is not a whole number"),
+        (["--fit.seed", "99999999999999999999"], "seed is 99999999999999999999"),
+        (["--device", "banana"], "device 'banana' is not on this machine"),
     ],
 )
 def test_bad_settings_are_one_sentence(sides, tmp_path, capsys, change, sentence):

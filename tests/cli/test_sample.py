@@ -48,12 +48,15 @@ def test_options_go_before_a_file_of_settings(folder, capsys, tmp_path):
     assert main(words) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["sampler"]["sampler"], found["sampler"]["steps"]) == ("ancestral", 3)
-    assert found["law"] == "temperature 0.5"
+    assert found["law"] == "3 steps, whose tokens are independent given the rest; temperature 0.5"
 
 
 def test_a_changed_law_is_said(folder, capsys):
     assert main(["sample", folder, "--length", "4", "-n", "1", "--top-p", "0.5", "--draw", "gumbel32"]) == 0
-    assert "not the model's own law: top-p 0.5, 32-bit Gumbel noise" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "do not have the model's own law: top-p 0.5; 32-bit Gumbel noise" in said
+    assert main(["sample", folder, "--length", "4", "-n", "1", "--steps", "2"]) == 0
+    assert "tokens that share a call are independent given the rest" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
@@ -65,8 +68,31 @@ def test_a_changed_law_is_said(folder, capsys):
         (["--order", "2"], "order 2 is for several tokens a call"),
         (["--length", "40"], "takes 12 at most"),
         (["--schedule", "sine"], "no schedule is called 'sine'"),
+        (["-n", "2.7"], "'2.7' is not a whole number"),
+        (["--length", "6.4"], "'6.4' is not a whole number"),
+        (["--steps", "2.7"], "'2.7' is not a whole number"),
+        (["--seed", "99999999999999999999"], "seed is 99999999999999999999: give a whole number from 0"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--top-p", "1.5"], "top_p is 1.5"),
+        (["--device", "banana"], "device 'banana' is not on this machine"),
+        (["--device", "cuda:99"], "device 'cuda:99' is not on this machine"),
     ],
 )
 def test_bad_use_is_code_2_and_one_sentence(folder, capsys, words, said):
     assert main(["sample", folder, *words]) == 2
-    assert said in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '"words"', "\udce4"])
+def test_broken_settings_of_a_model_are_one_sentence(tmp_path, capsys, text):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text(text, errors="surrogateescape")
+    assert main(["sample", str(tmp_path / "m"), "--length", "4"]) == 2
+    assert "config.json" in capsys.readouterr().err
+
+
+def test_a_reference_is_opened_before_anything_is_drawn(folder, capsys, tmp_path):
+    assert main(["sample", folder, "--length", "4", "--reference", str(tmp_path)]) == 2
+    assert not capsys.readouterr().out

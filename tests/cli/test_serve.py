@@ -13,7 +13,7 @@ from trued.cli.main import BAD, main
 from trued.cli.serve import learn_meaning
 from trued.errors import InputError
 from trued.feed.paper import FeedPaper
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 
 
 def said(capsys, *words):
@@ -53,7 +53,8 @@ def test_an_evidence_folder_that_is_none(capsys, tmp_path):
 def test_it_serves_the_page_that_it_ships(tmp_path):
     """A new store gets the page's papers, and Ctrl-C ends the server."""
     url = f"sqlite:///{tmp_path}/papers.db"
-    environment = {**os.environ, "TRUED_CACHE": str(tmp_path), "TRUED_OFFLINE": "1"}
+    folders = {"TRUED_CACHE": str(tmp_path / "cache"), "TRUED_DATA": str(tmp_path / "data")}
+    environment = {**os.environ, **folders, "TRUED_OFFLINE": "1"}
     server = subprocess.Popen(
         [sys.executable, "-c", START, "serve", "--port", "0", "--database-url", url], env=environment,
         stdout=subprocess.PIPE, text=True,

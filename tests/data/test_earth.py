@@ -120,3 +120,11 @@ def test_the_real_map_has_land_where_land_is():
     ]
     red, _, blue = sahara.float().mean((1, 2))
     assert red > 1.3 * blue
+
+
+def test_latitudes_beyond_the_poles_and_other_shares_are_refused():
+    for options in ({"latitude": 151.0}, {"latitude": 0.0}, {"land": 1.5}):
+        with pytest.raises(InputError, match="give degrees from 0 to 90, and a share from 0 to 1"):
+            blue_marble("train", **options)
+    with pytest.raises(InputError, match="latitude 151"):
+        on_land(torch.tensor([[0.0, 0.0], [151.0, 0.0]]))

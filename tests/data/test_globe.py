@@ -21,6 +21,7 @@ from trued.data.globe import (
     to_sphere,
 )
 from trued.errors import InputError
+from trued.representation.geoclip.location_encoder import FourierFeatures, LocationEncoder
 
 PLACES = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
 
@@ -42,6 +43,29 @@ def test_the_map_is_the_published_one():
     theirs = [[0.0109, 0.3411], [0.7711, -0.2456], [-0.3004, -0.3750], [1.0, 0.0], [0.0, 0.4867]]
     torch.testing.assert_close(equal_earth(towns), torch.tensor(theirs), atol=5e-5, rtol=0)
     assert equal_earth(place(90, 0))[0, 1].item() == pytest.approx(NORTH_EDGE, abs=1e-6)
+
+
+def in_the_order_of_geoclip(places):
+    """The map's equations with every float32 rounding where the package `geoclip` 1.3.0 has it."""
+    phi, lam = torch.deg2rad(places).unbind(1)
+    root = torch.tensor(3.0).sqrt()
+    theta = torch.asin(root / 2 * phi.sin())
+    a1, a2, a3, a4 = 1.340264, -0.081106, 0.000893, 0.003796
+    slope = ((9 * a4 * theta.pow(8) + 7 * a3 * theta.pow(6)) + 3 * a2 * theta.pow(2)) + a1
+    y = ((a4 * theta.pow(9) + a3 * theta.pow(7)) + a2 * theta.pow(3)) + a1 * theta
+    return torch.stack([2 * root * lam * theta.cos() / (3 * slope), y], 1) * 66.50336 / 180
+
+
+def test_the_map_rounds_as_the_released_package_does():
+    """Phases of the finest features run to thousands of radians, where the last bit of the map can be seen."""
+    places = from_sphere(torch.randn(5000, 3, generator=torch.Generator().manual_seed(0)))
+    ours, theirs = equal_earth(places), in_the_order_of_geoclip(places)
+    fourier = FourierFeatures(256.0, 256, torch.Generator().manual_seed(1))
+    assert (fourier(ours) - fourier(theirs)).abs().max() <= 1e-5
+    encoder, same = LocationEncoder(seed=1), LocationEncoder(seed=1, projection=in_the_order_of_geoclip)
+    assert (encoder.embed(places) - same.embed(places)).abs().max() <= 1e-5
+    precise = equal_earth(places.double())
+    assert (ours - precise).abs().max() < 5e-7
 
 
 @given(st.floats(-80, 80), st.floats(-170, 170))
@@ -90,6 +114,12 @@ def test_noise_has_its_size_in_metres_both_ways(latitude):
     assert north.square().mean().sqrt().item() == pytest.approx(1.0, rel=0.03)
     assert east.square().mean().sqrt().item() == pytest.approx(1.0, rel=0.03)
     assert ((moved[:, 1] < 0).double().mean() - 0.5).abs() < 0.2  # half of them crossed the meridian
+
+
+@pytest.mark.parametrize("metres", [1e7, 2e7, 1e8])
+def test_noise_as_large_as_the_globe_does_not_leave_it(metres):
+    places = from_sphere(torch.randn(2000, 3, generator=torch.Generator().manual_seed(0)))
+    check_places(jitter(places, metres, torch.Generator().manual_seed(1)))
 
 
 @given(st.floats(-90, 90), st.floats(-180, 180), st.floats(0, 1e5), st.integers(0, 99))

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
+from trued.feed.paper_store import PaperStore
 from trued.feed.search.query import FUNCTION_WORDS, words
-from trued.feed.store.store import PaperStore
 from trued.feed.store.tables import Base
 
 NO_SERVER = "no PostgreSQL server: neither TRUED_TEST_POSTGRES is set nor is there a /usr/lib/postgresql/*/bin/initdb"

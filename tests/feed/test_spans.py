@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trued.errors import InputError
-from trued.feed.spans import day, last_complete, span_of, week
+from trued.feed.spans import EXAMPLES, around, day, last_complete, read_day, read_span, span_of, week
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,33 @@ def test_the_last_complete_period_is_over_and_days_are_utc() -> None:
     assert last_complete("weekly", late).key == "2026-W47"
     sunday = datetime(2026, 11, 22, 23, 59, tzinfo=UTC)
     assert last_complete("weekly", sunday).key == "2026-W46"
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"), [("day", "2026-11"), ("week", "2026-11-24"), ("month", "2026-W47"), ("day", "x")]
+)
+def test_another_kind_is_refused_by_name(kind, key) -> None:
+    with pytest.raises(InputError, match=rf"--when '{key}' is no {kind}; write it as {EXAMPLES[kind]}"):
+        read_span(kind, key, "--when")
+
+
+def test_a_day_is_read_or_none() -> None:
+    assert read_day(None, "--since") is None
+    assert read_day("2026-11-24", "--since") == date(2026, 11, 24)
+    for bad in ("20261124", "2026-11-31", "24.11.2026", "٢٠٢٦-١١-٢٤", ""):
+        with pytest.raises(InputError, match=r"--since .* is no day; write it as 2026-11-24"):
+            read_day(bad, "--since")
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "heading"),
+    [
+        ("2026-11-04", "day", "4 November 2026"),
+        ("2026-W01", "week", "Week 1, 2026"),
+        ("2024-02", "month", "February 2024"),
+    ],
+)
+def test_each_kind_has_its_heading(key, kind, heading) -> None:
+    span = span_of(key)
+    assert (span.kind, span.heading) == (kind, heading)
+    assert around(kind, span.first) == around(kind, span.last) == span

@@ -54,18 +54,45 @@ def test_a_slug_cannot_leave_the_room(slug):
         load_experiment(slug)
 
 
-def test_an_experiment_is_loaded_from_its_room(monkeypatch, tmp_path):
-    (tmp_path / "room").mkdir()
-    (tmp_path / "room" / "__init__.py").write_text("")
-    (tmp_path / "room" / "my_paper.py").write_text(
-        "from dataclasses import dataclass\nfrom trued.lab.experiment import experiment\n"
-        "@dataclass\nclass S:\n    n: int = 1\n\n"
-        "@experiment('my-paper', scales={'tiny': S()})\ndef run(lab):\n    pass\n"
-    )
-    (tmp_path / "room" / "empty.py").write_text("")
+MODULE = """
+from dataclasses import dataclass
+from trued.lab.experiment import experiment
+
+@dataclass
+class Scale:
+    steps: int = 1
+
+@experiment({slug!r}, scales={{"tiny": Scale()}})
+def run(lab):
+    pass
+"""
+
+
+@pytest.fixture
+def room(monkeypatch, tmp_path):
+    """A folder that stands in for that of the experiments, by a name of its own."""
+    folder = tmp_path / f"room_{tmp_path.name}"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(module, "_ROOM", "room")
+    monkeypatch.setattr(module, "_ROOM", folder.name)
+    return folder
+
+
+@pytest.mark.parametrize("file", ["my_paper.py", "my_paper/__init__.py"])
+def test_an_experiment_is_a_module_or_a_package_of_its_room(room, file):
+    (room / file).parent.mkdir(exist_ok=True)
+    (room / file).write_text(MODULE.format(slug="my-paper"))
+    (room / "empty.py").touch()
     assert known_experiments() == ["empty", "my-paper"]
     assert load_experiment("my-paper").slug == "my-paper"
-    with pytest.raises(InputError, match=r"room\.empty defines no experiment"):
+    assert load_experiment("my-paper").module == f"{room.name}.my_paper"
+    with pytest.raises(InputError, match=rf"{room.name}\.empty defines no experiment"):
         load_experiment("empty")
+
+
+def test_underscored_names_and_folders_without_code_are_no_experiments(room):
+    for file in ("_shared.py", "_parts/__init__.py", "__pycache__/old.pyc", "notes/figure.svg", "paper/report.py"):
+        (room / file).parent.mkdir(exist_ok=True)
+        (room / file).touch()
+    assert known_experiments() == []

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from trued.lab.wording import change, duration, levels, memory, numbers, paper_levels
+from trued.lab.wording import change, duration, levels, memory, numbers, paper_levels, percent, rate
 from trued.learn.statistics import Interval
 from trued.papers.card import PaperFigures
 
@@ -24,6 +24,12 @@ from trued.papers.card import PaperFigures
 )
 def test_numbers_that_are_read_together_have_the_same_decimals(values, texts):
     assert numbers(values) == texts
+
+
+def test_a_rate_that_may_be_higher_says_so():
+    assert rate(15 / 24, 0.4271, 0.9076, lower_bound=True) == "≥ 62 % [43, 91]"
+    assert rate(1.0, 0.757, 1.0) == "100 % [76, 100]"
+    assert percent(0.5) == "50 %"
 
 
 def interval(low, high):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -149,6 +151,40 @@ def test_a_nucleus_keeps_the_fewest_classes_that_reach_its_share():
     assert nucleus(logits, 0.69).isfinite().tolist() == [[False, True, False, True]]
     assert nucleus(logits, 0.71).isfinite().tolist() == [[False, True, True, True]]
     assert torch.equal(nucleus(logits, 1.0), logits)
+
+
+MEASURED = """
+import resource, sys, torch
+from trued.learn.categorical import sample_categorical
+rows, classes = int(sys.argv[1]), int(sys.argv[2])
+generator = torch.Generator().manual_seed(0)
+logits = torch.randn(rows, classes, generator=generator)
+sample_categorical(logits[:2], generator=generator)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+sample_categorical(logits, generator=generator)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (logits.numel() * 4))
+"""
+
+
+@pytest.mark.parametrize(("rows", "classes"), [(8_000_000, 2), (2_000_000, 8), (120_000, 129), (80, 200_000)])
+def test_the_default_draw_takes_at_most_four_times_the_memory_of_its_input(rows, classes):
+    done = subprocess.run([sys.executable, "-c", MEASURED, str(rows), str(classes)], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    assert float(done.stdout) <= 4
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 127, 128, 129, 300])
+def test_inversion_has_the_law_whatever_the_number_of_classes(classes):
+    p = torch.rand(classes, generator=seeded(classes)).double().add(0.05)
+    p /= p.sum()
+    u = (torch.arange(40_000).double() + 0.5) / 40_000
+    drawn = torch.bincount(sample_categorical(p.log().expand(40_000, -1), uniforms=u), minlength=classes)
+    assert (drawn / 40_000 - p).abs().max() <= 1 / 40_000
+
+
+def test_logits_without_a_class_are_refused():
+    with pytest.raises(InputError, match="have no class"):
+        sample_categorical(torch.zeros(3, 0), generator=seeded())
 
 
 def test_no_rows_give_no_draws():

@@ -9,7 +9,7 @@ from scipy import stats
 from torch.nn import functional as F
 
 from trued.errors import InputError
-from trued.learn.similarity import cka, effective_rank, mutual_knn, rsa, similarity_matrix
+from trued.learn.similarity import cka, effective_rank, mutual_knn, rank_correlation, rsa, similarity_matrix
 
 
 def rows(n, dim, seed=0):
@@ -46,6 +46,14 @@ def test_cka_is_one_for_a_rotated_and_scaled_copy_and_only_debiased_zero_for_unr
     debiased = [cka(x, y, debiased=True) for y in unrelated]
     assert plain > 0.3
     assert abs(np.mean(debiased)) < 3 * np.std(debiased) / 20**0.5
+
+
+def test_a_rank_correlation_is_of_orders_and_what_does_not_vary_orders_nothing():
+    x = torch.tensor([0.1, 0.5, 0.2, 0.9])
+    assert rank_correlation(x, x.exp()) == pytest.approx(1)
+    assert rank_correlation(x, -x) == pytest.approx(-1)
+    assert rank_correlation(x, torch.tensor([1.0, 2, 3, 4])) == pytest.approx(0.8)
+    assert rank_correlation(x, torch.ones(4)) == rank_correlation(torch.ones(4), x) == 0
 
 
 def test_rsa_is_the_rank_correlation_of_all_pairs():

@@ -88,20 +88,26 @@ def test_an_unknown_slug_gets_the_nearest(name: str, message: str) -> None:
             ask(name)
 
 
-def test_a_paper_runs_when_its_experiment_is_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("file", ["c_advul.py", "c_advul/__init__.py"])
+def test_a_paper_runs_when_its_experiment_is_in_the_package(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(catalogue, "EXPERIMENTS", tmp_path)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
     assert state("c-advul") == "planned"
 
-    (tmp_path / "c_advul.py").touch()
+    (tmp_path / file).touch()
     assert state("c-advul") == "runs"
     assert state("mixat") == "planned"
 
 
 def test_every_experiment_in_the_package_has_a_card() -> None:
-    modules = [path.stem for path in catalogue.EXPERIMENTS.glob("*.py") if not path.stem.startswith("_")]
+    files = [*catalogue.EXPERIMENTS.glob("[a-z]*.py"), *catalogue.EXPERIMENTS.glob("[a-z]*/__init__.py")]
 
-    for module in modules:
-        assert module.replace("_", "-") in CARDS
+    assert files
+    for file in files:
+        name = file.parent.name if file.stem == "__init__" else file.stem
+        assert name.replace("_", "-") in CARDS
 
 
 def test_the_cards_cannot_be_spoiled_for_the_next_reader() -> None:

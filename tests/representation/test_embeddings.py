@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from trued.errors import InputError
 from trued.representation import embeddings
-from trued.representation.embeddings import features_of, read_embeddings, read_picture
+from trued.representation.embeddings import features_of, read_embeddings
 from trued.representation.structure.layers import LayerFeatures
 
 
@@ -67,12 +68,39 @@ def test_encoders_run_over_the_columns_of_the_table(tmp_path, monkeypatch):
         features_of("text:any")
 
 
+def test_encoders_run_over_emoji_and_their_names(monkeypatch):
+    from trued.data import emoji
+    from trued.representation import features
+    from trued.vision import encoder
+
+    class Pictures:
+        size = 8
+
+    class Images:
+        pictures = Pictures()
+
+        def features(self, images, layers):
+            return {"last": images.flatten(1)}
+
+    class Texts:
+        def features(self, texts):
+            return LayerFeatures({"length": torch.tensor([[float(len(text))] for text in texts])})
+
+    monkeypatch.setattr(encoder.ImageEncoder, "load", classmethod(lambda cls, *args, **kwargs: Images()))
+    monkeypatch.setattr(features.TextEncoder, "load", classmethod(lambda cls, *args, **kwargs: Texts()))
+    monkeypatch.setattr(emoji, "emojis", lambda: [emoji.Emoji("🚲", "bicycle"), emoji.Emoji("🦕", "sauropod")])
+    monkeypatch.setattr(emoji, "draw", lambda character, size: np.full((size, size, 3), ord(character), np.float32))
+    assert features_of("image:any", embeddings.EMOJI)["last"][:, 0].tolist() == [ord("🚲"), ord("🦕")]
+    assert features_of("image:any", embeddings.EMOJI)["last"].shape == (2, 3 * 8 * 8)
+    assert features_of("text:any", embeddings.EMOJI)["length"].tolist() == [[7], [8]]
+
+
 @pytest.mark.parametrize(
     ("name", "write", "sentence"),
     [
         ("none", lambda path: None, "no such file or folder, and no encoder"),
         ("empty", lambda path: path.mkdir(), "holds no .npy file"),
-        ("x.pt", lambda path: path.write_bytes(b"pickle"), "pickles stay shut"),
+        ("x.pt", lambda path: path.write_bytes(b"pickle"), "pickles are not read"),
         ("x.npy", lambda path: np.save(path, np.array([{"a": 1}]), allow_pickle=True), "does not read as an array"),
         ("x.npy", lambda path: np.save(path, np.ones(3)), r"shape \(3,\)"),
         ("x.npy", lambda path: np.save(path, np.array([["a", "b"]])), "expected numbers"),
@@ -85,7 +113,25 @@ def test_what_is_no_embedding_is_refused(tmp_path, name, write, sentence):
         embeddings.features_of(str(tmp_path / name))
 
 
-def test_what_is_no_picture_is_refused(tmp_path):
-    (tmp_path / "x.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match="does not read as a picture"):
-        read_picture(tmp_path / "x.png", 8)
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(tmp_path):
+    for name in ("banana", "gpu", "cuda:99"):
+        with pytest.raises(InputError, match=f"device '{name}' is not on this machine"):
+            features_of(str(tmp_path / "none"), device=name)
+
+
+def test_keys_and_headers_that_do_not_decode_are_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((2, 3)))
+    (tmp_path / "x.keys.txt").write_bytes(b"caf\xe9\nb\n")
+    with pytest.raises(InputError, match="is not UTF-8 text"):
+        read_embeddings(tmp_path / "x.npy")
+    (tmp_path / "y.npy").write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'descr': (((((   ")
+    with pytest.raises(InputError, match="does not read as an array"):
+        read_embeddings(tmp_path / "y.npy")
+
+
+@pytest.mark.parametrize("entry", ["layers", "keys"])
+@pytest.mark.parametrize("text", ["{", "7", "[1, 2]", '{"a": 1}'])
+def test_metadata_that_save_did_not_write_are_refused(tmp_path, entry, text):
+    save_file({"a": torch.ones(2, 3)}, tmp_path / "x.safetensors", metadata={entry: text})
+    with pytest.raises(InputError, match=f"the metadata '{entry}' are no"):
+        read_embeddings(tmp_path / "x.safetensors")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
+from transformers import RobertaConfig, RobertaModel, RobertaTokenizer
 
 from trued.errors import InputError
 from trued.language.engine.tiny import tiny_model
@@ -52,6 +55,47 @@ def test_bad_texts_are_refused(encoder, tmp_path):
         encoder.features(["a"], pool="max")
     with pytest.raises(InputError, match="no text encoder"):
         TextEncoder.load(tmp_path / "nothing")
+    with pytest.raises(InputError, match="device 'banana' is not on this machine"):
+        TextEncoder.load(tmp_path / "nothing", device="banana")
+
+
+def test_features_can_be_trained_on(encoder):
+    features = encoder.features(TEXTS)["layer 1"]
+    assert not features.is_inference()
+    head = nn.Linear(features.shape[1], 2)
+    head(features).sum().backward()
+    assert head.weight.grad is not None
+
+
+@pytest.fixture(scope="module")
+def roberta(tmp_path_factory):
+    """A RoBERTa of 12 positions, two of which lie at and before its padding id."""
+    folder = tmp_path_factory.mktemp("roberta")
+    words = {word: i for i, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>", "a", "b", "c", "d"])}
+    RobertaTokenizer(vocab=words, merges=[]).save_pretrained(folder)
+    shape = RobertaConfig(
+        vocab_size=9, max_position_embeddings=12, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, pad_token_id=1,
+    )  # fmt: skip
+    RobertaModel(shape).save_pretrained(folder)
+    return folder
+
+
+def test_a_text_that_is_longer_than_the_usable_positions_is_cut_off(roberta):
+    encoder = TextEncoder.load(roberta)
+    whole, more = encoder.features(["abcdabcd"]), encoder.features(["abcdabcdabcdabcd"])
+    assert torch.equal(whole["layer 1"], more["layer 1"])  # eight letters between the ends
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("config.json", b"{"), ("config.json", b"\xff"), ("model.safetensors", b"cut off"), ("config.json", b"[]")],
+)
+def test_a_folder_with_broken_files_is_one_sentence(roberta, tmp_path, name, content):
+    shutil.copytree(roberta, tmp_path / "m")
+    (tmp_path / "m" / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"no text encoder .*: give "):
+        TextEncoder.load(tmp_path / "m")
 
 
 class Net(nn.Module):

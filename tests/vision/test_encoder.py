@@ -96,6 +96,15 @@ def test_what_is_no_picture_is_refused(lite, images, sentence):
         lite.features(images)
 
 
+def test_features_can_be_trained_on(lite):
+    features = lite.features(IMAGES)
+    assert not features.is_inference()
+    assert not any(x.is_inference() for x in lite.features(IMAGES, layers="all").values())
+    head = torch.nn.Linear(features.shape[1], 2)
+    head(features).sum().backward()
+    assert head.weight.grad is not None
+
+
 def test_bad_layers_pools_sizes_and_sources_are_refused(lite, tmp_path):
     with pytest.raises(InputError, match="no layer 'tail'"):
         lite.features(IMAGES, layers=("tail",))
@@ -109,6 +118,8 @@ def test_bad_layers_pools_sizes_and_sources_are_refused(lite, tmp_path):
         ImageEncoder.load(size=100)
     with pytest.raises(InputError, match="no image encoder"):
         ImageEncoder.load(tmp_path / "nothing")
+    with pytest.raises(InputError, match="device 'gpu' is not on this machine"):
+        ImageEncoder.load(device="gpu")
 
 
 def test_a_text_model_sees_no_pictures(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from trued.feed.paper import Author, FeedPaper
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 from trued.web.app import create_app
 from trued.web.settings import Settings
 

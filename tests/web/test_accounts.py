@@ -24,6 +24,7 @@ from trued.web.accounts import (
 from trued.web.settings import Settings
 
 TOKEN = "a-token-of-sixteen-characters"
+STORE = SimpleNamespace(session_ended=lambda session_id: False)
 ALONE = Settings(secret="s" * 32)
 PUBLIC = Settings(public=True, token=TOKEN, secret="s" * 32)
 
@@ -35,7 +36,7 @@ def request(settings, client="127.0.0.1", host="127.0.0.1:8000", cookie="", **he
             "type": "http", "method": "GET", "path": "/", "query_string": b"", "scheme": "http",
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in found.items()],
             "client": (client, 50000) if client else None, "server": ("127.0.0.1", 8000),
-            "app": SimpleNamespace(state=SimpleNamespace(settings=settings)),
+            "app": SimpleNamespace(state=SimpleNamespace(settings=settings, store=STORE)),
         }
     )  # fmt: skip
 

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
 from trued.feed.paper import Author, FeedPaper, Link
+from trued.feed.paper_store import PaperStore
 from trued.feed.sources.daily_json import parse_daily_json
-from trued.feed.store.store import PaperStore
 from trued.papers import catalogue
 from trued.web.app import create_app
 from trued.web.security import Limiter
@@ -62,7 +62,7 @@ def test_our_own_source_reads_it(program, papers):
 
 def test_what_was_measured_stands_beside_it(program, site):
     (item,) = program.get("/api/papers/search?q=embedding&mode=keyword").json()
-    found = site.state.shelf.get("c-advul")
+    found = site.state.evidence.get("c-advul")
     assert item["trued"] == {
         "uid": 1, "url": "/papers/1", "slug": "c-advul", "state": "runs", "verdicts": found.tally,
         "measured": found.day.isoformat(),
@@ -109,8 +109,8 @@ def test_orders_and_periods(program, papers):
 def test_the_board(program, site):
     lines = {line["slug"]: line for line in program.get("/api/board").json()}
     assert set(lines) == set(catalogue.slugs())
-    evidence = site.state.shelf.get("c-advul").evidence
-    assert lines["c-advul"]["verdicts"] == site.state.shelf.get("c-advul").tally
+    evidence = site.state.evidence.get("c-advul").evidence
+    assert lines["c-advul"]["verdicts"] == site.state.evidence.get("c-advul").tally
     assert (lines["c-advul"]["model"], lines["c-advul"]["scale"]) == (evidence.model, evidence.scale)
     assert all((line["measured"] is None) == (line["verdicts"] == {}) for line in lines.values())
 

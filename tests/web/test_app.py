@@ -1,6 +1,6 @@
 import pytest
 
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 from trued.web.app import create_app
 from trued.web.settings import Settings
 
@@ -15,7 +15,7 @@ from trued.web.settings import Settings
         ("/papers/hep-th/9901001v2", 404, "the store has no paper hep-th/9901001"),
         ("/cards/c-advull", 404, "no paper has the slug"),
         ("/cards/mixat", 404, "mixat has a card, and the store lacks its paper"),
-        ("/?day=2025-02-30", 422, "is no day; write it as 2025-12-10"),
+        ("/?day=2025-02-30", 422, "is no day; write it as 2026-11-24"),
         ("/?page=-1", 422, "does not fit; give a whole number"),
         ("/search?q=a&mode=best", 422, "mode 'best': input should be 'hybrid', 'keyword' or 'semantic'"),
         ("/api/papers/none", 404, "the store has no paper 'none'; give an arXiv id such as 2405.15589"),
@@ -30,6 +30,28 @@ def test_what_goes_wrong_is_one_sentence_for_people_and_for_programs(owner, path
         assert page.status_code == status
         assert page.headers["content-type"].startswith("text/html")
         assert '<main id="main"' in page.text
+
+
+@pytest.mark.parametrize(
+    ("path", "to"),
+    [
+        ("/board/", "/board"),
+        ("/board///", "/board"),
+        ("/papers/1/?a=b", "/papers/1?a=b"),
+        ("/search/?q=x", "/search?q=x"),
+    ],
+)
+def test_a_slash_too_many_leads_to_this_site_whatever_host_is_named(owner, path, to):
+    answer = owner.get(path, headers={"host": "evil.example"})
+    assert (answer.status_code, answer.headers["location"]) == (307, to)
+    assert "evil" not in str(answer.headers)
+
+
+@pytest.mark.parametrize("path", ["//evil.example/", "/%2F%2Fevil.example/", "/nowhere/", "///", "/\\evil.example/"])
+def test_a_slash_leads_nowhere_else(owner, path):
+    answer = owner.get(f"http://127.0.0.1:8000{path}")
+    assert answer.status_code in (200, 404)
+    assert "location" not in answer.headers
 
 
 def test_a_sentence_may_hold_anything(owner):

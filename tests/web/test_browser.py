@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from trued.feed.paper import Author, FeedPaper, Link
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 from trued.web.app import create_app
 from trued.web.settings import Settings
 
@@ -328,3 +328,48 @@ STRUCTURE = """() => {
     skipped: levels.filter((level, i) => i > 0 && level > levels[i - 1] + 1),
   };
 }"""
+
+
+def test_a_vote_by_keyboard_keeps_the_focus(visit, served):
+    page = visit("/")
+    button = page.locator("form.vote button").first
+    button.focus()
+    for pressed in ("true", "false"):
+        page.keyboard.press("Enter")
+        playwright.expect(button).to_have_attribute("aria-pressed", pressed)
+        assert button.evaluate("button => document.activeElement === button")
+    save = page.locator("form.toggle button").first
+    save.focus()
+    page.keyboard.press("Enter")
+    playwright.expect(save).to_have_attribute("aria-pressed", "true")
+    assert "Saved" in save.text_content()
+    assert save.evaluate("button => document.activeElement === button")
+
+
+def test_a_filter_waits_for_its_button_unless_it_is_changed_by_pointer(visit):
+    page = visit("/?order=rank")
+    select = page.locator("form.filters select[name=field]")
+    select.focus()
+    page.keyboard.press("ArrowDown")
+    playwright.expect(select).to_have_value("language")
+    assert page.url.endswith("/?order=rank")
+    assert select.evaluate("select => document.activeElement === select")
+    with page.expect_navigation():
+        page.locator("form.filters button").press("Enter")
+    assert "field=language" in page.url
+    with page.expect_navigation():
+        page.locator("form.filters input[name=has_code]").click()
+    assert "has_code=1" in page.url
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("path", ["/", "/?order=rank", "/search?q=alignment"])
+def test_every_target_in_a_list_is_at_least_24_pixels(visit, width, path):
+    page = visit(path, viewport={"width": width, "height": 900})
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("a, button, input:not([type=hidden]), select")]
+        .filter((it) => it.checkVisibility() && !it.closest(".skip, p.take"))
+        .map((it) => [it.outerHTML.slice(0, 80), it.getBoundingClientRect()])
+        .filter(([, box]) => box.width > 1 && (box.width < 24 || box.height < 24)).map(([text]) => text)"""
+    )
+    assert small == []

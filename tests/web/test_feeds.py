@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 
 from trued.errors import InputError
 from trued.feed.paper import Author, FeedPaper
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 from trued.web import feeds
 from trued.web.security import Limiter
 from trued.web.settings import Settings

@@ -4,7 +4,7 @@ from html import unescape
 
 import pytest
 
-from trued.feed.paper import FeedPaper, Link
+from trued.feed.paper import Author, FeedPaper, Link
 from trued.web.pages import as_typed
 
 
@@ -91,9 +91,50 @@ class TestFeed:
             assert "05 Jan" not in answer.text, address
 
     def test_a_list_can_be_empty(self, owner, papers):
-        assert "No paper fits" in owner.get("/?order=rank&field=robot").text
-        assert "No paper fits" in owner.get("/?order=rank&page=9").text
-        assert "No papers here" in owner.get("/?day=1999-01-01").text
+        assert "No paper passes these filters" in owner.get("/?order=rank&field=robot").text
+        assert "No paper passes these filters" in owner.get("/?order=rank&page=9").text
+        assert "No papers were listed in 1 January 1999" in owner.get("/?day=1999-01-01").text
+
+    def test_an_empty_list_suggests_where_to_go(self, owner, papers):
+        ingest_days(papers)
+        page = owner.get("/?day=2025-12-03").text
+        assert 'href="/?day=2025-12-02"' in page
+        assert 'href="/?order=trending"' in page
+        filtered = owner.get("/?day=2025-12-01&min_upvotes=99").text
+        assert 'href="/?order=new&amp;min_upvotes=99"' in filtered
+
+    def test_a_row_has_what_a_reader_looks_for(self, owner, papers):
+        papers.ingest([
+            FeedPaper(
+                r"A $x_{i}$ gain of 78.2\%", r"On R\&D.", "2401.00007", authors=tuple(map(Author, "ABCDEFGH")),
+                categories=("cs.CL",), source="arxiv",
+            )
+        ])  # fmt: skip
+        page = owner.get("/?order=rank&category=cs.CL").text
+        assert "A x<sub>i</sub> gain of 78.2%</a>" in page
+        assert "On R&amp;D." in page
+        assert "A, B, C, D, E and 3 others" in page
+        assert 'href="https://arxiv.org/abs/2401.00007"' in page
+        assert 'href="https://arxiv.org/pdf/2401.00007"' in page
+        assert 'action="/papers/4/bookmark"' in page
+        assert 'action="/papers/4/read"' in page
+        card = owner.get("/?order=rank&state=runs").text
+        assert "entry field-language" in card
+        assert re.search(r'<a class="thumb" href="/papers/1#figures"[^>]*><svg', card)
+
+    def test_a_day_can_be_picked_and_categories_filtered(self, owner, papers):
+        ingest_days(papers)
+        assert re.search(r'<input id="day" name="day" type="date"[^>]*max="2026-01-05"', owner.get("/").text)
+        papers.ingest([FeedPaper("Speech", categories=("eess.AS", "cs.SD")), FeedPaper("Words", categories=("cs.CL",))])
+        assert titles(owner.get("/?order=rank&category=cs.CL").text) == ["Words"]
+        assert titles(owner.get("/?order=rank&category=CS").text) == ["Speech", "Words"]
+        assert titles(owner.get("/?order=rank&category=c").text) == []
+
+    def test_the_head_leads_to_what_people_look_for(self, owner, stranger):
+        for browser, own in ((owner, "/account"), (stranger, "/sign-in")):
+            head = re.search(r"<header.*?</header>", browser.get("/").text, re.DOTALL)[0]
+            for path in ("/subscribe", "/feed.rss", own):
+                assert f'href="{path}"' in head
 
     def test_a_link_of_a_feed_is_one_of_the_web_or_none(self, owner, papers):
         papers.ingest([FeedPaper("Linked", links=(Link("javascript:alert(1)", "code"),), source="page")])
@@ -161,6 +202,31 @@ class TestSearch:
         assert 'href="/feed.atom?q=embedding"' in page
         owner.fill("/queries", {"q": "embedding", "name": "mine"})
         assert 'href="/search?q=embedding">mine' in owner.get("/account").text
+
+    def test_there_is_more_and_another_order(self, owner, papers):
+        papers.ingest([
+            FeedPaper(f"Robust alignment {i:02d}", published=date(2024, 1, 1 + i % 28), upvotes=i, source="huggingface")
+            for i in range(70)
+        ])  # fmt: skip
+        first = owner.get("/search?q=alignment&mode=keyword").text
+        assert len(titles(first)) == 30
+        more = unescape(re.search(r'class="button" href="([^"#]+)', first)[1])
+        second = owner.get(more).text
+        assert titles(second)[:30] == titles(first)
+        assert len(titles(second)) == 60
+        third = owner.get(unescape(re.search(r'class="button" href="([^"#]+)', second)[1])).text
+        assert len(set(titles(third))) == 70
+        assert "Show more" not in third
+        ordered = titles(owner.get("/search?q=alignment&mode=keyword&sort=upvotes&page=3").text)
+        assert ordered == sorted(ordered, reverse=True)
+        assert owner.get("/search?q=a&sort=best").status_code == 422
+
+    def test_a_search_without_hits_suggests_others(self, owner):
+        page = owner.get('/search?q="no such" author:nobody&state=runs&mode=keyword').text
+        assert "No paper matches." in page
+        assert "The same search without the filters" in page
+        assert "The words alone: no such" in page
+        assert 'href="/submit"' in page
 
     def test_filters_hold_in_a_search(self, owner):
         assert titles(owner.get("/search?q=paper&state=runs&mode=keyword").text) == []

@@ -7,10 +7,11 @@ import bibtexparser
 import pytest
 
 from trued.feed.paper import Author, FeedPaper, Link
+from trued.lab.measured import CommittedEvidence
 from trued.lab.rows import claim_rows
 from trued.papers import catalogue
-from trued.web.evidence import EvidenceShelf
 from trued.web.paper_pages import passes_if, planned_row
+from trued.web.security import Limiter
 
 C_ADVUL = 1  # the number of the paper with evidence
 
@@ -42,7 +43,7 @@ def measured_page(owner):
 
 def test_each_claim_stands_beside_what_was_measured(site, measured_page):
     shown = " ".join(Page(measured_page).shown.split())
-    evidence = site.state.shelf.get("c-advul").evidence
+    evidence = site.state.evidence.get("c-advul").evidence
     rows = claim_rows(evidence)
     assert len(rows) == len(catalogue.card("c-advul").claims)
     for row in rows:
@@ -57,24 +58,24 @@ def test_each_claim_stands_beside_what_was_measured(site, measured_page):
 
 
 def test_figures_are_drawn_in_the_page_and_told_to_those_who_do_not_see_them(site, measured_page):
-    for drawing in site.state.shelf.get("c-advul").drawings:
+    for drawing in site.state.evidence.get("c-advul").drawings:
         assert f'aria-label="{drawing.alt}"'.replace("'", "&#39;") in measured_page
     drawn = re.findall(r'<svg [^>]*class="(?:narrow|middle|wide)"', measured_page)
-    assert len(drawn) == len(site.state.shelf.get("c-advul").drawings) > 0
+    assert len(drawn) == len(site.state.evidence.get("c-advul").drawings) > 0
     ids = Page(measured_page).ids
     assert len(ids) == len(set(ids)), "two figures must not share an id"
 
 
 def test_stale_evidence_is_marked(site, owner, monkeypatch):
     for stale in (True, False):
-        site.state.shelf = EvidenceShelf(site.state.shelf.folder)
-        monkeypatch.setattr("trued.web.evidence.is_stale", lambda evidence, stale=stale: stale)
+        site.state.evidence = CommittedEvidence(site.state.evidence.folder)
+        monkeypatch.setattr("trued.lab.measured.is_stale", lambda evidence, stale=stale: stale)
         assert ("The code has changed since: run it again" in owner.get("/papers/1").text) is stale
         assert ("stale: the code has changed" in owner.get("/board").text) is stale
 
 
 def test_without_evidence_the_claims_are_shown_as_they_were_fixed(site, owner, tmp_path):
-    site.state.shelf = EvidenceShelf(tmp_path)
+    site.state.evidence = CommittedEvidence(tmp_path)
     shown = " ".join(Page(owner.get(f"/papers/{C_ADVUL}").text).shown.split())
     for claim in catalogue.card("c-advul").claims:
         assert claim.says in shown
@@ -162,7 +163,7 @@ class TestBoard:
     def test_it_counts_the_verdicts(self, site, owner):
         page = owner.get("/board").text
         for word in ("supported", "contradicted", "inconclusive"):
-            expected = sum(found.tally.get(word, 0) for found in site.state.shelf.all().values())
+            expected = sum(found.tally.get(word, 0) for found in site.state.evidence.all().values())
             found = re.search(rf'claims {word}</span><span class="big"><span class="is">(\d+)<', page)
             assert int(found[1]) == expected
 
@@ -181,3 +182,9 @@ def test_every_claim_of_every_card_can_be_shown():
         margin = claim.margin.value * (100 if claim.unit == "points" and not claim.margin.ratio else 1)
         assert f" {margin:g}" in words
         assert words.startswith({"higher": "higher by", "lower": "lower by", "equal": "equal within"}[claim.better])
+
+
+def test_a_papers_page_embeds_no_more_often_than_a_search(stranger, public_site):
+    public_site.state.searches = Limiter(1, burst=3)
+    assert [stranger.get("/papers/1").status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert stranger.get("/search?q=a").status_code == 429  # one allowance for both

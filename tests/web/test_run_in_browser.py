@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from trued.web import runs as runs_module
-from trued.web.running import Runner
+from trued.web.runner import Runner
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from trued.lab.runs import Run, RunStore
 from trued.web import runs as runs_module
 from trued.web.accounts import invitation
-from trued.web.running import Runner
+from trued.web.runner import Runner
 
 PLANTED = Path(__file__).with_name("planted_job.py")
 TOKEN = "the-token-of-this-server"
@@ -116,7 +116,7 @@ def test_a_run_is_stopped_from_the_page(owner, planted):
 def test_the_server_stops_its_run_when_it_ends(site, planted):
     with TestClient(site):
         site.state.runner.command = (sys.executable, "-c", "import time; time.sleep(99)")
-        job = site.state.runner.start(runs_module.Order("c-advul"))
+        job = site.state.runner.start(runs_module.RunRequest("c-advul"))
     assert job.over
 
 

@@ -2,7 +2,9 @@
 
 import re
 
+from trued.feed.paper_store import PaperStore
 from trued.web.accounts import COOKIE, invitation
+from trued.web.app import create_app
 
 TOKEN = "the-token-of-this-server"
 
@@ -29,6 +31,25 @@ def test_the_token_signs_the_owner_in_and_out_again(stranger):
     assert stranger.ask("/papers/1/vote") == {"votes": 1, "voted": True}
     stranger.fill("/sign-out")
     assert stranger.get("/account").status_code == 303
+
+
+def test_a_copy_of_a_cookie_ends_with_the_session(stranger, public_site, browse, papers):
+    stranger.fill("/sign-in", {"token": TOKEN})
+    elsewhere = browse(public_site, "203.0.113.77", "papers.example")
+    elsewhere.fill("/sign-in", {"token": TOKEN})
+    thief = browse(public_site, "198.51.100.1", "papers.example")
+    thief.cookies.set(COOKIE, stranger.cookies[COOKIE])
+    assert thief.get("/account").status_code == 200
+    stranger.fill("/sign-out")
+    assert thief.get("/account").status_code == 303
+    assert thief.ask("/papers/1/vote")["detail"].startswith("nobody is signed in here")
+    assert elsewhere.get("/account").status_code == 200  # another session of the same person goes on
+    reopened = PaperStore(papers.engine.url.render_as_string(hide_password=False))
+    restarted = create_app(reopened, public_site.state.settings)
+    again = browse(restarted, "198.51.100.1", "papers.example")
+    again.cookies.set(COOKIE, thief.cookies[COOKIE])
+    assert again.get("/account").status_code == 303  # a restart forgets nothing
+    reopened.close()
 
 
 def test_an_invited_person_writes_under_their_own_name_and_invites_nobody(stranger, public_site, papers):

@@ -3,6 +3,8 @@
 import json
 import os
 import threading
+from dataclasses import replace
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -148,6 +150,31 @@ def test_counts_are_believed_of_the_owner_alone(stranger, public_site, papers):
     assert sent.status_code == 303
     found = papers.find(arxiv="2501.00009").paper
     assert (found.upvotes, found.comments, found.submitted_by) == (None, None, "ada")
+
+
+def test_an_invited_persons_file_does_not_rewrite_a_paper(stranger, public_site, papers):
+    stranger.fill("/sign-in", {"token": invitation(public_site.state.settings, "eve")})
+    papers.ingest(
+        [replace(papers.get(1).paper, version=1, source="arxiv", abstract="As its authors wrote it.")],
+        day=date(2025, 6, 3),
+    )
+    before = papers.get(1)
+    title = before.paper.title
+    atom = FEED.format(count=1, entries=ENTRY.format(id=f"{before.paper.arxiv}", title="Rewritten by Eve"))
+    atom = atom.replace("v2</id>", "v99</id>")
+    listing = json.dumps([
+        {"paper": {"id": before.paper.arxiv, "title": title, "submittedOnDailyAt": "2025-12-31T00:00:00Z"}},
+        {"paper": {"id": "2501.66666", "title": "Third Paper of the Page"}},
+    ])  # fmt: skip
+    bibtex = f"@misc{{a, title={{{title}}}, eprint={{{before.paper.arxiv}}}, year=2031, author={{Eve}}}}"
+    token = stranger.token()
+    for name, text in (("x.xml", atom), ("x.json", listing), ("x.bib", bibtex)):
+        assert stranger.post("/submit", data={"csrf": token}, files={"file": (name, text.encode())}).status_code < 400
+    after = papers.get(1)
+    for name in ("title", "abstract", "published", "authors", "version", "source", "rank"):
+        assert getattr(after.paper, name) == getattr(before.paper, name), name
+    assert after.day == before.day
+    assert papers.get(3).paper.arxiv is None  # nor does it say which paper another one is
 
 
 def test_two_submissions_fetch_at_once_and_a_third_is_told_to_wait(owner, archive):

@@ -6,15 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trued.errors import InputError
+from trued.feed.spans import around, read_span
 from trued.feed.store.records import Filters
-from trued.web.views import FIELDS, ORDERS, STATES, VERDICTS, Period, View, read_view
+from trued.web.views import FIELDS, ORDERS, STATES, VERDICTS, View, read_view
 
 DAYS = st.dates(date(1900, 1, 1), date(2100, 12, 31))
 KINDS = st.sampled_from(["day", "week", "month"])
 VIEWS = st.builds(
     View,
     order=st.sampled_from(ORDERS),
-    period=st.none() | st.builds(Period.around, KINDS, DAYS),
+    period=st.none() | st.builds(around, KINDS, DAYS),
     filters=st.builds(
         Filters,
         field=st.none() | st.sampled_from(FIELDS),
@@ -22,6 +23,7 @@ VIEWS = st.builds(
         verdict=st.none() | st.sampled_from(VERDICTS),
         tag=st.none() | st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=20),
         has_code=st.booleans(),
+        category=st.none() | st.sampled_from(["cs", "cs.CL", "hep-th"]),
         min_upvotes=st.none() | st.integers(1, 10**6),
     ),
     unread=st.booleans(),
@@ -38,20 +40,20 @@ def test_an_address_says_what_it_was_made_of(view, page):
 
 @given(KINDS, DAYS)
 def test_a_period_holds_its_day_and_is_found_by_its_name(kind, day):
-    period = Period.around(kind, day)
+    period = around(kind, day)
     assert period.first <= day <= period.last
-    assert Period.read(kind, period.name) == period
-    assert Period.around(kind, period.last) == period
-    assert Period.around(kind, period.last + timedelta(1)) != period != Period.around(kind, period.first - timedelta(1))
+    assert read_span(kind, period.key) == period
+    assert around(kind, period.last) == period
+    assert around(kind, period.last + timedelta(1)) != period != around(kind, period.first - timedelta(1))
     length = (period.last - period.first).days + 1
     assert length in {"day": (1,), "week": (7,), "month": (28, 29, 30, 31)}[kind]
 
 
 def test_periods_in_words():
-    assert Period.read("day", "2025-12-10").words == "10 December 2025"
-    assert Period.read("week", "2026-W01").words == "Week 1, 2026", "which begins in 2025"
-    assert Period.read("month", "2024-02").words == "February 2024"
-    assert Period.read("month", "2024-02").last == date(2024, 2, 29)
+    assert read_span("day", "2025-12-10").heading == "10 December 2025"
+    assert read_span("week", "2026-W01").heading == "Week 1, 2026", "which begins in 2025"
+    assert read_span("month", "2024-02").heading == "February 2024"
+    assert read_span("month", "2024-02").last == date(2024, 2, 29)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_periods_in_words():
      ("month", "2025-00"), ("month", "2025-1"), ("day", "٢٠٢٥-01-01"), ("day", "0000-01-01"), ("day", "2025-01-01\n")],
 )  # fmt: skip
 def test_a_period_that_is_none(kind, text):
-    with pytest.raises(InputError, match=f"is no {kind}; write it as 2025"):
+    with pytest.raises(InputError, match=f"is no {kind}; write it as 2026"):
         read_view({kind: text})
 
 

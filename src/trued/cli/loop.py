@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trued.cli.align.finish import look_line
+from trued.cli.align.finish import look_line, training_card
 from trued.cli.check.report import check_bar, open_model, report_sections, result_table, summary
 from trued.cli.options import Model, Switch
 from trued.cli.terminal import command_line, console, messages, now, refuse_endpoints
@@ -87,6 +87,8 @@ def loop(
     out.print(result_table(after))
     out.print()
     out.print(summary(after))
+    card = training_card("refusal", result, asdict(recipe), looks)
+    tuned.save_adapter(output / "adapter", replace(card, check=(*card.check, *checked(after))))
     path = write_report(
         output / "report.html", _report(before, after, recipe, result, looks, time.perf_counter() - started)
     )
@@ -127,6 +129,15 @@ def _align(recipe: Recipe, lm: LanguageModel, output: Path) -> tuple[LanguageMod
     )
     tuned.save_adapter(output / "adapter")
     return tuned, result, looks
+
+
+def checked(result: CheckResult) -> list[tuple[str, str, str]]:
+    """The rates of a check before and after, for the model card."""
+    return [
+        (f"{metric.group}: {metric.name}", f"{metric.change.baseline:.0%}", f"{metric.value:.0%}")
+        for metric in result.metrics
+        if metric.change is not None and metric.unit == "share"
+    ]
 
 
 def _report(

@@ -5,11 +5,28 @@ A model is named first or by --model, in every command that takes one.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from trued.errors import InputError
+
+
+def whole_number(_type: Any, tokens: Sequence[Token]) -> int:
+    """Read a whole number; cyclopts itself would round 2.7 to 3.
+
+    Raises:
+        ValueError: it is none.
+    """
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
+WholeNumber = Annotated[int, Parameter(converter=whole_number)]
 
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 JsonSwitch = Annotated[

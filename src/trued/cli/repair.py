@@ -169,7 +169,7 @@ class _Job:
             return self._run(patch_only=patch_only)
 
     def _run(self, *, patch_only: bool) -> int:
-        from trued.language.engine.loading import served
+        from trued.language.engine.precision import served
         from trued.language.repair.alignment_recovery.recover import recover
 
         started = time.perf_counter()
@@ -277,7 +277,7 @@ class _Job:
         return merged_in_float32(source, device=self.device, template=self.template)
 
     def _check(self, lm: LanguageModel, before: CheckResult | None) -> CheckResult:
-        from trued.language.engine.loading import served
+        from trued.language.engine.precision import served
         from trued.language.measure.check.safety import check
 
         with check_bar() as bar:
@@ -381,7 +381,7 @@ def _harmful(source: str | None) -> list[Prompt]:
 
 
 def _own_rows(lm: LanguageModel) -> list[ReplyRow]:
-    from trued.language.engine.loading import served
+    from trued.language.engine.precision import served
     from trued.language.train.adversarial import own_replies
 
     requests = [row.prompt for row in prompts("general", "train")]
@@ -389,7 +389,7 @@ def _own_rows(lm: LanguageModel) -> list[ReplyRow]:
 
 
 def _served_score(rows: Sequence[ReplyRow], metric: Metric) -> Any:
-    from trued.language.engine.loading import served
+    from trued.language.engine.precision import served
     from trued.language.repair.task import task_score
 
     score = task_score(rows, metric)
@@ -398,10 +398,10 @@ def _served_score(rows: Sequence[ReplyRow], metric: Metric) -> Any:
 
 def _folder(source: str) -> Path | None:
     """The folder of a saved model, if its weights lie there as they are used."""
-    from trued.language.engine.embedded import default_model
-    from trued.language.engine.loading import EMBEDDED
+    from trued.language.engine.loading import default_embedded
 
-    folder = default_model() if source in EMBEDDED else Path(source)
+    embedded = default_embedded(source)
+    folder = embedded.folder if embedded is not None else Path(source)
     return folder if (folder / "config.json").is_file() else None
 
 
@@ -436,17 +436,7 @@ def _patch(
 
 
 def _record(result: RecoveryResult, config: RecoveryConfig) -> dict[str, Any]:
-    return {
-        "outcome": result.outcome,
-        "restored": result.patch.count,
-        "restored_fraction": result.restored_fraction,
-        "chosen_step": result.chosen_step,
-        "rollback": result.rollback,
-        "passes": result.passes,
-        "seconds": round(result.seconds, 1),
-        "history": [asdict(step) for step in result.history],
-        "settings": asdict(config),
-    }
+    return {**result.to_json(), "seconds": round(result.seconds, 1), "settings": asdict(config)}
 
 
 def _report(job: _Job, result: RecoveryResult, after: CheckResult, seconds: float) -> Report:

@@ -87,6 +87,9 @@ def structure(
 
     if (output / "space.json").exists():
         raise InputError(f"{output} holds a space already: give another --output, or remove it. Nothing was trained")
+    from trued.learn.device import open_device
+
+    open_device(device)
     claim_output(output, kind="space")
     aligner = replace(with_settings(Aligner(), config, method), loss=loss)
     one, two = paired(*(features_of(side, pairs, device=device) for side in (first, second)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from trued.cli.methods import options
-from trued.cli.options import JsonSwitch
+from trued.cli.options import JsonSwitch, WholeNumber, whole_number
 from trued.cli.settings import with_settings
 from trued.cli.terminal import console, messages, print_json
 from trued.errors import InputError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trued.generation.masked.state import SampleResult
     from trued.generation.masked.text import MaskedText
     from trued.generation.quality import Quality
+    from trued.language.engine.model import LanguageModel
 
     SamplerOptions = Any
 else:
@@ -35,9 +36,9 @@ def sample(
     model: str = "plays",
     *,
     prompt: str = "",
-    length: int | None = None,
-    n: Annotated[int, Parameter(name=["--n", "-n"])] = 4,
-    seed: int = 0,
+    length: WholeNumber | None = None,
+    n: Annotated[int, Parameter(name=["--n", "-n"], converter=whole_number)] = 4,
+    seed: WholeNumber = 0,
     reference: str | None = None,
     device: str | None = None,
     config: Path | None = None,
@@ -66,23 +67,29 @@ def sample(
     config
         A TOML or YAML file of the sampler's settings; options on the command line go before it.
     """
-    import torch
 
     from trued.generation.masked.sampler import MaskedSampler
+    from trued.generation.masked.state import EXACT
     from trued.generation.masked.text import MaskedText
+    from trued.generation.quality import gen_quality
+    from trued.learn.device import open_device
+    from trued.learn.seed import seeded
 
     chosen = with_settings(MaskedSampler(), config, sampler)
     if n < 1:
         raise InputError(f"-n {n}: draw at least 1 text")
+    generator = seeded(seed)
+    open_device(device)
     if length is None and "[MASK]" not in prompt:
         length = 64
     text = MaskedText.load(model, device=device, progress=not as_json)
     start = text.start(prompt, length, n)
+    judge = None if reference is None else _reference(reference, device)
     began = time.perf_counter()
-    result = chosen.sample(text.model, start, generator=torch.Generator().manual_seed(seed))
+    result = chosen.sample(text.model, start, generator=generator)
     seconds = time.perf_counter() - began
     written = text.texts(result.ids)
-    quality = _quality(result, written, reference, device)
+    quality = None if judge is None else gen_quality(result.ids, written, judge)
     if as_json:
         print_json(_record(text, chosen, result, written, quality, seconds, seed))
         return
@@ -93,17 +100,14 @@ def sample(
         out.print()
     out.print(_account(result, seconds, n))
     out.print(_worth(result, quality, reference))
-    if result.law != "exact":
-        messages().print(f"trued: what was drawn is not the model's own law: {result.law}")
+    if result.law != EXACT:
+        messages().print(f"trued: the texts do not have the model's own law: {result.law}")
 
 
-def _quality(result: SampleResult, written: Sequence[str], reference: str | None, device: str | None) -> Quality | None:
-    if reference is None:
-        return None
+def _reference(name: str, device: str | None) -> LanguageModel:
     from trued.cli.check.report import open_model
-    from trued.generation.quality import gen_quality
 
-    return gen_quality(result.ids, written, open_model(reference, device=device))
+    return open_model(name, device=device)
 
 
 def _account(result: SampleResult, seconds: float, n: int) -> str:

@@ -15,7 +15,7 @@ from trued.cli.terminal import console, messages
 if TYPE_CHECKING:
     from socket import socket
 
-    from trued.feed.store.store import PaperStore
+    from trued.feed.paper_store import PaperStore
 
 
 def serve(
@@ -60,8 +60,7 @@ def serve(
     if not store.days() and not store.listing(limit=1)[1]:
         from trued.feed.sources.shipped import shipped_page
 
-        page = shipped_page()
-        store.ingest(page.papers, day=page.day)
+        store.ingest_reading(shipped_page())
     threading.Thread(target=learn_meaning, args=(store,), daemon=True).start()
     url = replace(settings, port=sock.getsockname()[1]).url
     console().print(f"trued serves the papers at {url}  (Ctrl-C ends it)")

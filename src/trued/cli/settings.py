@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from cyclopts import Parameter
 
+from trued.cli.options import whole_number
 from trued.errors import InputError, nearest
 
 T = TypeVar("T")
@@ -134,7 +135,11 @@ def options_of(description: Mapping[str, Any], classes: Mapping[str, Any], *, sk
         else:
             kind = field["kind"]
             negative = None if kind == "bool" else ""  # no --empty-NAME for a tuple
-            show = Parameter(show_default=lambda _, shown=default: shown, help=field["help"] or None, negative=negative)
+            whole = whole_number if kind == "int" else None
+            show = Parameter(
+                show_default=lambda _, shown=default: shown, help=field["help"] or None, negative=negative,
+                converter=whole,
+            )  # fmt: skip
             hint = Annotated[type_of(kind) | None, show]
         fields.append((name, hint, dataclasses.field(default=None)))
     twin = dataclasses.make_dataclass(f"{description['class'].rpartition(':')[2]}Options", fields, repr=False, eq=False)

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from trued.data.globe import check_places
 from trued.errors import InputError
 from trued.fetch.assets import Asset, asset_path
 from trued.fetch.wheel import Member, Wheel
@@ -85,6 +86,8 @@ def blue_marble(
         raise InputError(f"there is no split '{split}': choose from {', '.join(SPLITS)}")
     if size < 1 or block < 1 or shrink < 1:
         raise InputError(f"size={size}, block={block} and shrink={shrink}: each is at least 1")
+    if not 0 < latitude <= 90 or not 0 <= land <= 1:
+        raise InputError(f"latitude={latitude:g} and land={land:g}: give degrees from 0 to 90, and a share from 0 to 1")
     picture = _picture(shrink)
     rows, columns = picture.shape[0] // size, picture.shape[1] // size
     degree = picture.shape[0] / 180
@@ -132,10 +135,14 @@ def land_grid(degrees: float = 1.0, *, latitude: float = 70.0) -> Float[Tensor, 
 
 
 def on_land(places: Float[Tensor, "places 2"]) -> Bool[Tensor, " places"]:
-    """Tell which places lie on land, by the mask of 5 minutes of arc; lakes and NaN do not."""
+    """Tell which places lie on land, by the mask of 5 minutes of arc; lakes and NaN do not.
+
+    Raises:
+        InputError: numbers that are no place.
+    """
     mask = torch.from_numpy(_mask())
     known = ~places.isnan().any(1)
-    filled = torch.where(known[:, None], places, 0.0).double()
+    filled = check_places(torch.where(known[:, None], places, 0.0)).double()
     row = ((90 - filled[:, 0]) * _MASK_ROWS / 180).long().clamp(0, _MASK_ROWS - 1)
     column = ((filled[:, 1] + 180) * _MASK_ROWS / 180).long() % (2 * _MASK_ROWS)
     return mask[row, column] & known

@@ -17,7 +17,8 @@ from torch import Tensor
 from trued.errors import InputError
 
 A1, A2, A3, A4 = 1.340264, -0.081106, 0.000893, 0.003796  # Šavrič, Patterson and Jenny 2018, equation 4
-SCALE = 66.50336 / 180  # brings x to [-1, 1] (GeoCLIP's code)
+DEGREES = 66.50336  # half the map's width, in degrees, over which x is ±1 (GeoCLIP's code)
+SCALE = DEGREES / 180
 RADIUS_KM = 6371.0088  # mean radius of the Earth (IUGG)
 NORTH_EDGE = 0.486717  # y of the north pole
 
@@ -62,6 +63,9 @@ def equal_earth(latlon: Float[Tensor, "*places 2"]) -> Float[Tensor, "*places 2"
     With sin θ = (√3/2) sin φ:  x = 2√3 λ cos θ / (3 (9 A4 θ⁸ + 7 A3 θ⁶ + 3 A2 θ² + A1)),
     y = A4 θ⁹ + A3 θ⁷ + A2 θ³ + A1 θ, in radians, both times `SCALE`.
 
+    Sums begin with the highest power, as in GeoCLIP's code: with σ = 256 the location encoder's features show the last
+    bit of float32, and another order of rounding moves them by 4e-5.
+
     Args:
         latlon: degrees.
 
@@ -71,7 +75,7 @@ def equal_earth(latlon: Float[Tensor, "*places 2"]) -> Float[Tensor, "*places 2"
     phi, lam = latlon.deg2rad().unbind(-1)
     theta = torch.asin(_ROOT3 / 2 * phi.sin())
     x = 2 * _ROOT3 * lam * theta.cos() / (3 * _slope(theta))
-    return torch.stack([x, _height(theta)], dim=-1) * SCALE
+    return torch.stack([x, _height(theta)], dim=-1) * DEGREES / 180
 
 
 def inverse_equal_earth(xy: Float[Tensor, "*points 2"]) -> Float[Tensor, "*points 2"]:
@@ -93,11 +97,11 @@ def inverse_equal_earth(xy: Float[Tensor, "*points 2"]) -> Float[Tensor, "*point
 
 
 def _height(theta: Tensor) -> Tensor:
-    return theta * (A1 + A2 * theta**2 + A3 * theta**6 + A4 * theta**8)
+    return A4 * theta**9 + A3 * theta**7 + A2 * theta**3 + A1 * theta
 
 
 def _slope(theta: Tensor) -> Tensor:
-    return A1 + 3 * A2 * theta**2 + 7 * A3 * theta**6 + 9 * A4 * theta**8
+    return 9 * A4 * theta**8 + 7 * A3 * theta**6 + 3 * A2 * theta**2 + A1
 
 
 def haversine_km(a: Float[Tensor, "*#places 2"], b: Float[Tensor, "*#places 2"]) -> Float[Tensor, "*places"]:
@@ -147,7 +151,9 @@ def jitter(
     latitude, longitude = latlon.unbind(-1)
     longitude = longitude + east / latitude.deg2rad().cos().clamp(min=1e-3)
     latitude = latitude + north
-    over = latitude.abs() > 90
-    latitude = torch.where(over, latitude.sign() * 180 - latitude, latitude)
+    turned = (latitude + 90) % 360  # from the south pole on: up to the north pole, and down the other side from there
+    over = turned > 180
+    folded = torch.where(over, 270 - turned, turned - 90)
+    latitude = torch.where(latitude.abs() > 90, folded, latitude).clamp(-90, 90)
     longitude = torch.where(over, longitude + 180, longitude)
-    return torch.stack([latitude, (longitude + 180) % 360 - 180], dim=-1)
+    return torch.stack([latitude, ((longitude + 180) % 360 - 180).clamp(-180, 180)], dim=-1)

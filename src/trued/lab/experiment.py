@@ -1,6 +1,7 @@
 """`@experiment`: a function `(lab: Lab) -> None` with its slug, its scales and its seeds; and how to find one by name.
 
-Knows that the experiment on a paper lives in `trued.experiments.<slug>` and is loaded by that name alone.
+Knows that the experiment on a paper lives in `trued.experiments.<slug>`, a module or a package, and is loaded by that
+name alone.
 Knows nothing of what an experiment does: `trued.experiments` is never imported by name in this package's text.
 """
 
@@ -83,10 +84,11 @@ def experiment(
 
 
 def known_experiments() -> list[str]:
-    """Return the slugs of all experiments, without importing any of them."""
+    """Return the slugs of all experiments, modules and packages, without importing any of them."""
     spec = importlib.util.find_spec(_ROOM)
-    folders = (spec.submodule_search_locations or []) if spec else []
-    names = {path.stem for folder in folders for path in Path(folder).glob("[a-z]*.py")}
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
+    names = {path.stem for folder in folders for path in folder.glob("[a-z]*.py")}
+    names |= {path.parent.name for folder in folders for path in folder.glob("[a-z]*/__init__.py")}
     return sorted(name.replace("_", "-") for name in names)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -21,8 +22,6 @@ from trued.lab.progress import Bars
 from trued.papers.card import Claim
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from trued.papers.card import Card
 
 T = TypeVar("T")
@@ -218,9 +217,8 @@ class Lab:
     # What is shown
 
     def figure(
-        self, name: str, draw: Callable[[Axes], None] | Callable[[Sequence[Axes]], None], *, alt: str,
-        caption: str = "", panels: int = 1,
-    ) -> str:  # fmt: skip
+        self, name: str, draw: Callable[..., None], *, alt: str, caption: str = "", panels: int = 1, **options: Any
+    ) -> str:
         """Draw a figure for the report and return it as SVG text.
 
         Args:
@@ -229,12 +227,13 @@ class Lab:
             alt: what the figure shows, in a sentence, for readers who do not see it.
             caption: printed below.
             panels: axes side by side.
+            options: handed to `draw`, such as what `trued.lab.plots` wants.
         """
         from trued.lab.figure import draw_svg
 
         if not alt.strip():
             raise InputError(f"figure '{name}' has no alt text; say in a sentence what it shows")
-        svg = draw_svg(draw, panels=panels)
+        svg = draw_svg(partial(draw, **options), panels=panels)
         self._show({"kind": "figure", "name": name, "svg": svg, "alt": alt, "caption": caption})
         return svg
 
@@ -245,9 +244,15 @@ class Lab:
             raise InputError(f"table '{name}': the rows differ in their columns; give each row the same keys")
         self._show({"kind": "table", "name": name, "rows": rows, "caption": caption})
 
-    def arm_table(self, name: str, arms: Arms, columns: Mapping[str, Column], caption: str = "") -> None:
-        """Show one row an arm; columns are those of `trued.lab.arms`, means over seeds and items."""
-        self.table(name, arm_rows(arms, columns), caption)
+    def arm_table(
+        self, name: str, arms: Arms, columns: Mapping[str, Column], caption: str = "", first: str = "arm"
+    ) -> None:
+        """Show one row an arm; columns are those of `trued.lab.arms`, means over seeds and items.
+
+        Args:
+            first: the name of the column of the arms' names.
+        """
+        self.table(name, arm_rows(arms, columns, first), caption)
 
     def example(self, title: str, before: str, after: str, note: str = "") -> None:
         """Show one answer before and after. The texts may contain anything: the report escapes them."""

@@ -5,19 +5,20 @@ Each draws on a matplotlib `Axes` that `Lab.figure` hands over. Knows arms and r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from trued.lab.arms import Arms, Value, read, spread, values
 from trued.lab.figure import QUIET, SERIES
+from trued.learn.statistics import Interval
 
 REFERENCES = ("base", "aligned", "unaligned")
 """Names of arms that are no treatment; they are drawn in grey."""
 
 
-def colors(arms: Iterable[str]) -> dict[str, str]:
+def colors(arms: Collection[str]) -> dict[str, str]:
     """Return a colour for every arm, the same for the same arms in the same order."""
     arms = list(arms)
     treated = [arm for arm in arms if arm not in REFERENCES]
@@ -99,6 +100,77 @@ def curves(
     axes.legend(fontsize="small")
 
 
+def lines(
+    axes: Any,
+    drawn: Mapping[str, Sequence[tuple[float, float]]],
+    xlabel: str,
+    ylabel: str,
+    *,
+    styles: Mapping[str, Mapping[str, Any]] | None = None,
+    texts: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Draw single lines through points, each with its marks.
+
+    Args:
+        drawn: label → points (x, y).
+        styles: label → matplotlib's properties of that line, such as {"ls": "--"}.
+        texts: label → a word beside each of its points.
+    """
+    for label, points in drawn.items():
+        style = {"marker": "o", "label": label, **(styles or {}).get(label, {})}
+        axes.plot(*np.array(points, float).reshape(-1, 2).T, **style)
+        for text, point in zip((texts or {}).get(label, ()), points, strict=False):
+            axes.annotate(text, point, textcoords="offset points", xytext=(4, 4), fontsize="x-small")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.legend(fontsize="small")
+
+
+def intervals(
+    axes: Any, series: Mapping[str, Sequence[Interval]], x: Sequence[float], xlabel: str, ylabel: str,
+    *, scale: float = 100,
+) -> None:  # fmt: skip
+    """Draw one curve a series, with the interval of every point as a bar.
+
+    Args:
+        series: label → one interval for each of `x`.
+    """
+    for label, points in series.items():
+        middle, ends = _ends(points, scale)
+        axes.errorbar(list(x), middle, yerr=ends, marker="o", capsize=3, label=label)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.legend(fontsize="small")
+
+
+def forest(
+    axes: Any, rows: Sequence[str], series: Mapping[str, Sequence[Interval]], xlabel: str,
+    *, scale: float = 100, line: float | None = None,
+) -> None:  # fmt: skip
+    """Draw intervals lying, one row for each name from the top down, the series of a row close together.
+
+    Args:
+        rows: the names.
+        series: label → one interval a row.
+        line: where a vertical line stands, on the scale that is shown.
+    """
+    places = np.arange(len(rows))[::-1]
+    for number, (label, points) in enumerate(series.items()):
+        middle, ends = _ends(points, scale)
+        shift = 0.4 * ((len(series) - 1) / 2 - number) / max(1, len(series) - 1)
+        axes.errorbar(middle, places + shift, xerr=ends, fmt="o", capsize=3, label=label)
+    if line is not None:
+        axes.axvline(line, color=QUIET, lw=1, zorder=0)
+    axes.set_yticks(places, rows)
+    axes.set_xlabel(xlabel)
+    axes.legend(fontsize="small")
+
+
+def _ends(points: Sequence[Interval], scale: float) -> tuple[np.ndarray, np.ndarray]:
+    table = scale * np.array([[point.estimate, point.low, point.high] for point in points])
+    return table[:, 0], np.abs(table[:, 1:] - table[:, :1]).T
+
+
 def trade_off(axes: Any, arms: Arms, x: Value, y: Value, xlabel: str, ylabel: str, *, scale: float = 100) -> None:
     """Draw one mark a seed and arm, at two values."""
     hues = colors(arms)
@@ -109,12 +181,16 @@ def trade_off(axes: Any, arms: Arms, x: Value, y: Value, xlabel: str, ylabel: st
     axes.legend(fontsize="small")
 
 
-def paths(axes: Any, arms: Arms, trace: Value, x: str, y: str, xlabel: str, ylabel: str, *, scale: float = 100) -> None:
+def paths(
+    axes: Any, arms: Arms, trace: Value, x: str, y: str, xlabel: str, ylabel: str, *, scale: float = 100,
+    log: bool = False,
+) -> None:  # fmt: skip
     """Draw each run as a line through two values while it trained; a mark is where it ends.
 
     Args:
         trace: a list of records, in the order of training.
         x, y: keys of those.
+        log: whether y is drawn on a logarithmic scale.
     """
     hues = colors(arms)
     for arm, runs in arms.items():
@@ -122,6 +198,8 @@ def paths(axes: Any, arms: Arms, trace: Value, x: str, y: str, xlabel: str, ylab
             points = np.array([[scale * point[x], scale * point[y]] for point in read(record, trace)])
             axes.plot(*points.T, color=hues[arm], lw=1.2, alpha=0.7, label=None if number else arm)
             axes.plot(*points[-1:].T, "o", color=hues[arm])
+    if log:
+        axes.set_yscale("log")
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.legend(fontsize="small")
@@ -138,3 +216,56 @@ def matrix(axes: Any, table: Any, rows: Sequence[str], columns: Sequence[str], s
         axes.text(column, row, format(value, spec), ha="center", va="center", color=ink)
     axes.set_xticks(range(len(columns)), columns, rotation=25 if max(map(len, columns)) > 8 else 0, ha="center")
     axes.set_yticks(range(len(rows)), rows)
+
+
+def matrices(
+    panels: Sequence[Any], tables: Mapping[str, Any], names: Sequence[str], xlabel: str, ylabel: str, spec: str = ".2f"
+) -> None:
+    """Draw square tables side by side, each with its title.
+
+    Args:
+        tables: title → [len(names), len(names)], rows along y.
+    """
+    for axes, (title, table) in zip(panels, tables.items(), strict=True):
+        matrix(axes, table, names, names, spec)
+        axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+
+
+def image(axes: Any, table: Any, xlabel: str, ylabel: str, label: str) -> None:
+    """Draw a large table of numbers as colours, the first row below, with a bar that says what they mean.
+
+    A circle marks the largest number, a cross the last row and column.
+    """
+    table = np.asarray(table, float)
+    axes.grid(False)
+    colours = axes.imshow(table, cmap="viridis", aspect="auto", origin="lower")
+    row, column = np.unravel_index(table.argmax(), table.shape)
+    axes.plot(column, row, "o", mfc="none", mec="white", ms=9)
+    axes.plot(table.shape[1] - 1, table.shape[0] - 1, "x", color="white", ms=7)
+    axes.locator_params(integer=True)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.figure.colorbar(colours, ax=axes, label=label)
+
+
+def cloud(axes: Any, x: Any, y: Any, groups: Any, names: Sequence[str], xlabel: str, ylabel: str) -> None:
+    """Draw a mark for every pair of numbers, coloured by its group, with a bar that names the groups.
+
+    Args:
+        x, y: [seeds, items] or [items].
+        groups: number of each item's group, [items].
+    """
+    x, y = np.atleast_2d(x), np.atleast_2d(y)
+    hue = np.broadcast_to(groups, x.shape)
+    dots = axes.scatter(x, y, c=hue, cmap="viridis", s=14)
+    bar = axes.figure.colorbar(dots, ax=axes, ticks=range(len(names)))
+    bar.ax.set_yticklabels(names, fontsize="x-small")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+
+
+def doubling(axes: Any, x: Sequence[float]) -> None:
+    """Make the x axis logarithmic to base 2, with a tick at each of `x` and at no other place."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(x, [f"{value:,}" for value in x])
+    axes.minorticks_off()

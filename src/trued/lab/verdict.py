@@ -14,7 +14,8 @@ from enum import StrEnum
 import numpy as np
 
 from trued.lab.wording import amounts, number
-from trued.learn.statistics import Interval, paired_bootstrap
+from trued.learn.statistics.interval import Interval
+from trued.learn.statistics.resampling import paired_bootstrap
 from trued.papers.card import Claim
 
 Rows = Sequence[Sequence[float]]  # [seeds][items]

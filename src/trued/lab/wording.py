@@ -33,6 +33,21 @@ def number(value: float) -> str:
     return f"{value:.3g}".replace("-", "−") if 1e-4 <= abs(value) < 1000 else numbers([value])[0]
 
 
+def percent(share: float, *, lower_bound: bool = False) -> str:
+    """Return a share as a percentage, such as `62 %`; one that may be higher says so: `≥ 62 %`."""
+    return f"{'≥ ' if lower_bound else ''}{100 * share:.0f} %"
+
+
+def rate(share: float, low: float, high: float, *, lower_bound: bool = False) -> str:
+    """Return a share with its interval, such as `≥ 62 % [43, 91]`."""
+    return f"{percent(share, lower_bound=lower_bound)} {share_interval(low, high)}"
+
+
+def share_interval(low: float, high: float) -> str:
+    """Return the interval of a share in per cent, such as `[43, 91]`."""
+    return f"[{100 * low:.0f}, {100 * high:.0f}]"
+
+
 def amounts(claim: Claim, effects: Sequence[float]) -> tuple[list[str], str]:
     """Return effects as numbers and the unit that follows them; effects of a ratio claim are logarithms."""
     if claim.margin.ratio:

@@ -28,6 +28,7 @@ EXACT = tuple(name for name in DRAWS if name != "gumbel32")
 INVERSION = ("inverse_cdf64", "two_stage")
 _RACE = 1 << 20  # classes whose noise is held at once: 8 MB in 64 bits
 _BLOCK = 128  # classes summed at once by inversion; a sequential sum over all of them would cost more than the draw
+_ROWS = 1 << 14  # rows inverted at once at most: what a row needs beside its classes then stays below 2 MB
 
 
 def sample_categorical(
@@ -130,28 +131,35 @@ def _invert(rows: Tensor, uniforms: Tensor) -> Tensor:
     """Find where the running sum of probabilities passes u: first among sums of blocks, then within one block.
 
     Sums are float64; a float32 weight has a relative error of 1e-7 wherever it lies, and no class is lost before it is
-    e^-103 of the largest.
+    e^-103 of the largest. A vocabulary smaller than a block is one block of its own size.
     """
     count, classes = rows.shape
-    blocks = -(-classes // _BLOCK)
-    drawn = []
-    step = max(1, _RACE // classes)
-    for part, u in zip(rows.split(step), uniforms.split(step), strict=True):
-        weights = part.new_zeros(len(part), blocks * _BLOCK)
+    wide = min(_BLOCK, classes)
+    blocks = -(-classes // wide)
+    drawn = torch.empty(count, dtype=torch.long, device=rows.device)
+    step = max(1, min(_RACE // classes, _ROWS))
+    for start in range(0, count, step):
+        part, u = rows[start : start + step], uniforms[start : start + step]
+        weights = part.new_zeros(len(part), blocks * wide)
         torch.sub(part, part.amax(-1, keepdim=True), out=weights[:, :classes])
         weights[:, :classes].exp_()
-        weights = weights.view(len(part), blocks, _BLOCK)
+        weights = weights.view(len(part), blocks, wide)
         sums = weights.sum(-1, dtype=torch.float64).cumsum(-1)
         target = u[:, None] * sums[:, -1:]
-        # A target that rounding lifts to the very end belongs to the last block that holds anything.
-        filled = (sums < sums[:, -1:]).sum(-1, keepdim=True)
-        block = torch.minimum(torch.searchsorted(sums, target, right=True), filled)
+        block = _passed(sums, target)
         before = torch.where(block > 0, sums.gather(-1, (block - 1).clamp_min(0)), 0.0)
-        inside = weights.gather(1, block[..., None].expand(-1, -1, _BLOCK))[:, 0].double().cumsum(-1)
-        last = (inside < inside[:, -1:]).sum(-1, keepdim=True)
-        place = torch.minimum(torch.searchsorted(inside, target - before, right=True), last)
-        drawn.append((block * _BLOCK + place)[:, 0])
-    return torch.cat(drawn) if drawn else torch.zeros(count, dtype=torch.long, device=rows.device)
+        inside = weights.gather(1, block[..., None].expand(-1, -1, wide))[:, 0].double().cumsum(-1)
+        drawn[start : start + step] = (block * wide + _passed(inside, target - before))[:, 0]
+    return drawn
+
+
+def _passed(sums: Tensor, target: Tensor) -> Tensor:
+    """The first place of each row where the running sum is above the target.
+
+    A target that rounding lifts to the very end belongs to the last place that adds anything.
+    """
+    last = (sums < sums[:, -1:]).sum(-1, keepdim=True)
+    return torch.minimum(torch.searchsorted(sums, target, right=True), last)
 
 
 def _race(rows: Tensor, draw: Draw, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
@@ -197,6 +205,8 @@ def _rows(logits: Tensor, draw: str, temperature: float) -> Tensor:
         raise InputError(f"draw is {draw!r}: choose one of {', '.join(DRAWS)}{nearest(draw, DRAWS)}")
     if not (temperature > 0 and math.isfinite(temperature)):
         raise InputError(f"temperature is {temperature}: it must be a finite number above 0")
+    if not logits.shape[-1]:
+        raise InputError(f"logits of shape {tuple(logits.shape)} have no class: give at least 1")
     rows = logits.reshape(-1, logits.shape[-1])
     rows = rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
     if len(rows):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trued.errors import InputError
+from trued.learn.unit import unit_rows
 
 
 class Temperature(nn.Module):
@@ -82,7 +83,7 @@ def info_nce(
     a, b = _units(a, b)
     logits = _masked(scale * a @ b.T, same)
     if more is not None:
-        logits = torch.cat([logits, scale * a @ F.normalize(more.float(), dim=-1).T], 1)
+        logits = torch.cat([logits, scale * a @ unit_rows(more.float()).T], 1)
     return F.cross_entropy(logits, torch.arange(len(a), device=a.device))
 
 
@@ -171,7 +172,7 @@ def _units(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Unit vectors in float32: in a narrower type a softmax over thousands of logits loses its small terms."""
     if a.ndim != 2 or a.shape != b.shape:
         raise InputError(f"vectors of shapes {tuple(a.shape)} and {tuple(b.shape)}: expected [rows, dim], alike")
-    return F.normalize(a.float(), dim=-1), F.normalize(b.float(), dim=-1)
+    return unit_rows(a.float()), unit_rows(b.float())
 
 
 def _masked(logits: Tensor, same: Tensor | None) -> Tensor:

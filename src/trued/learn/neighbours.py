@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from trued.errors import InputError
+from trued.learn.unit import scaled_whole, unit_rows
 
 Metric = Literal["cosine", "euclidean"]
 
@@ -139,14 +139,15 @@ def _prepared(x: Tensor, metric: Metric, center: bool) -> tuple[Tensor, Tensor |
     if not center and metric == "cosine":
         z = x.float()
     if metric == "euclidean":
+        z = scaled_whole(z)  # which neighbours are nearest does not depend on the scale
         return z, z.square().sum(1) / 2  # minus half the squared distance
-    norms = z.norm(dim=1)
-    if not norms.all():
-        row = int((norms == 0).nonzero()[0])
+    zero = (z == 0).all(1)
+    if zero.any():
+        row = int(zero.nonzero()[0])
         raise InputError(
             f"row {row} of the features is {'the mean' if center else 'zero'}, which has no direction: drop it"
         )
-    return F.normalize(z, dim=1), None
+    return unit_rows(z), None
 
 
 def _similarities(z: Tensor, offsets: Tensor | None, one: slice, two: slice) -> Tensor:

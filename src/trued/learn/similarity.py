@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float
 from scipy import stats
 from torch import Tensor
-from torch.nn import functional as F
 
 from trued.errors import InputError
 from trued.learn.neighbours import BLOCK, Metric, centred, nearest_neighbours, overlap
+from trued.learn.unit import unit_rows
 
 Score = Literal["mutual_knn", "cka", "cka_debiased", "rsa"]
 
@@ -72,6 +72,13 @@ def rsa(
     _paired(x, y, least=3)
     one, two = _pairs(len(x), pairs, seed)
     return _rank_correlation(_cosines(x, one, two), _cosines(y, one, two))
+
+
+def rank_correlation(a: Float[Tensor, " items"], b: Float[Tensor, " items"]) -> float:
+    """Return Spearman's correlation of two lists of numbers; 0 where either does not vary, since it orders nothing."""
+    if a.min() == a.max() or b.min() == b.max():
+        return 0.0
+    return float(stats.spearmanr(a.numpy(), b.numpy())[0])  # pyright: ignore
 
 
 def effective_rank(x: Float[Tensor, "rows dim"]) -> float:
@@ -175,7 +182,7 @@ def _pairs(rows: int, pairs: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _cosines(x: Tensor, one: Tensor, two: Tensor) -> Float[Tensor, " pairs"]:
-    z = F.normalize(centred(x), dim=1)
+    z = unit_rows(centred(x))
     chunks = zip(one.split(16 * BLOCK), two.split(16 * BLOCK), strict=True)
     return torch.cat([(z[i] * z[j]).sum(1) for i, j in chunks])
 
@@ -183,4 +190,4 @@ def _cosines(x: Tensor, one: Tensor, two: Tensor) -> Float[Tensor, " pairs"]:
 def _rank_correlation(a: Tensor, b: Tensor) -> float:
     if a.min() == a.max() or b.min() == b.max():
         raise InputError("all rows of one side are equally far from each other: there is no order to compare")
-    return float(stats.spearmanr(a.numpy(), b.numpy())[0])  # pyright: ignore
+    return rank_correlation(a, b)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,28 @@ class WeightsFolder(Mapping[str, Tensor]):
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """Return a model's parameters by name, as views: nothing is copied. A tied tensor has one of its names."""
     return {name: parameter.data for name, parameter in model.named_parameters()}
+
+
+def snapshot(model: nn.Module) -> Callable[[], None]:
+    """Copy a model's parameters, and return a function that gives them back; buffers are left alone."""
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+    @torch.no_grad()
+    def restore() -> None:
+        for name, parameter in model.named_parameters():
+            parameter.copy_(before[name])
+
+    return restore
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Give a model the parameters that it has now back after the block; for a while it takes its memory twice."""
+    restore = snapshot(model)
+    try:
+        yield
+    finally:
+        restore()
 
 
 # -- differences -------------------------------------------------------------------------------------------------------

@@ -46,7 +46,8 @@ def state(slug: str) -> State:
     """
     _require(slug)
     # The experiments lie on a floor above this one, and importing them would load torch: look for the file.
-    return "runs" if (EXPERIMENTS / f"{slug.replace('-', '_')}.py").is_file() else "planned"
+    place = EXPERIMENTS / slug.replace("-", "_")
+    return "runs" if place.with_suffix(".py").is_file() or (place / "__init__.py").is_file() else "planned"
 
 
 @cache

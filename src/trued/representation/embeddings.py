@@ -4,7 +4,8 @@ Knows files and the doors of the encoders. Knows nothing of what the features ar
 
 Embeddings are a `.safetensors` file with a tensor a layer, a `.npy` file with one layer, or a folder of `.npy` files,
 one a layer, in the order of their names; `keys.txt` in the folder, or NAME.keys.txt beside the file, names the rows.
-An encoder is `image:SOURCE` or `text:SOURCE`, such as `image:facebook/dinov2-base` and `text:minilm`.
+An encoder is `image:SOURCE` or `text:SOURCE`, such as `image:facebook/dinov2-base` and `text:minilm`. It runs over a
+table of a user's own, or over emoji and their names.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from trued.errors import InputError
+from trued.learn.device import open_device
 from trued.representation.structure.layers import LayerFeatures
 
 KINDS = ("image", "text")
+EMOJI = "emoji"  # in place of a table
 
 
 def features_of(
@@ -31,18 +33,21 @@ def features_of(
     Args:
         source: a path of embeddings, or `image:SOURCE` or `text:SOURCE`.
         pairs: a JSONL or Parquet table with the columns `image` (a path, from the table's folder) and `text`, which
-            encoders need.
+            encoders need; or "emoji", for all emoji and their names.
         device: of encoders.
         size: pixels a side of pictures, if not the encoder's own.
 
     Raises:
-        InputError: nothing of that name, no table for an encoder, or files that do not read.
+        InputError: no such device, nothing of that name, no table for an encoder, or files that do not read.
     """
+    open_device(device)
     kind, _, name = source.partition(":")
     if kind not in KINDS or not name:
         return read_embeddings(source)
     if pairs is None:
         raise InputError(f"{source} is an encoder: give a table with the columns 'image' and 'text' for it to run over")
+    if str(pairs) == EMOJI:
+        return _emoji_features(kind, name, device, size)
     from trued.data.rows import read_rows
 
     rows = [str(row[kind]) for row in read_rows(pairs, columns={kind: "text"})]
@@ -51,15 +56,31 @@ def features_of(
 
         return TextEncoder.load(name, device=device).features(rows)
     from trued.vision.encoder import ImageEncoder
+    from trued.vision.picture import square_picture
 
     encoder = ImageEncoder.load(name, device=device, size=size)
     folder = Path(pairs).parent
     parts: dict[str, list[Tensor]] = {}
     for start in range(0, len(rows), 32):
-        images = torch.stack([read_picture(folder / row, encoder.pictures.size) for row in rows[start : start + 32]])
+        images = torch.stack([square_picture(folder / row, encoder.pictures.size) for row in rows[start : start + 32]])
         for layer, x in encoder.features(images, layers="all").items():
             parts.setdefault(layer, []).append(x)
     return LayerFeatures({layer: torch.cat(found) for layer, found in parts.items()})
+
+
+def _emoji_features(kind: str, name: str, device: str, size: int | None) -> LayerFeatures:
+    from trued.data.emoji import emojis, pictures
+
+    known = emojis()
+    if kind == "text":
+        from trued.representation.features import TextEncoder
+
+        return TextEncoder.load(name, device=device).features([emoji.name for emoji in known])
+    from trued.vision.encoder import ImageEncoder
+
+    encoder = ImageEncoder.load(name, device=device, size=size)
+    drawn = pictures([emoji.character for emoji in known], encoder.pictures.size)
+    return LayerFeatures(encoder.features(drawn, layers="all"))
 
 
 def read_embeddings(path: str | Path) -> LayerFeatures:
@@ -87,37 +108,25 @@ def read_embeddings(path: str | Path) -> LayerFeatures:
     if path.suffix == ".safetensors":
         found = LayerFeatures.load(path)
         return found if keys is None else LayerFeatures(found.layers, keys)
-    raise InputError(f"{path}: embeddings are .npy or .safetensors files; pickles stay shut")
-
-
-def read_picture(path: str | Path, size: int) -> Float[Tensor, "3 size size"]:
-    """Read a picture as an encoder takes it: RGB from 0 to 1, scaled to a square.
-
-    Raises:
-        InputError: no such file, or not a picture.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            square = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"{path} does not read as a picture ({error}): mend or drop its row") from error
-    return torch.from_numpy(np.asarray(square, dtype=np.float32) / 255).permute(2, 0, 1)
+    raise InputError(f"{path}: embeddings are .npy or .safetensors files; pickles are not read")
 
 
 def _array(path: Path) -> Tensor:
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} does not read as an array ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # a damaged header fails in ways of its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path} does not read as an array ({reason}): save it with numpy.save") from error
     if array.dtype.kind not in "fiu" or array.ndim != 2:
         raise InputError(f"{path} holds {array.dtype} of shape {array.shape}: expected numbers, [rows, width]")
     return torch.from_numpy(array.astype(np.float32))
 
 
 def _keys(path: Path) -> tuple[str, ...] | None:
-    return tuple(path.read_text("utf-8").splitlines()) if path.is_file() else None
+    try:
+        return tuple(path.read_text("utf-8").splitlines()) if path.is_file() else None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text ({error}): save the names of the rows as UTF-8") from error
 
 
 def _naturally(path: Path) -> list[tuple[int, str]]:

@@ -15,11 +15,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trued.errors import InputError, nearest
+from trued.language.engine.text_length import longest_text
+from trued.learn.device import open_device
 from trued.learn.trace import outputs_of
 from trued.representation.structure.layers import LayerFeatures
 
 Pool = Literal["mean", "cls", "last"]
 BATCH_TOKENS = 4096
+LONGEST = 8192  # tokens of a text that are read, at most
 
 
 class TextEncoder:
@@ -39,29 +42,32 @@ class TextEncoder:
         """Load a model in float32 from a folder or the hub; "smollm2" and "minilm" are the embedded ones.
 
         Raises:
-            InputError: no such model.
+            InputError: no such device or model.
         """
         from transformers import AutoModel, AutoTokenizer
 
+        from trued.fetch.hub import find_files
+        from trued.fetch.pretrained import read_model, read_parts
         from trued.language.engine.embedded import default_model
         from trued.language.engine.sources import SOURCES
 
-        path = default_model(str(source)) if str(source) in SOURCES else source
+        where = open_device(device)
         try:
-            model = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True)
-            tokenizer = AutoTokenizer.from_pretrained(path)
-        except (OSError, ValueError) as error:
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            files = find_files(default_model(str(source)) if str(source) in SOURCES else source)
+            model = read_model(AutoModel, files, dtype=torch.float32)
+            tokenizer = read_parts(AutoTokenizer, files)
+        except InputError as error:
             raise InputError(
-                f"no text encoder '{source}' ({line}): give {', '.join(SOURCES)}, a folder or a hub id"
+                f"no text encoder '{source}' ({error}): give {', '.join(SOURCES)}, a folder or a hub id"
             ) from error
-        return cls(model.to(device), tokenizer, name=str(source))
+        return cls(model.to(where), tokenizer, name=str(source))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def features(self, texts: Sequence[str], *, pool: Pool = "mean", batch_tokens: int = BATCH_TOKENS) -> LayerFeatures:
         """Return one vector a text of every layer: the embeddings, and what each block puts out.
 
-        Padding is masked, so a text's features do not depend on its neighbours.
+        A text that is longer than the model's positions, or than 8,192 tokens, is cut off there. Padding is masked, so
+        a text's features do not depend on its neighbours.
 
         Args:
             texts: one a row.
@@ -73,7 +79,7 @@ class TextEncoder:
         """
         if isinstance(texts, str) or not len(texts):
             raise InputError("texts is one string or empty: give a list of texts")
-        limit = min(getattr(self.model.config, "max_position_embeddings", None) or 512, 8192)
+        limit = min(longest_text(self.model), LONGEST)
         ids = self.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
         if empty := [i for i, row in enumerate(ids) if not row]:
             raise InputError(f"text {empty[0]} is empty: it has no tokens to pool")
@@ -117,7 +123,7 @@ def pooled_tokens(
     raise InputError(f"unknown pooling {pool!r}: 'mean', 'cls' or 'last'")
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def module_features(
     model: nn.Module, batches: Iterable[Any], modules: Sequence[str], *, pool: Pool = "mean"
 ) -> LayerFeatures:

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from trued.errors import InputError
+from trued.learn.unit import unit_rows
 
 CELLS = 1 << 24  # similarities held at once, 64 MB
 
@@ -30,7 +30,7 @@ def retrieve(
     _fit(queries, gallery)
     if not 1 <= k <= len(gallery):
         raise InputError(f"k {k} of {len(gallery)} rows: expected at least 1 and no more than there are")
-    q, g = F.normalize(queries.float(), dim=1), F.normalize(gallery.float(), dim=1)
+    q, g = unit_rows(queries.float()), unit_rows(gallery.float())
     parts = [(part @ g.T).topk(k, 1) for part in q.split(max(1, CELLS // len(g)))]
     return torch.cat([part.indices for part in parts]), torch.cat([part.values for part in parts])
 
@@ -56,7 +56,7 @@ def ranks(
         raise InputError(f"{len(queries)} queries and {len(gallery)} rows: one row per query")
     if not (torch.isfinite(queries).all() and torch.isfinite(gallery).all()):
         raise InputError("the vectors hold NaN or infinity: no rank can be told of them")
-    q, g = F.normalize(queries.float(), dim=1), F.normalize(gallery.float(), dim=1)
+    q, g = unit_rows(queries.float()), unit_rows(gallery.float())
     found = []
     size = max(1, CELLS // len(g))
     for start in range(0, len(q), size):
@@ -102,8 +102,8 @@ def class_embeddings(
     """
     if not embedded or any(not len(vectors) for vectors in embedded.values()):
         raise InputError("zero-shot classification needs one class at least, and one template at least for each")
-    means = [F.normalize(vectors.float(), dim=1).mean(0) for vectors in embedded.values()]
-    return list(embedded), F.normalize(torch.stack(means), dim=1)
+    means = [unit_rows(vectors.float()).mean(0) for vectors in embedded.values()]
+    return list(embedded), unit_rows(torch.stack(means))
 
 
 def zero_shot(

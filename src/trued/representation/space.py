@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from trued.errors import InputError, nearest
 from trued.files import whole_folder, write_text
 from trued.learn.neighbours import continuity, trustworthiness
+from trued.learn.unit import unit_rows
 from trued.representation.heads import Kind, Standardize, linear, mlp
 from trued.representation.retrieval import class_embeddings, recall_at, zero_shot
 
@@ -80,7 +80,7 @@ class SharedSpace(nn.Module):
         width = self.config["widths"][modality]
         if x.ndim != 2 or x.shape[1] != width:
             raise InputError(f"{modality} features of shape {tuple(x.shape)}: this space takes [rows, {width}]")
-        return F.normalize(self.heads[modality](self.inputs[modality](x.float())), dim=1)
+        return unit_rows(self.heads[modality](self.inputs[modality](x.float())))
 
     def zero_shot(
         self, x: Float[Tensor, "rows width"], modality: str, classes: Mapping[str, Float[Tensor, "templates width"]],

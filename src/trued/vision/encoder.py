@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trued.errors import InputError
+from trued.fetch.hub import find_files
+from trued.fetch.pretrained import read_model
+from trued.learn.device import open_device
 
 DEFAULT = "efficientnet-lite0"
 Pool = Literal["mean", "cls"]
@@ -72,11 +75,12 @@ class ImageEncoder:
             size: pixels a side, if not those that the encoder was trained on.
 
         Raises:
-            InputError: no such model, one that does not see pictures, or a size it cannot take.
+            InputError: no such device or model, one that does not see pictures, or a size it cannot take.
         """
-        made = _efficientnet(size) if str(source) == DEFAULT else _transformer(str(source), size)
-        made.model.to(device)
-        return made
+        where = open_device(device)
+        encoder = _efficientnet(size) if str(source) == DEFAULT else _transformer(str(source), size)
+        encoder.model.to(where)
+        return encoder
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -106,7 +110,7 @@ class ImageEncoder:
         self, images: Tensor, layers: Literal["all"] | Sequence[str], *, pool: Pool = "mean", batch: int = 32
     ) -> dict[str, Tensor]: ...
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def features(
         self,
         images: Float[Tensor, "batch 3 height width"],
@@ -186,8 +190,9 @@ def _transformer(source: str, size: int | None) -> ImageEncoder:
     from transformers.image_processing_utils import ImageProcessingMixin
 
     try:
-        model: Any = AutoModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
-        settings, _ = ImageProcessingMixin.get_image_processor_dict(source)
+        files = find_files(source)
+        model: Any = read_model(AutoModel, files, dtype=torch.float32)
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(str(files.folder))
     except (OSError, ValueError) as error:
         line = str(error).strip().splitlines()[0]
         raise InputError(f"no image encoder '{source}' ({line}): give {DEFAULT}, a folder or a hub id") from error

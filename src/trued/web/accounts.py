@@ -2,14 +2,17 @@
 
 Knows requests, the server's token and signed cookies. Knows nothing of papers or of what a person may find there. No
 password and no table of people is kept: the token from the environment proves the owner, and an invitation that was
-signed with it proves everyone else. A new token ends every session and every invitation.
+signed with it proves everyone else. A new token ends every session and every invitation; signing out ends one session,
+wherever its cookie was copied to.
 """
 
 from __future__ import annotations
 
 import hmac
 import re
+import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
@@ -63,10 +66,7 @@ def visitor(request: Request) -> Visitor:
     known = getattr(request.state, "visitor", None)
     if known is None:
         settings, local = request.app.state.settings, is_local(request)
-        if settings.public:
-            person = _person_of_session(settings, request.cookies.get(COOKIE, ""))
-        else:
-            person = OWNER if local else None
+        person = _person_of_session(request) if settings.public else OWNER if local else None
         known = request.state.visitor = Visitor(person, local)
     return known
 
@@ -151,25 +151,38 @@ def invitation(settings: Settings, name: str) -> str:
 
 def open_session(request: Request, response: Response, person: str) -> None:
     """Put a signed cookie on `response` that says who it is, for thirty days."""
+    session = [person, secrets.token_urlsafe(12)]
     response.set_cookie(
-        COOKIE, str(_sessions(request.app.state.settings).dumps(person)), max_age=SESSION_SECONDS, path="/",
+        COOKIE, str(_sessions(request.app.state.settings).dumps(session)), max_age=SESSION_SECONDS, path="/",
         httponly=True, samesite="lax", secure=request.url.scheme == "https",
     )  # fmt: skip
 
 
-def close_session(response: Response) -> None:
-    """Take the cookie away again."""
+def close_session(request: Request, response: Response) -> None:
+    """End the session, and take its cookie away."""
+    if session := _session(request):
+        store = request.app.state.store
+        store.end_session(session[1], store.now() + timedelta(seconds=SESSION_SECONDS))
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
 
 
-def _person_of_session(settings: Settings, cookie: str) -> str | None:
+def _person_of_session(request: Request) -> str | None:
+    session = _session(request)
+    if session is None or request.app.state.store.session_ended(session[1]):
+        return None
+    return session[0] if session[0] == OWNER else _name(session[0])
+
+
+def _session(request: Request) -> tuple[str, str] | None:
+    """Return the person and the id that a request's cookie names, if it is genuine and not out of date."""
+    settings, cookie = request.app.state.settings, request.cookies.get(COOKIE, "")
     if not settings.token or not cookie or len(cookie) > _MOST:
         return None
     try:
-        person = _sessions(settings).loads(cookie, max_age=SESSION_SECONDS)
-    except BadSignature:
+        person, session_id = _sessions(settings).loads(cookie, max_age=SESSION_SECONDS)
+    except (BadSignature, ValueError):
         return None
-    return person if person == OWNER else _name(person)
+    return person, session_id
 
 
 def _name(value: object) -> str | None:

@@ -15,14 +15,14 @@ from pydantic import BaseModel
 
 from trued.errors import InputError
 from trued.feed.identifiers import arxiv_id
+from trued.feed.paper_store import PaperStore
+from trued.feed.spans import Kind, Span, read_span
 from trued.feed.store.records import Filters, Order, StoredPaper
-from trued.feed.store.store import PaperStore
+from trued.lab.measured import CommittedEvidence
 from trued.papers import catalogue
-from trued.web.evidence import EvidenceShelf
 from trued.web.pages import NOBODY
 from trued.web.paper_pages import BoardLine, board_lines
 from trued.web.security import search_limited
-from trued.web.views import Kind, Period
 
 DESCRIPTION = (
     "Papers, searches and verdicts as JSON. Paths, parameters and shapes are those of Hugging Face's daily papers; "
@@ -130,7 +130,7 @@ def daily_papers(
     store: PaperStore = request.app.state.store
     order: Order = SORTS[sort] if sort else "rank"
     items, _ = store.listing(order, filters, offset=p * limit, limit=limit)
-    return [_item(item, request.app.state.shelf) for item in items]
+    return [_item(item, request.app.state.evidence) for item in items]
 
 
 @router.get("/api/papers/search", responses=ERRORS, dependencies=[Depends(search_limited)])
@@ -142,7 +142,7 @@ def search(
 ) -> list[ItemOut]:
     """Return what a search finds, the best first."""
     hits = request.app.state.store.search(q, mode=mode, k=limit, person=NOBODY)
-    return [_item(hit.paper, request.app.state.shelf) for hit in hits]
+    return [_item(hit.paper, request.app.state.evidence) for hit in hits]
 
 
 @router.get("/api/papers/{id:path}", responses=ERRORS)
@@ -165,7 +165,7 @@ def one_paper(
 @router.get("/api/board", responses={404: ERRORS[404]})
 def board(request: Request) -> list[BoardOut]:
     """Return every paper that has a card: whether it runs, and what was measured."""
-    return [_line(line) for line in board_lines(request.app.state.store, request.app.state.shelf.all())]
+    return [_line(line) for line in board_lines(request.app.state.store, request.app.state.evidence.all())]
 
 
 def _line(line: BoardLine) -> BoardOut:
@@ -182,15 +182,15 @@ def _line(line: BoardLine) -> BoardOut:
     )  # fmt: skip
 
 
-def _period(kind: Kind, text: str) -> Period:
+def _period(kind: Kind, text: str) -> Span:
     try:
-        return Period.read(kind, text)
+        return read_span(kind, text)
     except InputError as error:
         raise HTTPException(404, str(error)) from None
 
 
-def _item(item: StoredPaper, shelf: EvidenceShelf) -> ItemOut:
-    facts, measured, by = _paper(item), shelf.get(item.slug), item.paper.submitted_by
+def _item(item: StoredPaper, committed: CommittedEvidence) -> ItemOut:
+    facts, measured, by = _paper(item), committed.get(item.slug), item.paper.submitted_by
     return ItemOut(
         paper=facts, title=facts.title, summary=facts.summary, publishedAt=facts.publishedAt,
         numComments=item.comments, submittedBy=PersonOut(name=by) if by else None,

@@ -10,35 +10,37 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from trued import __version__
 from trued.errors import InputError
-from trued.feed.store.store import Embed, PaperStore
+from trued.feed.paper_store import Embed, PaperStore
+from trued.lab.measured import CommittedEvidence
 from trued.web import (
     api,
     feeds,
+    marks,
     pages,
     paper_pages,
-    participation,
     runs,
     sign_in,
     static_files,
     submission,
     subscriptions,
 )
-from trued.web.evidence import EvidenceShelf
-from trued.web.replies import wants_json
+from trued.web.responses import wants_json
 from trued.web.security import Guard, Limiter
 from trued.web.settings import Settings
 from trued.web.templating import make_templates
 
 ROUTERS = (
-    static_files.router, pages.router, paper_pages.router, sign_in.router, participation.router, submission.router,
+    static_files.router, pages.router, paper_pages.router, sign_in.router, marks.router, submission.router,
     runs.router, subscriptions.router, feeds.router, api.router,
 )  # fmt: skip
 
@@ -59,8 +61,8 @@ def create_app(
         InputError: the store cannot be opened.
     """
     settings = settings or Settings()
-    shelf = EvidenceShelf(evidence)
-    own = None if store is not None else PaperStore(settings.database_url, embed=embed, verdicts=shelf.verdicts)
+    committed = CommittedEvidence(evidence)
+    own = None if store is not None else PaperStore(settings.database_url, embed=embed, verdicts=committed.verdicts)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,8 +75,9 @@ def create_app(
     app = FastAPI(
         title="trued: the daily papers", version=__version__, description=api.DESCRIPTION, lifespan=lifespan,
         openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
+        redirect_slashes=False,  # Starlette would lead to whatever the Host header says
     )  # fmt: skip
-    app.state.store, app.state.settings, app.state.shelf = store or own, settings, shelf
+    app.state.store, app.state.settings, app.state.evidence = store or own, settings, committed
     app.state.templates = make_templates()
     app.state.writes, app.state.searches = Limiter(60, burst=60), Limiter(240, burst=120)
     for router in ROUTERS:
@@ -90,9 +93,22 @@ async def _refused(request: Request, error: Any) -> Response:
     if 300 <= error.status_code < 400:
         return Response(status_code=error.status_code, headers=error.headers)
     sentence = str(error.detail)
+    if error.status_code == 404 and (path := _without_slash(request)):
+        return RedirectResponse(path, 307)
     if sentence == HTTPStatus(error.status_code).phrase:  # of the framework, which names no remedy
         sentence = f"{request.method} {request.url.path[:80]}: {sentence.lower()}; the papers are at /"
     return _say(request, error.status_code, sentence, error.headers)
+
+
+def _without_slash(request: Request) -> str | None:
+    """Return the address of the page that a path with a slash too many means, or None if there is no such page."""
+    path = f"/{request.url.path.strip('/')}"
+    if path in ("/", request.url.path) or not request.url.path.endswith("/"):
+        return None
+    scope = {**request.scope, "path": path, "raw_path": quote(path).encode()}
+    if not any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes):
+        return None
+    return quote(path) + (f"?{request.url.query}" if request.url.query else "")
 
 
 async def _unfit(request: Request, error: Any) -> Response:

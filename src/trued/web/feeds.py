@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 
 from trued.errors import InputError
-from trued.feed import export
+from trued.feed.export.formats import FORMATS, Exported, Format, export
 from trued.feed.mail.settings import public_url
 from trued.feed.search.selection import Match, Selection, Sorting
 from trued.feed.spans import span_of
@@ -28,7 +28,7 @@ from trued.web.security import search_limited
 router = APIRouter(include_in_schema=False, dependencies=[Depends(search_limited)])
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 Span = Annotated[str | None, Query(max_length=10)]
-_FORMATS: dict[str, export.Format] = {kind.suffix: name for name, kind in export.KINDS.items()}
+_FORMATS: dict[str, Format] = {kind.suffix: name for name, kind in FORMATS.items()}
 
 
 def selection(
@@ -92,7 +92,7 @@ def feed(request: Request, asked: Asked, syntax: Annotated[str, Path(max_length=
 @router.get("/export.{suffix}")
 def exported(request: Request, asked: Asked, suffix: Annotated[str, Path(max_length=10)]) -> Response:
     """Return papers as a file in one of the formats."""
-    return _file(export.export(asked.papers(request.app.state.store), _format(suffix)), "papers")
+    return _file(export(asked.papers(request.app.state.store), _format(suffix)), "papers")
 
 
 @router.get("/papers/{uid:int}.{suffix}")
@@ -105,7 +105,7 @@ def exported_paper(
         one = request.app.state.store.get(uid)
     except InputError as error:
         raise HTTPException(404, str(error)) from None
-    return _file(export.export([one], format), one.paper.arxiv or f"paper-{uid}")
+    return _file(export([one], format), one.paper.arxiv or f"paper-{uid}")
 
 
 @router.get("/queries.opml")
@@ -141,13 +141,13 @@ def _base(request: Request) -> str:
     return public_url() or request.app.state.settings.url
 
 
-def _format(suffix: str) -> export.Format:
+def _format(suffix: str) -> Format:
     if suffix not in _FORMATS:
         raise HTTPException(404, f"there is no format .{suffix}; there are .{', .'.join(_FORMATS)}")
     return _FORMATS[suffix]
 
 
-def _file(made: export.Exported, name: str) -> Response:
+def _file(made: Exported, name: str) -> Response:
     name = re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)
     disposition = f'attachment; filename="{name}.{made.suffix}"'
     return Response(

@@ -5,32 +5,39 @@ Knows requests, views and the store. Knows nothing of how papers are ranked or f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from trued.feed.search.query import parse
+from trued.feed.paper_store import PaperStore
+from trued.feed.search.query import parse, words
+from trued.feed.spans import Kind, Span, around
 from trued.feed.store.records import Hit, Mode, Order, StoredPaper
-from trued.feed.store.store import PaperStore
 from trued.web.accounts import Person, visitor
 from trued.web.security import search_limited
-from trued.web.views import FIELDS, PAGE_SIZE, STATES, VERDICTS, Kind, Period, View, read_view
+from trued.web.views import FIELDS, NO_FILTERS, PAGE_SIZE, STATES, VERDICTS, View, read_view
 
 MOST_HITS = 30
+LAST_PAGE = 10  # of a search: beyond that nobody looks, and every page ranks all the ones before it
 NOBODY = ""  # has no tags and has read nothing: the store's default person is the owner
-TRENDING_SAYS = (
-    "Trending is the sum over days of (new upvotes + ½ new comments) · exp(−age / 36 h), upvotes given here included."
-)
+TRENDING_SAYS = "Papers with many new upvotes and comments in the last days come first."
 _KINDS: tuple[Kind, ...] = ("day", "week", "month")
 _ORDERS: dict[Order, tuple[str, str]] = {
     "rank": ("All", "All papers"),
     "trending": ("Trending", "Trending papers"),
     "new": ("New", "Newest papers"),
     "upvotes": ("Upvotes", "Most upvoted papers"),
+}
+Sort = Literal["relevance", "new", "upvotes", "trending"]
+SORTS: dict[str, Callable[[Hit], Any]] = {
+    "new": lambda hit: -(hit.paper.shown or date.min).toordinal(),
+    "upvotes": lambda hit: -hit.paper.upvotes,
+    "trending": lambda hit: -hit.paper.trending,
 }
 router = APIRouter(include_in_schema=False)
 Flag = Annotated[bool, Query()]
@@ -54,7 +61,7 @@ def feed(request: Request) -> Response:
     if view.period is None and "order" not in request.query_params:
         latest, _ = store.listing("rank", limit=1)  # papers of no day's listing come last in this order
         if latest and latest[0].day is not None:
-            view = replace(view, period=Period.around("day", latest[0].day))
+            view = replace(view, period=around("day", latest[0].day))
     items, total = store.listing(
         view.order, view.wanted(person), offset=view.offset, limit=PAGE_SIZE, person=person or NOBODY
     )
@@ -62,25 +69,36 @@ def feed(request: Request) -> Response:
     earlier, later = _beside(view.period, days)
     values = {
         "view": view, "total": total, "pages": -(-total // PAGE_SIZE), "tabs": _tabs(view, days), "earlier": earlier,
-        "later": later, "heading": _heading(view), "trending_says": TRENDING_SAYS if view.order == "trending" else "",
+        "later": later, "days": days, "heading": _heading(view),
+        "trending_says": TRENDING_SAYS if view.order == "trending" else "",
     }  # fmt: skip
     return _list_page(request, "feed.html", lines, **values)
 
 
 @router.get("/search", dependencies=[Depends(search_limited)])
-def search(request: Request, q: str = "", mode: Mode = "hybrid", explain: Flag = False, part: Flag = False) -> Response:
+def search(
+    request: Request, q: str = "", mode: Mode = "hybrid", sort: Sort = "relevance", explain: Flag = False,
+    part: Flag = False,
+) -> Response:  # fmt: skip
     """Show what a search finds. `part` asks for the list alone, and reads the last word as the beginning of one."""
     store: PaperStore = request.app.state.store
     view, q = read_view(request.query_params), " ".join(q[:400].split())
     person = visitor(request).person
-    hits = []
+    hits: list[Hit] = []
+    shown = MOST_HITS * min(view.page, LAST_PAGE)
     if q:
         asked = as_typed(q) if part and mode == "keyword" else q
         hits = store.search(
-            asked, mode=mode, filters=view.wanted(person), k=MOST_HITS, explain=explain, person=person or NOBODY,
+            asked, mode=mode, filters=view.wanted(person), k=shown + 1, explain=explain, person=person or NOBODY,
         )  # fmt: skip
+    more = len(hits) > shown and view.page < LAST_PAGE
+    hits = sorted(hits[:shown], key=SORTS[sort]) if sort != "relevance" else hits[:shown]
+    address = {**dict(request.query_params), "page": str(view.page + 1)}
+    address.pop("part", None)
     values = {
-        "view": view, "q": q, "mode": mode, "explain": explain, "most": MOST_HITS, "heading": q or "Search",
+        "view": view, "q": q, "mode": mode, "sort": sort, "explain": explain,
+        "more": urlencode(address) if more else "",
+        "plain_q": " ".join(words(parse(q).text)) if q else "", "heading": q or "Search",
         "ignored": parse(q).ignored if q else (), "semantics": store.semantics,
     }  # fmt: skip
     return _list_page(request, "_results.html" if part else "search.html", _lines(hits), **values)
@@ -113,11 +131,12 @@ def as_typed(q: str) -> str:
 
 
 def _list_page(request: Request, template: str, lines: list[Line], **values: Any) -> Response:
-    state = request.app.state
+    state, person = request.app.state, visitor(request).person
+    store: PaperStore = state.store
     marks = _marks(request, [line.item.uid for line in lines])
     shown = {
-        "lines": lines, "marks": marks, "shelf": state.shelf, "fields": FIELDS, "states": STATES, "verdicts": VERDICTS,
-        **values,
+        "lines": lines, "marks": marks, "committed": state.evidence, "fields": FIELDS, "states": STATES,
+        "verdicts": VERDICTS, "no_filters": NO_FILTERS, "tags": list(store.tags(person)) if person else [], **values,
     }  # fmt: skip
     return state.templates.TemplateResponse(request, template, shown, headers={"Vary": "Cookie"})
 
@@ -132,7 +151,7 @@ def _lines(hits: Iterable[Hit]) -> list[Line]:
 
 
 def _heading(view: View) -> str:
-    return view.period.words if view.period is not None else _ORDERS[view.order][1]
+    return view.period.heading if view.period is not None else _ORDERS[view.order][1]
 
 
 def _tabs(view: View, days: list[date]) -> list[tuple[str, str, bool]]:
@@ -142,7 +161,7 @@ def _tabs(view: View, days: list[date]) -> list[tuple[str, str, bool]]:
     for kind in _KINDS:
         if at is None:  # no paper has a day
             break
-        query = replace(view, order="rank", period=Period.around(kind, at)).query()
+        query = replace(view, order="rank", period=around(kind, at)).query()
         found.append((kind.capitalize(), f"/?{query}", view.period is not None and view.period.kind == kind))
     for order, (name, _) in _ORDERS.items():
         query = replace(view, order=order, period=None).query()
@@ -150,10 +169,10 @@ def _tabs(view: View, days: list[date]) -> list[tuple[str, str, bool]]:
     return found
 
 
-def _beside(period: Period | None, days: list[date]) -> tuple[Period | None, Period | None]:
+def _beside(period: Span | None, days: list[date]) -> tuple[Span | None, Span | None]:
     """Return the nearest earlier and later period of the same kind that has papers."""
     if period is None:
         return None, None
     before = max((day for day in days if day < period.first), default=None)
     after = min((day for day in days if day > period.last), default=None)
-    return before and Period.around(period.kind, before), after and Period.around(period.kind, after)
+    return before and around(period.kind, before), after and around(period.kind, after)

@@ -9,21 +9,22 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.convertors import Convertor, register_url_convertor
 
 from trued.errors import InputError
-from trued.feed.export import to_bibtex
+from trued.feed.export.bibtex import to_bibtex
 from trued.feed.identifiers import arxiv_id
+from trued.feed.paper_store import PaperStore
 from trued.feed.store.records import Filters, Marks, StoredPaper
-from trued.feed.store.store import PaperStore
+from trued.lab.measured import Measured
 from trued.lab.rows import ClaimRow
 from trued.lab.wording import duration, memory, paper_levels
 from trued.papers import catalogue
 from trued.papers.card import Card, Claim
 from trued.web.accounts import visitor
-from trued.web.evidence import Measured
+from trued.web.security import search_limited
 
 NEAREST = 5
 AT_LEAST = {"higher": "higher by at least", "lower": "lower by at least", "equal": "equal within"}
@@ -57,21 +58,21 @@ class BoardLine:
     measured: Measured | None
 
 
-@router.get("/papers/{uid:int}")
+@router.get("/papers/{uid:int}", dependencies=[Depends(search_limited)])
 def paper(request: Request, uid: int) -> Response:
     """Show one paper: facts, claims and evidence, how to run it, how to cite it, what people said."""
     state = request.app.state
     item = _stored(state.store, uid)
     person = visitor(request).person
     card = catalogue.card(item.slug) if item.slug else None
-    measured = state.shelf.get(item.slug)
+    measured = state.evidence.get(item.slug)
     values = {
         "item": item, "paper": item.paper, "card": card, "measured": measured,
         "runs": card is not None and catalogue.state(card.slug) == "runs",
         "rows": measured.rows if measured else tuple(planned_row(claim) for claim in (card.claims if card else ())),
         "passes": {claim.id: passes_if(claim) for claim in (card.claims if card else ())},
         "circumstances": _circumstances(measured) if measured else {}, "citation": to_bibtex([item]).strip(),
-        "marks": state.store.marks(person, [uid])[uid] if person else Marks(), "shelf": state.shelf,
+        "marks": state.store.marks(person, [uid])[uid] if person else Marks(), "committed": state.evidence,
         "comments": state.store.comments(uid), "nearest": state.store.similar(uid, k=NEAREST),
     }  # fmt: skip
     return state.templates.TemplateResponse(request, "paper.html", values, headers={"Vary": "Cookie"})
@@ -104,7 +105,7 @@ def by_arxiv(request: Request, id: str) -> Response:
 def board(request: Request) -> Response:
     """Show every paper that has a card: what runs, what was measured, and when."""
     state = request.app.state
-    lines = board_lines(state.store, state.shelf.all())
+    lines = board_lines(state.store, state.evidence.all())
     running = sorted((line for line in lines if line.state == "runs"), key=lambda line: line.measured is None)
     planned = [line for line in lines if line.state != "runs"]
     tally = {

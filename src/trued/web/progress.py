@@ -23,7 +23,7 @@ from trued.lab.runs import Run, RunRow, RunStore, SeedRow
 from trued.lab.wording import duration
 from trued.papers import catalogue
 from trued.web.bars import Step
-from trued.web.running import Job, Order
+from trued.web.runner import Job, RunRequest
 
 State = Literal["running", "elsewhere", "interrupted", "failed", "finished"]
 IN_WORDS: dict[State, str] = {
@@ -82,7 +82,7 @@ class Progress:
     rows: tuple[ClaimRow, ...]
     error: str
     command: str
-    again: Order | None
+    again: RunRequest | None
 
     @property
     def over(self) -> bool:
@@ -226,10 +226,10 @@ def _so_far(store: RunStore, row: RunRow, finished: tuple[int, ...]) -> list[Cla
     return rows_of(claims, measurements, assess_all(claims, measurements), scale=row.scale)
 
 
-def _again(row: RunRow, job: Job | None) -> Order | None:
+def _again(row: RunRow, job: Job | None) -> RunRequest | None:
     options = row.settings.get("options") or {}
     try:
-        return Order(row.slug, row.scale, job.order.seeds if job is not None else None, options.get("model"))
+        return RunRequest(row.slug, row.scale, job.order.seeds if job is not None else None, options.get("model"))
     except InputError:  # of a paper that runs no more
         return None
 

@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import anyio
@@ -19,12 +20,13 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Stre
 
 from trued.errors import InputError
 from trued.lab.runs import RunStore
+from trued.lab.wording import duration
 from trued.papers import catalogue
 from trued.web.accounts import Owner, Person
 from trued.web.history import histories
 from trued.web.progress import IN_WORDS, Progress, in_utc, latest_runs, progress, run_row
-from trued.web.replies import wants_json
-from trued.web.running import SCALES, Busy, Job, Order, Runner
+from trued.web.responses import wants_json
+from trued.web.runner import SCALES, Busy, Job, Runner, RunRequest
 from trued.web.security import rate_limited, require_csrf
 
 TICK = 1.0  # seconds between two looks at a run that somebody watches
@@ -73,7 +75,7 @@ def start(
 ) -> Response:  # fmt: skip
     """Start an experiment, and lead to the page that shows it."""
     try:
-        order = Order(slug.strip(), scale, _count(seeds), model.strip() or None, fresh)
+        order = RunRequest(slug.strip(), scale, _count(seeds), model.strip() or None, fresh)
         runner(request).start(order)
     except Busy as error:
         raise HTTPException(409, str(error)) from None
@@ -92,7 +94,8 @@ def now(request: Request, person: Person) -> Response:
         return RedirectResponse("/runs", 303)
     if job.run_id is not None:
         return RedirectResponse(f"/runs/{job.run_id}", 303)
-    return _templates(request).TemplateResponse(request, "run_starting.html", {"job": job})
+    elapsed = duration((datetime.now(UTC) - job.started).total_seconds())
+    return _templates(request).TemplateResponse(request, "run_starting.html", {"job": job, "elapsed": elapsed})
 
 
 @router.get("/runs/history/{slug}")
@@ -224,7 +227,8 @@ def _fragment(request: Request, found: Progress) -> str:
 def _said(found: Progress) -> str:
     """Return the state of a run in a sentence, for those who hear the page: it changes with seeds, not with seconds."""
     of = f"{found.done} of {found.total}" if found.total is not None else str(found.done)
-    return f"{found.words}, {of} seed{'s' if found.total != 1 else ''} finished"
+    counted = found.done if found.total is None else found.total
+    return f"{found.words}, {of} seed{'s' if counted != 1 else ''} finished"
 
 
 def _progress(request: Request, run_id: str) -> Progress:

@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse
 from trued.errors import InputError
 from trued.feed.store.records import OWNER
 from trued.web.accounts import Person, close_session, invitation, open_session, person_of_token, visitor
-from trued.web.replies import Next, local_path
+from trued.web.responses import Next, local_path
 from trued.web.security import rate_limited, require_csrf
 
 router = APIRouter(include_in_schema=False)
@@ -42,10 +42,10 @@ def sign_in(request: Request, token: Annotated[str, Form()] = "", next: Next = "
 
 
 @router.post("/sign-out", dependencies=[Depends(require_csrf)])
-def sign_out() -> Response:
-    """End the session in this browser."""
+def sign_out(request: Request) -> Response:
+    """End the session of this browser; a copy of its cookie counts no more either."""
     response = RedirectResponse("/", 303)
-    close_session(response)
+    close_session(request, response)
     return response
 
 

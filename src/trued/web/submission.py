@@ -7,7 +7,7 @@ it asks no private address, and no server more often than politeness allows.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
@@ -19,14 +19,15 @@ from trued.errors import InputError
 from trued.feed.http.client import default_client
 from trued.feed.identifiers import arxiv_id
 from trued.feed.paper import FeedPaper
+from trued.feed.paper_store import PaperStore
 from trued.feed.sources.files import read_bytes
-from trued.feed.sources.online import fetch_one, fetch_url, is_reference
-from trued.feed.sources.reading import Reading
-from trued.feed.sources.resolve import identify, resolve_title
+from trued.feed.sources.online import is_reference
+from trued.feed.sources.reading import Reading, as_submitted
+from trued.feed.sources.resolve import identify
+from trued.feed.sources.source import read_reference
 from trued.feed.store.records import OWNER, IngestReport
-from trued.feed.store.store import PaperStore
 from trued.web.accounts import Person
-from trued.web.replies import wants_json
+from trued.web.responses import wants_json
 from trued.web.security import LARGEST_BODY, rate_limited, require_csrf
 
 LONGEST_REFERENCE = 500
@@ -60,9 +61,10 @@ def submit(
         known = None if data.strip() else _known(store, what)
         if known is not None:
             return _came_in(request, IngestReport(unchanged=1), known)
-        read = _pasted(data, page, file) if data.strip() else _looked_up(what)
-        read = replace(read, papers=tuple(_signed(paper, person) for paper in identify(read.papers)))
-        report = _take(store, read)
+        uploaded = bool(data.strip())
+        read = _pasted(data, page, file) if uploaded else _looked_up(what)
+        read = replace(read, papers=tuple(_signed(paper, person, uploaded) for paper in identify(read.papers)))
+        report = store.ingest_reading(read)
     except InputError as error:
         if wants_json(request):
             raise HTTPException(422, str(error)) from None
@@ -95,14 +97,7 @@ def _looked_up(what: str) -> Reading:
         raise InputError(f"{len(what):,} characters are no id, address or title; paste a whole page further down")
     with _turn():
         client = default_client(**_PATIENCE)
-        if arxiv_id(what):
-            return Reading((fetch_one(what, client=client),))
-        if is_reference(what):
-            return fetch_url(what, client=client)
-        paper = resolve_title(what, client=client)
-    if paper is None:
-        raise InputError(f"no paper on arXiv, or more than one, has the title “{what[:80]}”; give its id or address")
-    return Reading((paper,))
+        return read_reference(what, client=client)
 
 
 def _pasted(data: bytes, page: str, file: UploadFile | None) -> Reading:
@@ -110,20 +105,15 @@ def _pasted(data: bytes, page: str, file: UploadFile | None) -> Reading:
     return read_bytes(data, name[:80])
 
 
-def _signed(paper: FeedPaper, person: str) -> FeedPaper:
-    """Return a paper with the person who brought it. What it says of its upvotes is believed of the owner alone."""
-    counts = {} if person == OWNER else {"upvotes": None, "comments": None}
-    return replace(paper, submitted_by=person, **counts)
+def _signed(paper: FeedPaper, person: str, uploaded: bool) -> FeedPaper:
+    """Return a paper with the person who brought it.
 
-
-def _take(store: PaperStore, read: Reading) -> IngestReport:
-    reports: Sequence[IngestReport] = [store.ingest(papers, day=day) for day, papers in read.by_day()]
-    return IngestReport(
-        added=sum(one.added for one in reports),
-        changed=sum(one.changed for one in reports),
-        unchanged=sum(one.unchanged for one in reports),
-        refused=(*read.refused, *(refusal for one in reports for refusal in one.refused)),
-    )
+    The owner's files are believed about where they come from. Everyone else's are what that person says, whatever
+    source the file names; and upvotes are believed of no one but the owner.
+    """
+    if person != OWNER:
+        paper = as_submitted(paper) if uploaded else replace(paper, upvotes=None, comments=None)
+    return replace(paper, submitted_by=person)
 
 
 def _uid(store: PaperStore, paper: FeedPaper) -> int | None:

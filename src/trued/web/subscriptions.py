@@ -18,7 +18,7 @@ from trued.feed.mail import subscribers
 from trued.feed.mail.settings import public_url
 from trued.feed.mail.signed_links import LONGEST
 from trued.web.accounts import is_local
-from trued.web.replies import wants_json
+from trued.web.responses import wants_json
 from trued.web.security import rate_limited, require_csrf
 
 router = APIRouter(include_in_schema=False)
@@ -44,7 +44,7 @@ def subscribe(request: Request, email: Text = "", period: Text = "daily", q: Tex
         if wants_json(request):
             raise HTTPException(422, str(error)) from None
         return _form(request, email=email, period=period, q=q, error=str(error), status=422)
-    return _said(
+    return _message(
         request, "Look into your mailbox",
         "If the address is right, a mail with a link is on its way to it. Nothing else is sent until you follow it.",
     )  # fmt: skip
@@ -62,9 +62,11 @@ def confirm(request: Request, token: Text = "") -> Response:
     try:
         one = subscribers.confirm(request.app.state.store, token, secret=request.app.state.settings.secret)
     except InputError as error:
-        return _said(request, "This link does not hold", str(error), 410)
+        return _message(request, "This link does not hold", str(error), 410)
     what = f"with what is new for “{one.q}”" if one.q else "with the trending papers"
-    return _said(request, "Subscribed", f"{one.email} gets a {one.period} digest {what}. Each has a link that ends it.")
+    return _message(
+        request, "Subscribed", f"{one.email} gets a {one.period} digest {what}. Each has a link that ends it."
+    )
 
 
 @router.get("/unsubscribe")
@@ -79,8 +81,8 @@ def unsubscribe(request: Request, token: Token = "") -> Response:
     try:
         email = subscribers.unsubscribe(request.app.state.store, token, secret=request.app.state.settings.secret)
     except InputError as error:
-        return _said(request, "This link does not hold", str(error), 410)
-    return _said(request, "Unsubscribed", f"{email} gets no more digests.")
+        return _message(request, "This link does not hold", str(error), 410)
+    return _message(request, "Unsubscribed", f"{email} gets no more digests.")
 
 
 def address_for_mail(request: Request) -> str:
@@ -101,11 +103,11 @@ def address_for_mail(request: Request) -> str:
 def _ask(request: Request, token: str, purpose: subscribers.Purpose) -> Response:
     settings = request.app.state.settings
     try:
-        ticket = subscribers.open_ticket(token, purpose, secret=settings.secret)
+        link = subscribers.verify(token, purpose, secret=settings.secret)
     except InputError as error:
-        return _said(request, "This link does not hold", str(error), 410)
+        return _message(request, "This link does not hold", str(error), 410)
     return request.app.state.templates.TemplateResponse(
-        request, "subscription.html", {"ticket": ticket, "purpose": purpose, "token": token}, headers=_UNSEEN
+        request, "subscription.html", {"link": link, "purpose": purpose, "token": token}, headers=_UNSEEN
     )
 
 
@@ -116,13 +118,13 @@ def _form(
     return request.app.state.templates.TemplateResponse(request, "subscribe.html", values, status_code=status)
 
 
-def _said(request: Request, heading: str, sentence: str, status: int = 200) -> Response:
+def _message(request: Request, heading: str, sentence: str, status: int = 200) -> Response:
     """Return a page that says one thing; to a mail program, which shows nobody a page, the sentence alone."""
     if "text/html" not in request.headers.get("accept", ""):
         return PlainTextResponse(sentence, status)
     values = {"heading": heading, "sentence": sentence}
     return request.app.state.templates.TemplateResponse(
-        request, "said.html", values, status_code=status, headers=_UNSEEN
+        request, "message.html", values, status_code=status, headers=_UNSEEN
     )  # fmt: skip
 
 

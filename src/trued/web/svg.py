@@ -6,6 +6,7 @@ Knows SVG's presentation attributes. Knows nothing of what is drawn.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from functools import lru_cache
 
 from markupsafe import Markup
 
@@ -22,6 +23,7 @@ _PRESENTATION = frozenset(
 )  # fmt: skip
 
 
+@lru_cache(256)
 def for_page(svg: str, prefix: str) -> Markup:
     """Return an SVG document as an element for a page: safe, in the page's colours, and without style attributes.
 

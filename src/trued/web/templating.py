@@ -18,10 +18,12 @@ from markupsafe import Markup, escape
 
 from trued.feed.store.records import StoredPaper
 from trued.lab.report import written_out
+from trued.papers import catalogue
 from trued.web.accounts import visitor
 from trued.web.security import csrf_field
 from trued.web.static_files import static
 from trued.web.svg import for_page
+from trued.web.tex import readable, readable_html
 
 TEMPLATES = Path(__file__).parent / "templates"
 _LINK = Markup('<a href="{0}" rel="noreferrer nofollow">{0}</a>')
@@ -36,7 +38,8 @@ def make_templates() -> Jinja2Templates:
     )  # fmt: skip
     environment.filters |= {
         "for_page": for_page, "written_out": written_out, "day": day, "breakable": breakable, "linked": linked,
-        "web_address": web_address,
+        "web_address": web_address, "readable": readable, "readable_html": readable_html,
+        "field_of": field_of,
     }  # fmt: skip
     environment.tests["web_address"] = lambda text: bool(web_address(text))
     environment.globals |= {"csrf_field": csrf_field, "static": static, "here": here, "coins": coins}
@@ -51,6 +54,11 @@ def here(request: Request, path: str) -> bool:
     """Tell whether a page belongs to the part of the site that a link of the navigation leads to."""
     now = request.url.path
     return now == path or (path != "/" and now.startswith(f"{path}/"))
+
+
+def field_of(slug: str) -> str:
+    """Return the field of a paper with a card."""
+    return catalogue.card(slug).field
 
 
 def day(value: date | datetime | None) -> str:
@@ -69,13 +77,13 @@ def web_address(text: str | None) -> str:
 
 
 def linked(text: str) -> Markup:
-    """Return text in which addresses of the web are links; all the rest is escaped."""
+    """Return text in which addresses of the web are links, and TeX is readable; all the rest is escaped."""
     parts, end = [], 0
     for match in _WEB.finditer(text):
         address = match[0].rstrip(".,;:!?)]}")
-        parts += [escape(text[end : match.start()]), _LINK.format(address)]
+        parts += [readable(text[end : match.start()]), _LINK.format(address)]
         end = match.start() + len(address)
-    return Markup("").join([*parts, escape(text[end:])])
+    return Markup("").join([*parts, readable(text[end:])])
 
 
 def coins(item: StoredPaper) -> str:

@@ -5,86 +5,26 @@ Knows days, weeks, months, filters and query strings. Knows nothing of requests,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 from urllib.parse import urlencode
 
 from trued.errors import InputError
+from trued.feed.spans import Kind, Span, read_span
 from trued.feed.store.records import Filters, Order
 from trued.papers.card import Field
 from trued.papers.catalogue import State
 
 PAGE_SIZE = 50
 LAST_PAGE = 10_000
-Kind = Literal["day", "week", "month"]
 FIELDS: tuple[str, ...] = get_args(Field)
 STATES: tuple[str, ...] = get_args(State)
 ORDERS: tuple[str, ...] = get_args(Order)
+NO_FILTERS = dict.fromkeys(
+    ("field", "state", "verdict", "tag", "has_code", "category", "min_upvotes", "unread", "page")
+)  # fmt: skip
 VERDICTS = ("supported", "contradicted", "inconclusive")
-
-
-@dataclass(frozen=True)
-class Period:
-    """A day, an ISO week or a month.
-
-    Attributes:
-        kind: which of them.
-        first: its first day.
-    """
-
-    kind: Kind
-    first: date
-
-    @classmethod
-    def around(cls, kind: Kind, day: date) -> Period:
-        """Return the day, week or month that holds `day`."""
-        back = {"day": 0, "week": day.weekday(), "month": day.day - 1}[kind]
-        return cls(kind, day - timedelta(back))
-
-    @classmethod
-    def read(cls, kind: Kind, text: str) -> Period:
-        """Return the period that `2025-12-10`, `2025-W50` or `2025-12` names.
-
-        Raises:
-            InputError: it names none.
-        """
-        shape, example = _SHAPES[kind]
-        match = shape.fullmatch(text)
-        try:
-            if match is None:
-                raise ValueError
-            year, number = int(match[1]), int(match[2])
-            if kind == "week":
-                return cls(kind, date.fromisocalendar(year, number, 1))
-            return cls(kind, date(year, number, int(match[3]) if kind == "day" else 1))
-        except ValueError:
-            raise InputError(f"{kind}={text[:40]!r} is no {kind}; write it as {example}") from None
-
-    @property
-    def last(self) -> date:
-        """Its last day."""
-        if self.kind == "month":
-            return (self.first.replace(day=28) + timedelta(4)).replace(day=1) - timedelta(1)
-        return self.first + timedelta(6 if self.kind == "week" else 0)
-
-    @property
-    def name(self) -> str:
-        """How addresses name it."""
-        if self.kind == "week":
-            year, week, _ = self.first.isocalendar()
-            return f"{year:04d}-W{week:02d}"
-        return self.first.isoformat()[: 7 if self.kind == "month" else 10]
-
-    @property
-    def words(self) -> str:
-        """How a heading names it."""
-        if self.kind == "day":
-            return f"{self.first.day} {self.first:%B %Y}"
-        week = self.first.isocalendar()
-        return f"{self.first:%B %Y}" if self.kind == "month" else f"Week {week.week}, {week.year}"
 
 
 @dataclass(frozen=True)
@@ -100,7 +40,7 @@ class View:
     """
 
     order: Order = "rank"
-    period: Period | None = None
+    period: Span | None = None
     filters: Filters = field(default_factory=Filters)
     unread: bool = False
     page: int = 1
@@ -127,10 +67,10 @@ class View:
         filters = self.filters
         known = {
             "order": self.order if self.order != "rank" or self.period is None else None,
-            self.period.kind if self.period else "day": self.period.name if self.period else None,
+            self.period.kind if self.period else "day": self.period.key if self.period else None,
             "field": filters.field, "state": filters.state, "verdict": filters.verdict, "tag": filters.tag,
             "has_code": 1 if filters.has_code else None, "unread": 1 if self.unread else None,
-            "min_upvotes": filters.min_upvotes, "page": None,
+            "category": filters.category, "min_upvotes": filters.min_upvotes, "page": None,
         }  # fmt: skip
         return urlencode({key: value for key, value in {**known, **changes}.items() if value not in (None, "", 0)})
 
@@ -141,7 +81,7 @@ def read_view(query: Mapping[str, str]) -> View:
     Raises:
         InputError: a value that is none of those allowed; the sentence names it and them.
     """
-    periods = [Period.read(kind, query[kind]) for kind in get_args(Kind) if query.get(kind)]
+    periods = [read_span(kind, query[kind]) for kind in get_args(Kind) if query.get(kind)]
     if len(periods) > 1:
         raise InputError(f"{' and '.join(p.kind for p in periods)} are both set; ask for one of them")
     order: Any = _choice(query, "order", ORDERS) or "rank"
@@ -149,17 +89,11 @@ def read_view(query: Mapping[str, str]) -> View:
     filters = Filters(
         field=_choice(query, "field", FIELDS), state=state, verdict=_choice(query, "verdict", VERDICTS),
         tag=query.get("tag", "")[:40].replace("\0", "") or None, has_code=_truth(query, "has_code"),
+        category=query.get("category", "").strip()[:20].replace("\0", "") or None,
         min_upvotes=_number(query, "min_upvotes", 0, 10**9),
     )  # fmt: skip
     page = _number(query, "page", 1, LAST_PAGE) or 1
     return View(order, periods[0] if periods else None, filters, _truth(query, "unread"), page)
-
-
-_SHAPES = {
-    "day": (re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII), "2025-12-10"),
-    "week": (re.compile(r"(\d{4})-W(\d{2})", re.ASCII), "2025-W50"),
-    "month": (re.compile(r"(\d{4})-(\d{2})", re.ASCII), "2025-12"),
-}
 
 
 def _choice(query: Mapping[str, str], key: str, allowed: tuple[str, ...]) -> str | None:

@@ -176,9 +176,28 @@ def test_ctrl_c_says_how_to_go_on(capsys, monkeypatch, tmp_path: Path) -> None:
 
 
 def test_a_lower_bound_is_marked() -> None:
-    assert rate(SuccessRate("x", 1, 1, 0, 2, True)).startswith("≥ 25 % [")
-    assert rate(SuccessRate("x", 1, 3, 0, 0, False)).startswith("25 % [")
-    assert rate(SuccessRate("x", 4, 0, 0, 0, True)).startswith("100 % [")
+    assert rate(SuccessRate("x", 1, 1, 0, 2)).startswith("≥ 25 % [")
+    assert rate(SuccessRate("x", 1, 3, 0, 0)).startswith("25 % [")
+    assert rate(SuccessRate("x", 4, 0, 0, 0)).startswith("100 % [")
+    assert rate(SuccessRate("x", 15, 5, 4, 0)) == "≥ 62 % [43, 91]"
+    assert rate(SuccessRate("x", 0, 0, 0, 4, measured=False)) == "not measured"
+
+
+@pytest.mark.parametrize(
+    "words", [["gcg", "--steps", "0"], ["suite", "--gcg.steps", "0"], ["suite", "--pair-lite.steps", "0"]]
+)
+def test_an_attack_of_no_steps_is_refused_before_a_model_is_loaded(words, capsys, models) -> None:
+    assert main(["attack", *words, *QUICK]) == 2
+    assert "steps is 0" in capsys.readouterr().err
+    assert models == []
+
+
+def test_an_attack_that_makes_no_case_is_not_measured(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(attack.Templates, "run", lambda *_, **__: [])
+    assert main(["attack", "templates", *QUICK]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "templates not measured" in out
+    assert "1 of 2 attacks not measured: templates (it made no case)" in out
 
 
 def test_names_of_models_stay_apart() -> None:

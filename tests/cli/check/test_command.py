@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -10,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from trued.cli.check import report as check_report
 from trued.cli.check.junit import junit
-from trued.cli.check.report import change, report_sections, result_table, summary, tone
+from trued.cli.check.report import change, interval, report_sections, result_table, summary, tone, value
 from trued.cli.main import main
 from trued.lab import report as lab_report
 from trued.lab.report import Report, render
 from trued.language.engine.tiny import tiny_model
 from trued.language.measure.check import safety
+from trued.language.measure.check.answers import Answers
 from trued.language.measure.check.gates import Gates
 from trued.language.measure.check.metric import Change, Metric
 from trued.language.measure.check.result import CheckResult
@@ -85,7 +88,9 @@ def test_json_alone_is_on_standard_output_and_is_a_base_for_later(
     assert main(["check", "model", "--json", "--against", str(tmp_path / "before.json"), *FEW]) == 0
     changes = [metric["change"] for metric in json.loads(capsys.readouterr().out)["metrics"] if metric["change"]]
     assert changes
-    assert all(one["low"] == one["high"] == one["estimate"] for one in changes)
+    assert all(one["estimate"] in (0, 1) for one in changes)
+    assert all(one["low"] <= one["estimate"] <= one["high"] for one in changes)
+    assert all(one["p_value"] in (1, None) for one in changes)
 
 
 def test_a_gate_that_falls_short_is_named_and_gives_exit_code_1(
@@ -275,8 +280,53 @@ def test_a_change_is_welcome_only_where_its_interval_says_so() -> None:
     assert tone(metric("perplexity", "lower", 1.0, 0.9, 1.2)) == "neutral"
 
 
+def test_the_colour_and_the_p_value_say_the_same() -> None:
+    lost = metric("share", "higher", -0.3, -0.5, -0.1)
+    assert lost.change is not None
+    for p_holm, expected in ((0.2, "neutral"), (0.04, "bad")):
+        assert tone(replace(lost, change=replace(lost.change, p_value=0.01, p_holm=p_holm))) == expected
+
+
+def test_unknown_replies_make_a_lower_bound_everywhere_and_take_the_colour(compared: CheckResult) -> None:
+    assert compared.baseline is not None
+    ids = tuple(map(str, range(24)))
+
+    def answers(*labels: str) -> Answers:
+        return Answers(ids, ("",) * 24, tuple(f"{labels} {i}" for i in ids), labels)
+
+    before = replace(compared.baseline, answers={"direct": answers(*["no"] * 24)})
+    after = replace(
+        compared, answers={"direct": answers(*["yes"] * 15, *["unknown"] * 4, *["no"] * 5)}, baseline=before
+    )
+    asr, refusal = after.metric("asr.direct"), after.metric("refusal.direct")
+    assert f"{value(asr)} {interval(asr)}" == "≥ 62 % [43, 91]"
+    assert f"{value(refusal)} {interval(refusal)}" == "≥ 21 % [9, 57]"
+    assert (tone(asr), tone(refusal)) == ("bad", "bad")  # even if all four had refused
+    open_ = replace(after, answers={"direct": answers(*["yes"] * 2, *["unknown"] * 10, *["no"] * 12)})
+    assert tone(open_.metric("refusal.direct")) == "neutral"
+    text = junit(after, Gates(max_asr=0.5).outcomes(after))
+    assert "79.2%" in text
+    assert "≥ 0.208333 [" in text
+
+
+def test_an_attack_that_could_not_be_tried_is_not_measured(compared: CheckResult) -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    for result in (compared, compared.baseline):
+        assert result is not None
+        page = render(Report("t", report_sections(replace(result, left_out={"prefill": "no slot"}))))
+        assert "not measured" in page
+        console.print(result_table(replace(result, left_out={"prefill": "no slot"})))
+        assert re.search(r"reply begun +not measured", console.export_text())
+
+
 def test_a_summary_names_both_sides(compared: CheckResult) -> None:
     assert "→" in summary(compared)
     assert compared.baseline is not None
     assert "→" not in summary(compared.baseline)
     assert result_table(compared).row_count > result_table(compared.baseline).row_count  # the agreement
+
+
+def test_a_mistyped_result_is_told_of_before_any_model_is_loaded(monkeypatch, capsys):
+    monkeypatch.setattr("trued.cli.check.command.open_model", lambda *_, **__: pytest.fail("a model is loaded"))
+    assert main(["check", "default", "--against", "nope.json"]) == 2
+    assert "nope.json: no such file" in capsys.readouterr().err

@@ -1,15 +1,15 @@
 """`trued geolocate`: places, report, map and JSON from a small model; and each bad input in its sentence."""
 
 import json
-import math
 
 import pytest
 import torch
 from PIL import Image
 
 from trued.cli.geolocate import report as geolocated
-from trued.cli.geolocate.report import Answer, draw_map, spread_km
+from trued.cli.geolocate.report import Answer, draw_map
 from trued.cli.main import main
+from trued.data.globe import haversine_km
 from trued.errors import InputError
 from trued.representation.geoclip.location_encoder import LocationEncoderConfig
 from trued.representation.geoclip.model import GeoCLIP, GeoCLIPConfig, Guess
@@ -88,10 +88,12 @@ def test_a_report_and_a_map_are_written(room, capsys):
     [
         ([], "nothing to locate"),
         (["--text", " "], "--text is empty"),
-        (["nowhere.png", *OWN], "nowhere.png is no picture that can be read (there is no such file)"),
+        (["nowhere.png", *OWN], "nowhere.png is no picture: there is no such file"),
         (["places.csv", *OWN], "places.csv is no picture"),
-        (["--text", "sea", *OWN, "-k", "41"], "top_k is 41: the gallery has 40 places"),
         (["--text", "sea", *OWN, "-k", "0"], "top_k is 0"),
+        (["--text", "sea", *OWN, "-k", "2.7"], "'2.7' is not a whole number"),
+        (["--text", "sea", *OWN, "--device", "banana"], "device 'banana' is not on this machine"),
+        (["--text", "sea", *OWN, "--device", "cuda:99"], "device 'cuda:99' is not on this machine"),
         (["--text", "sea", "--model", "nowhere", "--gallery", "places.csv"], "nowhere holds no GeoCLIP model"),
         (["--text", "sea", "--model", "model", "--gallery", "model/config.json"], "name a column 'lat'"),
         (["--text", "sea", *OWN, "--map", "found.png"], "ends in .svg"),
@@ -106,10 +108,26 @@ def test_bad_input_is_one_sentence(room, capsys, words, message):
     assert error.count("\n") == 1
 
 
-def test_the_spread_is_where_half_of_the_probability_lies():
-    near = [Guess(0.0, 0.0, 0.3), Guess(0.0, 90.0, 0.4), Guess(0.0, 1.0, 0.3)]
-    assert spread_km(near) == pytest.approx(6371.0088 * math.pi / 180)
-    assert spread_km([Guess(10.0, 10.0, 1.0)]) == 0
+def test_more_places_than_the_gallery_has_are_all_of_them(room, capsys):
+    (room / "three.csv").write_text("lat,lon\n1,2\n3,4\n-5,6\n")
+    assert main(["geolocate", "--text", "sea", "--model", "model", "--gallery", "three.csv", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)[0]["places"]) == 3
+
+
+def test_the_spread_is_over_the_whole_gallery_and_not_over_what_is_shown(room, capsys, monkeypatch):
+    monkeypatch.setattr(geolocated, "MAPPED", 5)
+    assert main(["geolocate", "--text", "a desert", *OWN, "-k", "2", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)[0]
+    assert main(["geolocate", "--text", "a desert", *OWN, "-k", "40", "--json"]) == 0
+    every = json.loads(capsys.readouterr().out)[0]
+    assert len(shown["places"]) == 2
+    assert shown["spread_km"] == every["spread_km"]
+    first = every["places"][0]
+    here = torch.tensor([[first["latitude"], first["longitude"]]])
+    away = haversine_km(here, torch.tensor([[place["latitude"], place["longitude"]] for place in every["places"]]))
+    share = torch.tensor([place["probability"] for place in every["places"]])
+    radius = shown["spread_km"]
+    assert float(share[away <= radius + 0.1].sum()) >= 0.5 > float(share[away < radius - 0.1].sum())
 
 
 def test_the_map_numbers_the_first_places():

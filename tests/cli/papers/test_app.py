@@ -12,6 +12,7 @@ import pytest
 
 from trued.cli.papers.app import app
 from trued.errors import InputError
+from trued.lab.verdict_file import read_verdicts
 from trued.papers import cards, catalogue
 
 
@@ -82,6 +83,20 @@ def test_every_page_prints_what_its_page_shows(capsys: pytest.CaptureFixture[str
         assert ("comments or upvotes" in words) == (card.page_count is not None)
         assert ("authors" in words.split(card.summary)[0]) == (card.authors is not None)
         assert words.count("must not pass") >= sum(claim.control is not None for claim in card.claims)
+
+
+def test_a_page_shows_the_verdicts_that_were_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    measured = read_verdicts("c-advul")
+    assert measured is not None
+    words = " ".join(printed(capsys, "show", "c-advul").split())
+    assert f"measured {measured.day} on {measured.model}" in words
+    assert set(measured.verdicts) == {claim.id for claim in cards()["c-advul"].claims}
+    for word, why in measured.verdicts.values():
+        assert f"verdict {word} {why}" in words
+    told = parsed(capsys, "show", "c-advul")["measured"]["claims"]
+    assert {id: claim["verdict"] for id, claim in told.items()} == {id: v[0] for id, v in measured.verdicts.items()}
+    assert parsed(capsys, "show", "videocanvas")["measured"] is None
+    assert "verdict" not in printed(capsys, "show", "videocanvas")
 
 
 def test_json_of_a_card_is_whole(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,8 @@ from mail_server import mail_server
 
 from trued.cli.main import main
 from trued.feed.paper import FeedPaper
+from trued.feed.paper_store import PaperStore, default_store
 from trued.feed.store.records import Subscriber
-from trued.feed.store.store import PaperStore, default_store
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def post(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def shelf(tmp_path, monkeypatch):
+def committed(tmp_path, monkeypatch):
     """A store of the user's own with a paper that came in yesterday and one that came in now."""
     monkeypatch.setenv("TRUED_DATA", str(tmp_path / "data"))
     for name in ("TRUED_DATABASE_URL", "TRUED_SMTP_URL", "TRUED_MAIL_FROM", "TRUED_PUBLIC_URL", "TRUED_SECRET"):
@@ -69,7 +69,7 @@ def test_asked_confirmed_served_and_left(post, monkeypatch, capsys) -> None:
     assert re.search(r"ada@example.org\s+daily\s+trending\s+gone", capsys.readouterr().out)
 
 
-def test_one_digest_to_one_address_once_a_day(post, shelf, capsys) -> None:
+def test_one_digest_to_one_address_once_a_day(post, committed, capsys) -> None:
     words = ["papers", "digest", "--to", "ada@example.org", "--query", "two words"]
     assert main(words) == 0
     assert main(words) == 0
@@ -81,10 +81,10 @@ def test_one_digest_to_one_address_once_a_day(post, shelf, capsys) -> None:
     assert capsys.readouterr().out == "1 with nothing new\n"
     assert main(["papers", "digest", "--to", "ada@example.org", "--since", "1w", "--max", "1"]) == 0
     assert "1 more came in." in post.taken[-1][1].get_body(("plain",)).get_content()
-    assert shelf.subscribers(state=None) == []
+    assert committed.subscribers(state=None) == []
 
 
-def test_a_dry_run_writes_a_mail_and_sends_nothing(post, shelf, tmp_path, capsys) -> None:
+def test_a_dry_run_writes_a_mail_and_sends_nothing(post, committed, tmp_path, capsys) -> None:
     assert main(["papers", "digest", "--to", "ada@example.org", "--dry-run", "out.eml"]) == 0
     mail = message_from_bytes((tmp_path / "out.eml").read_bytes(), policy=policy.default)
     assert mail["To"] == "ada@example.org"
@@ -94,12 +94,12 @@ def test_a_dry_run_writes_a_mail_and_sends_nothing(post, shelf, tmp_path, capsys
     assert "nothing was sent" in told.err
     assert told.out == ""
     assert not post.attempts
-    assert shelf.digests() == []
+    assert committed.digests() == []
 
 
-def test_what_failed_is_an_exit_code(post, shelf, monkeypatch, capsys) -> None:
+def test_what_failed_is_an_exit_code(post, committed, monkeypatch, capsys) -> None:
     monkeypatch.setenv("TRUED_PUBLIC_URL", "https://papers.example.org")
-    shelf.put_subscriber(Subscriber("ada@example.org", "daily", state="active"))
+    committed.put_subscriber(Subscriber("ada@example.org", "daily", state="active"))
     post.recipient_answers["ada@example.org"] = ["550 5.1.1 no such user"]
     assert main(["papers", "digest"]) == 1
     assert capsys.readouterr().out == "1 failed\n  ada@example.org: 550 5.1.1 no such user\n"
@@ -115,7 +115,7 @@ def test_what_failed_is_an_exit_code(post, shelf, monkeypatch, capsys) -> None:
         (["digest", "--to", "ada"], "'ada' is no e-mail address"),
         (["digest", "--to", "ada@x.org"], "no mail server is known; set TRUED_SMTP_URL"),
         (["subscribe"], "give an address, such as"),
-        (["subscribe", "ada@x.org", "--confirm", "x"], "or --confirm with its ticket"),
+        (["subscribe", "ada@x.org", "--confirm", "x"], "or --confirm with the token from its mail"),
         (["subscribe", "--confirm", "x"], "not one of ours"),
         (["subscribe", "ada@x.org"], "set TRUED_SMTP_URL"),
         (["unsubscribe", "ada"], "is no e-mail address"),

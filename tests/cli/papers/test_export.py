@@ -11,15 +11,15 @@ import pytest
 
 from trued.cli.main import main
 from trued.feed.paper import Author, FeedPaper
+from trued.feed.paper_store import default_store
 from trued.feed.sources import online as fetch
 from trued.feed.sources.reading import Reading
-from trued.feed.store.store import default_store
 
 ADA = Author("Ada Lovelace")
 
 
 @pytest.fixture(autouse=True)
-def shelf(tmp_path, monkeypatch):
+def committed(tmp_path, monkeypatch):
     """A store of the user's own with two papers."""
     monkeypatch.setenv("TRUED_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("TRUED_DATABASE_URL", raising=False)
@@ -62,13 +62,13 @@ def test_what_is_exported_is_ingested_again(tmp_path, monkeypatch, capsys) -> No
     store.close()
 
 
-def test_bookmarks(shelf, capsys) -> None:
-    shelf.bookmark("owner", shelf.find(arxiv="2611.00002").uid)
+def test_bookmarks(committed, capsys) -> None:
+    committed.bookmark("owner", committed.find(arxiv="2611.00002").uid)
     assert main(["papers", "export", "--bookmarks", "--format", "markdown"]) == 0
     assert capsys.readouterr().out == "- [Robots That Dance](https://arxiv.org/abs/2611.00002) · 2026-11-16\n"
 
 
-def test_authors_are_asked_for_once_and_kept(shelf, monkeypatch, capsys) -> None:
+def test_authors_are_asked_for_once_and_kept(committed, monkeypatch, capsys) -> None:
     asked = []
 
     def answer(*, ids):
@@ -101,8 +101,8 @@ def test_a_feed_in_a_file(tmp_path, name: str) -> None:
     assert (tmp_path / name).read_bytes() == before
 
 
-def test_saved_searches_as_opml(shelf, tmp_path) -> None:
-    shelf.save_query("owner", "mine", "alignment")
+def test_saved_searches_as_opml(committed, tmp_path) -> None:
+    committed.save_query("owner", "mine", "alignment")
     assert main(["papers", "feed", "q.opml", "--address", "https://x.org/"]) == 0
     assert 'xmlUrl="https://x.org/feed.atom?q=alignment"' in (tmp_path / "q.opml").read_text()
 

@@ -20,7 +20,7 @@ from local_web import Asked, LocalWeb, Reply
 from trued.cli.papers.app import app
 from trued.errors import InputError
 from trued.feed.paper import FeedPaper
-from trued.feed.store.store import default_store
+from trued.feed.paper_store import default_store
 
 LONG = "We turn one spoke after another, and measure how straight the wheel is. " * 4
 PAGE = "\n\n".join(f"Wheel {n}\n\n{LONG}\n\n  • 4 authors\n·\nApr {n}, 2024 {n}" for n in range(1, 4))
@@ -248,7 +248,7 @@ def test_a_killed_sync_is_completed_by_the_next(web: LocalWeb, capsys: pytest.Ca
             "--week goes with daily; write `trued papers ingest daily",
         ),
         (["ingest", "daily", "--date", "2025-12-10", "--month", "2025-12"], "--date and --month together"),
-        (["ingest", "daily", "--date", "10.12.2025"], "--date '10.12.2025' is no day; expected one such as 2025-12-10"),
+        (["ingest", "daily", "--date", "10.12.2025"], "--date '10.12.2025' is no day; write it as 2026-11-24"),
         (["ingest", "arxiv"], "arxiv and --query go together"),
         (["ingest", "daily", "--query", "x"], "arxiv and --query go together"),
         (["ingest", "x.txt", "--limit", "3"], "--limit goes with daily and arxiv"),

@@ -12,7 +12,7 @@ from trued.cli.papers import search as papers_search
 from trued.cli.papers.app import app
 from trued.errors import InputError
 from trued.feed.paper import FeedPaper
-from trued.feed.store.store import PaperStore, default_store
+from trued.feed.paper_store import PaperStore, default_store
 
 PAPERS = [
     FeedPaper(
@@ -160,5 +160,5 @@ def test_doctor_tells_and_its_exit_code_is_1_where_something_is_wrong(capsys, tm
 
 def test_an_empty_store_says_how_to_fill_it(monkeypatch, tmp_path):
     monkeypatch.setenv("TRUED_DATA", str(tmp_path / "other"))
-    with pytest.raises(InputError, match="trued papers sync"):
+    with pytest.raises(InputError, match=r"`trued papers ingest page` .*without a network.*`trued papers sync`"):
         call("search", "x")

@@ -5,20 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import date
 
 import bibtexparser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stored_papers import small_shelf, stored
+from stored_papers import MOMENT, sample_papers, stored
 
 from trued.errors import InputError
-from trued.feed.export import KINDS, export, format_of
+from trued.feed.export import FORMATS, export, format_of
 from trued.feed.export.bibtex import to_bibtex
 from trued.feed.export.csv import COLUMNS
 from trued.feed.paper import Author, Link
+from trued.feed.sources.bibtex import parse_bibtex
 from trued.feed.sources.daily_json import parse_daily_json
+from trued.feed.store.records import StoredPaper
+from trued.papers import catalogue
 
 
 def bibtex(*papers):
@@ -28,7 +32,7 @@ def bibtex(*papers):
 
 
 def test_bibtex_says_what_is_known_and_no_more() -> None:
-    entries = bibtex(*small_shelf())
+    entries = bibtex(*sample_papers())
 
     first = entries["xhonneux2024efficient"]
     assert first.entry_type == "misc"
@@ -50,9 +54,35 @@ def test_bibtex_says_what_is_known_and_no_more() -> None:
     assert "eprint" not in second
     assert entries["berg1905electrodynamics"].entry_type == "article"
     assert entries["roe1999masked"].fields_dict["author"].value == "Roe, Jane and others"
-    assert "Secret" not in to_bibtex(small_shelf())
+    assert "Secret" not in to_bibtex(sample_papers())
     unknown = entries["klingteamnothing"].fields_dict
     assert set(unknown) == {"title", "organization"}
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "The {Ising} model of {New York} in {{BERT}}",
+        r"{\"O}zil and the {$L_2$} norm: 5\% of {R\&D}",
+        "{The Whole Title is Protected}",
+        "Nothing is protected here",
+    ],
+)
+def test_a_title_keeps_its_protective_braces_from_file_to_file(title: str) -> None:
+    text = f"@misc{{key,\n  title = {{{title}}},\n}}"
+    for _ in range(2):
+        (paper,) = parse_bibtex(text).papers
+        text = to_bibtex([StoredPaper(1, paper, None, MOMENT, MOMENT, 0.0)])
+        assert f"  title = {{{title}}}," in text.splitlines()
+    renamed = replace(paper, title="Another Title of LLMs")
+    assert "{Another Title of {LLMs}}" in to_bibtex([StoredPaper(1, renamed, None, MOMENT, MOMENT, 0.0)])
+
+
+@pytest.mark.parametrize("slug", catalogue.slugs())
+def test_an_export_that_is_read_and_exported_again_is_the_same(slug: str) -> None:
+    once = to_bibtex([stored(catalogue.card(slug).title)])
+    (paper,) = parse_bibtex(once).papers
+    assert to_bibtex([StoredPaper(1, paper, None, MOMENT, MOMENT, 0.0)]) == once
 
 
 def test_proceedings_are_no_journal() -> None:
@@ -99,7 +129,7 @@ def ris(text: str) -> list[dict[str, list[str]]]:
 
 
 def test_ris() -> None:
-    first, second, third, last = ris(export(small_shelf(), "ris").text)
+    first, second, third, last = ris(export(sample_papers(), "ris").text)
     assert first == {
         "TY": ["UNPB"], "TI": ["Efficient Training in LLMs with Continuous Attacks"],
         "AU": ["Xhonneux, Sophie", "Schwinn, Leo"], "PY": ["2024"], "DA": ["2024/05/24"], "PB": ["arXiv"],
@@ -118,7 +148,7 @@ def test_a_line_break_can_not_begin_a_ris_tag() -> None:
 
 
 def test_csl() -> None:
-    first, second, third, last = json.loads(export(small_shelf(), "csl").text)
+    first, second, third, last = json.loads(export(sample_papers(), "csl").text)
     assert first["id"] == "xhonneux2024efficient"
     assert first["type"] == "article"
     assert first["issued"] == {"date-parts": [[2024, 5, 24]]}
@@ -133,12 +163,12 @@ def test_csl() -> None:
 
 
 def test_csv() -> None:
-    rows = list(csv.DictReader(io.StringIO(export(small_shelf(), "csv").text)))
+    rows = list(csv.DictReader(io.StringIO(export(sample_papers(), "csv").text)))
     assert tuple(rows[0]) == COLUMNS
     assert rows[0]["authors"] == "Sophie Xhonneux; Leo Schwinn"
     assert (rows[0]["upvotes"], rows[0]["comments"], rows[0]["trued"]) == ("12", "2", "c-advul")
     assert rows[3]["upvotes"] == ""  # unknown, and not zero
-    assert [row["title"] for row in rows] == [one.paper.title for one in small_shelf()]
+    assert [row["title"] for row in rows] == [one.paper.title for one in sample_papers()]
 
 
 @pytest.mark.parametrize("title", ["=1+1", "+cmd|' /C calc'!A0", "-2", "@SUM(A1)", '=HYPERLINK("http://x")'])
@@ -148,15 +178,15 @@ def test_no_cell_is_a_formula(title: str) -> None:
 
 
 def test_json_lines_are_read_back_by_the_reader_of_daily_papers() -> None:
-    shelf = [
-        *small_shelf(),
+    committed = [
+        *sample_papers(),
         stored("Voted", uid=5, votes=3, links=(Link("https://x.org/p", "project"),), submitted_by="ada"),
     ]
-    lines = export(shelf, "jsonl").text.splitlines()
-    assert len(lines) == len(shelf)
+    lines = export(committed, "jsonl").text.splitlines()
+    assert len(lines) == len(committed)
     read = parse_daily_json([json.loads(line) for line in lines])
     assert not read.refused
-    for one, back in zip(shelf, read.papers, strict=True):
+    for one, back in zip(committed, read.papers, strict=True):
         paper = one.paper
         for name in ("title", "abstract", "arxiv", "published", "organization", "categories", "links", "comments"):
             assert getattr(back, name) == getattr(paper, name), name
@@ -183,23 +213,23 @@ def test_markdown_is_escaped() -> None:
 
 
 def test_authors_that_are_not_known_are_told() -> None:
-    made = export(small_shelf(), "bibtex")
+    made = export(sample_papers(), "bibtex")
     assert len(made.warnings) == 1
     assert made.warnings[0].startswith("1 paper has no authors' names")
     assert "--resolve" in made.warnings[0]
-    assert export(small_shelf(), "csv").warnings == ()
+    assert export(sample_papers(), "csv").warnings == ()
     hidden = stored(authors=(Author("X", hidden=True),))
     assert export([hidden, hidden], "ris").warnings[0].startswith("2 papers have")
 
 
-@pytest.mark.parametrize("format", KINDS)
+@pytest.mark.parametrize("format", FORMATS)
 def test_no_papers_are_an_empty_file(format) -> None:
     assert export([], format).text in ("", "[]\n", ",".join(COLUMNS) + "\r\n")
 
 
 def test_the_format_is_found_by_the_ending() -> None:
-    assert {name: format_of(f"a.b.{kind.suffix.upper()}") for name, kind in KINDS.items()} == {
-        name: name for name in KINDS
+    assert {name: format_of(f"a.b.{kind.suffix.upper()}") for name, kind in FORMATS.items()} == {
+        name: name for name in FORMATS
     }
     with pytest.raises(InputError, match=r"'library\.json' does not say its format; end it in one of \.bib"):
         format_of("library.json")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from stored_papers import small_shelf, stored
+from stored_papers import sample_papers, stored
 
 from trued.errors import InputError
 from trued.feed.export.zotero import Library, item, push
@@ -76,16 +76,16 @@ def test_what_is_refused_is_named(zotero) -> None:
 
 def test_errors_say_what_to_do(zotero) -> None:
     with pytest.raises(InputError, match="TRUED_ZOTERO_KEY may not write to users/7"):
-        push(small_shelf(), library(zotero, "wrong"))
+        push(sample_papers(), library(zotero, "wrong"))
     zotero.broken = 503
     with pytest.raises(InputError, match=r"Zotero answered 503 .*0 papers are in"):
-        push(small_shelf(), library(zotero))
+        push(sample_papers(), library(zotero))
     with pytest.raises(InputError, match="does not answer"):
-        push(small_shelf(), Library("users/7", "key", "http://127.0.0.1:9"))
+        push(sample_papers(), Library("users/7", "key", "http://127.0.0.1:9"))
 
 
 def test_items_have_zoteros_fields() -> None:
-    preprint, article, hidden, bare = map(item, small_shelf())
+    preprint, article, hidden, bare = map(item, sample_papers())
     assert preprint == {
         "itemType": "preprint", "title": "Efficient Training in LLMs with Continuous Attacks",
         "creators": [

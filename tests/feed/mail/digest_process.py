@@ -7,11 +7,11 @@ from datetime import datetime
 
 from trued.feed.mail.digest import send_digests
 from trued.feed.mail.settings import MailServer
-from trued.feed.mail.smtp import Outbox
-from trued.feed.store.store import PaperStore
+from trued.feed.mail.smtp import SmtpClient
+from trued.feed.paper_store import PaperStore
 
 url, port, now = sys.argv[1:]
 store = PaperStore(url, clock=lambda: datetime.fromisoformat(now))
 server = MailServer("127.0.0.1", int(port), "papers@example.org", tls="none")
-with Outbox(server) as outbox:
-    send_digests(store, outbox, secret="0123456789abcdef", base_url="https://papers.example.org")
+with SmtpClient(server) as smtp:
+    send_digests(store, smtp, secret="0123456789abcdef", base_url="https://papers.example.org")

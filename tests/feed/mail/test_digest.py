@@ -17,19 +17,17 @@ from urllib.parse import unquote
 
 import pytest
 from mail_server import Post, mail_server
-from stored_papers import small_shelf
+from stored_papers import sample_papers
 
-from trued.errors import InputError
-from trued.feed.mail import render as letter
 from trued.feed.mail.digest import Delivery, due, key_of, send_digests
-from trued.feed.mail.render import Letter, compose, items
+from trued.feed.mail.render import DigestContent, items, render_html, render_mail, render_text
 from trued.feed.mail.settings import MailServer
-from trued.feed.mail.smtp import Outbox
+from trued.feed.mail.smtp import MailServerError, SmtpClient
 from trued.feed.mail.subscribers import unsubscribe
 from trued.feed.paper import FeedPaper, Link
+from trued.feed.paper_store import PaperStore
 from trued.feed.search.selection import Selection
 from trued.feed.store.records import Digest, Subscriber
-from trued.feed.store.store import PaperStore
 
 SECRET = "0123456789abcdef"
 URL = "https://papers.example.org"
@@ -45,9 +43,9 @@ class World:
         self.store = PaperStore(self.url, clock=lambda: self.now)
         self.post = post
 
-    def outbox(self) -> Outbox:
+    def smtp(self) -> SmtpClient:
         server = MailServer("127.0.0.1", self.post.port, "Papers <papers@example.org>", tls="none", timeout=10.0)
-        return Outbox(server, sleep=lambda _: None)
+        return SmtpClient(server, sleep=lambda _: None)
 
     def subscribe(self, *names: str, period="daily", q: str | None = None, state="active") -> None:
         for name in names:
@@ -57,8 +55,8 @@ class World:
         self.store.ingest(papers)
 
     def send(self, **options) -> Delivery:
-        with self.outbox() as outbox:
-            return send_digests(self.store, outbox, secret=SECRET, base_url=URL, **options)
+        with self.smtp() as smtp:
+            return send_digests(self.store, smtp, secret=SECRET, base_url=URL, **options)
 
     def names(self) -> list[str]:
         """Return who got a mail since the last call."""
@@ -197,7 +195,7 @@ def test_a_dead_mailbox_is_noted_and_left_alone(world: World) -> None:
 def test_a_server_that_takes_nothing_ends_the_round_and_loses_nobody(world: World) -> None:
     world.subscribe("ada", "bob")
     world.post.sender_answers = ["550 5.7.1 sender not allowed"]
-    with pytest.raises(InputError, match="check TRUED_MAIL_FROM"):
+    with pytest.raises(MailServerError, match="check TRUED_MAIL_FROM"):
         world.send()
     assert {one.state for one in world.store.subscribers()} == {"active"}
     world.send()
@@ -246,8 +244,8 @@ def test_two_processes_at_once_send_nothing_twice(world: World) -> None:
 
     def send(store: PaperStore) -> None:
         try:
-            with world.outbox() as outbox:
-                send_digests(store, outbox, secret=SECRET, base_url=URL)
+            with world.smtp() as smtp:
+                send_digests(store, smtp, secret=SECRET, base_url=URL)
         except BaseException as error:
             errors.append(error)
 
@@ -318,15 +316,17 @@ class _Words(HTMLParser):
 
 
 def test_text_and_html_say_the_same_and_load_nothing() -> None:
-    written = Letter("New papers for “a <b> & c”", "today", items(small_shelf(), URL), 3, URL, f"{URL}/u?t=1&x=2")
+    written = DigestContent(
+        "New papers for “a <b> & c”", "today", items(sample_papers(), URL), 3, URL, f"{URL}/u?t=1&x=2"
+    )
     reader = _Words()
-    reader.feed(letter.html(written))
-    assert reader.words == letter.text(written).split()
+    reader.feed(render_html(written))
+    assert reader.words == render_text(written).split()
     assert reader.tags == {"html", "head", "meta", "title", "body", "div", "h1", "h2", "p", "a", "code"}
     for part in ("Sophie Xhonneux, Leo Schwinn · 2024-05-24 · 12 upvotes", "Jane Roe and others", "3 more came in.",
                  "In trued: trued run c-advul", f"{URL}/papers/2", "https://github.com/a/b"):  # fmt: skip
-        assert part in letter.text(written)
-    assert "Secret" not in letter.text(written)
+        assert part in render_text(written)
+    assert "Secret" not in render_text(written)
 
 
 def test_nothing_in_a_paper_becomes_markup_or_a_header() -> None:
@@ -336,19 +336,19 @@ def test_nothing_in_a_paper_becomes_markup_or_a_header() -> None:
         "T\r\nBcc: eve@example.org\x07 <script>", "A\r\nB", abstract="<img src=x> " + "word " * 200,
         links=(Link("https://x.org/\"onload='x'", "code"),),
     )  # fmt: skip
-    written = Letter("New papers for “x\r\nBcc: eve@example.org”", "today", items([evil], None))
-    mail = compose(
+    written = DigestContent("New papers for “x\r\nBcc: eve@example.org”", "today", items([evil], None))
+    mail = render_mail(
         written, to="ada@example.org", sender="papers@example.org", message_id="<1@example.org>", date=TUESDAY
     )
     assert "Bcc" not in mail
     assert mail["Subject"].startswith("New papers for “x Bcc: eve@example.org”")
     assert "List-Unsubscribe" not in mail  # there is no link to end it
-    page = letter.html(written)
+    page = render_html(written)
     assert "<script" not in page
     assert "<img" not in page
     assert '"onload' not in page
-    assert "word …" in letter.text(written)
-    assert len(letter.text(written)) < 700
+    assert "word …" in render_text(written)
+    assert len(render_text(written)) < 700
 
 
 def test_one_digest_has_one_name(world: World) -> None:
@@ -366,3 +366,41 @@ def test_a_choice_of_papers_has_one_key_a_day() -> None:
     today, a, b = date(2026, 11, 24), Selection("a"), Selection("b")
     assert key_of(1, a, today) == key_of(1, a, today)
     assert len({key_of(1, a, today), key_of(1, b, today), key_of(7, a, today), key_of(1, a, date(2026, 11, 25))}) == 4
+
+
+@pytest.mark.parametrize("answer", ["554 5.7.1 blocked by policy", "550 5.1.1 no such user", "552 5.2.2 mailbox full"])
+def test_a_refused_recipient_does_not_end_the_round(world: World, answer: str) -> None:
+    world.subscribe("ada", "bob", "cyd", "dan")
+    world.post.recipient_answers["bob@example.org"] = [answer]
+    delivery = world.send()
+    assert world.names() == ["ada", "cyd", "dan"]
+    assert delivery.failed == [("bob@example.org", answer)]
+    assert world.store.digests("bob@example.org")[0].state == "failed"
+    # A policy says nothing about the mailbox, so the next round tries again.
+    expected = "active" if "5.7" in answer else "bounced"
+    assert world.store.subscriber("bob@example.org").state == expected
+
+
+@pytest.mark.parametrize("q", [f"tag:{'x' * 70}", f'-tag:"{"y" * 300}"', f"tag:{'x' * 70} robots"])
+def test_no_search_ends_the_round(world: World, q: str) -> None:
+    world.subscribe("ada", "cyd", "dan")
+    world.subscribe("bob", q=q)
+    delivery = world.send(always=True)
+    assert world.names() == ["ada", "bob", "cyd", "dan"]
+    assert not delivery.failed
+
+
+def test_a_digest_that_cannot_be_made_is_listed_and_the_others_go_out(world: World, monkeypatch) -> None:
+    world.subscribe("ada", "cyd", "dan")
+    world.subscribe("bob", q="broken")
+    search = PaperStore.search
+
+    def breaks(self, q, **options):
+        if "broken" in q:
+            raise RuntimeError("the index is gone")
+        return search(self, q, **options)
+
+    monkeypatch.setattr(PaperStore, "search", breaks)
+    delivery = world.send()
+    assert world.names() == ["ada", "cyd", "dan"]
+    assert delivery.failed == [("bob@example.org", "the index is gone")]

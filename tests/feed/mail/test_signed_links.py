@@ -1,4 +1,4 @@
-"""Tickets: genuine ones open, for their purpose and in their time; nothing else does."""
+"""Signed links: genuine tokens verify, for their purpose and in their time; nothing else does."""
 
 from __future__ import annotations
 
@@ -9,54 +9,62 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from itsdangerous import URLSafeSerializer
 
 from trued.errors import InputError
-from trued.feed.mail.signed_links import LIFETIMES, Ticket, open_ticket, sign
+from trued.feed.mail.signed_links import LIFETIMES, SubscriptionLink, sign, verify
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECRET = "0123456789abcdef"
-TICKET = Ticket("ada@example.org", "weekly", "alignment “continuous”", "n")
+LINK = SubscriptionLink("ada@example.org", "weekly", "alignment “continuous”", "n")
 
 
 @pytest.mark.parametrize("purpose", ["confirm", "unsubscribe"])
-def test_a_ticket_is_good_for_its_time(purpose) -> None:
-    token = sign(TICKET, purpose, secret=SECRET, now=NOW)
+def test_a_link_is_good_for_its_time(purpose) -> None:
+    token = sign(LINK, purpose, secret=SECRET, now=NOW)
     end = NOW + LIFETIMES[purpose]
-    assert open_ticket(token, purpose, secret=SECRET, now=NOW) == TICKET
-    assert open_ticket(f" {token}\n", purpose, secret=SECRET, now=end - timedelta(seconds=1)) == TICKET
+    assert verify(token, purpose, secret=SECRET, now=NOW) == LINK
+    assert verify(f" {token}\n", purpose, secret=SECRET, now=end - timedelta(seconds=1)) == LINK
     with pytest.raises(InputError, match="out of date"):
-        open_ticket(token, purpose, secret=SECRET, now=end)
+        verify(token, purpose, secret=SECRET, now=end)
 
 
-def test_a_ticket_is_for_one_purpose_and_one_secret() -> None:
-    token = sign(TICKET, "confirm", secret=SECRET, now=NOW)
+def test_a_link_is_for_one_purpose_and_one_secret() -> None:
+    token = sign(LINK, "confirm", secret=SECRET, now=NOW)
     for purpose, secret in (("unsubscribe", SECRET), ("confirm", SECRET[::-1])):
         with pytest.raises(InputError, match="not one of ours"):
-            open_ticket(token, purpose, secret=secret, now=NOW)
+            verify(token, purpose, secret=secret, now=NOW)
+
+
+def test_the_signature_is_not_the_librarys_default_sha1() -> None:
+    weak = URLSafeSerializer(SECRET, salt="trued confirm").dumps(["eve@example.org", "daily", None, "", 2**33])
+    with pytest.raises(InputError, match="not one of ours"):
+        verify(str(weak), "confirm", secret=SECRET, now=NOW)
 
 
 @given(st.integers(0, 200), st.characters(codec="ascii"))
-def test_no_changed_ticket_opens(place: int, letter: str) -> None:
-    token = sign(TICKET, "confirm", secret=SECRET, now=NOW)
+def test_no_changed_token_verifies(place: int, letter: str) -> None:
+    token = sign(LINK, "confirm", secret=SECRET, now=NOW)
     place %= len(token)
     changed = token[:place] + letter + token[place + 1 :]
     try:
-        opened = open_ticket(changed, "confirm", secret=SECRET, now=NOW)
+        link = verify(changed, "confirm", secret=SECRET, now=NOW)
     except InputError:
         return
-    assert opened == TICKET  # the last letter of base64 holds bits that say nothing
+    assert link == LINK  # the last letter of base64 holds bits that say nothing
 
 
-@pytest.mark.parametrize("token", ["", ".", "a", "a.b", "ä.ö", "x" * 5000, "=.=", "..", "\0.\0"])
-def test_rubbish_is_no_ticket(token: str) -> None:
+@pytest.mark.parametrize("token", ["", ".", "a", "a.b", "ä.ö", "x" * 5000, "=.=", "..", "\0.\0", "\ud800"])
+def test_rubbish_does_not_verify(token: str) -> None:
     with pytest.raises(InputError, match="not one of ours, or was cut off"):
-        open_ticket(token, "confirm", secret=SECRET, now=NOW)
+        verify(token, "confirm", secret=SECRET, now=NOW)
 
 
-def test_its_own_words_do_not_make_a_ticket() -> None:
-    payload, seal = sign(TICKET, "confirm", secret=SECRET, now=NOW).split(".")
+def test_changed_content_does_not_verify() -> None:
+    short = SubscriptionLink("a@b.org")
+    payload, signature = sign(short, "confirm", secret=SECRET, now=NOW).split(".")
     words = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     words[0] = "eve@example.org"
     forged = urlsafe_b64encode(json.dumps(words).encode()).decode().rstrip("=")
     with pytest.raises(InputError, match="not one of ours"):
-        open_ticket(f"{forged}.{seal}", "confirm", secret=SECRET, now=NOW)
+        verify(f"{forged}.{signature}", "confirm", secret=SECRET, now=NOW)

@@ -14,9 +14,9 @@ import pytest
 from mail_server import certificate, mail_server
 
 from trued.errors import InputError
-from trued.feed.mail.render import Letter, compose
+from trued.feed.mail.render import DigestContent, render_mail
 from trued.feed.mail.settings import MailServer, email_address, public_url
-from trued.feed.mail.smtp import WAITS, Outbox
+from trued.feed.mail.smtp import WAITS, MailServerError, SmtpClient
 
 SENDER = "Daily papers <papers@example.org>"
 
@@ -32,8 +32,10 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]
 
 
 def message(to: str = "ada@example.org") -> EmailMessage:
-    letter = Letter("Trending papers", "November 24, 2026", ())
-    return compose(letter, to=to, sender=SENDER, message_id="<1@example.org>", date=datetime(2026, 11, 25, tzinfo=UTC))
+    content = DigestContent("Trending papers", "November 24, 2026", ())
+    return render_mail(
+        content, to=to, sender=SENDER, message_id="<1@example.org>", date=datetime(2026, 11, 25, tzinfo=UTC)
+    )
 
 
 def server(port: int, **options) -> MailServer:
@@ -42,14 +44,14 @@ def server(port: int, **options) -> MailServer:
 
 def outcome_of(post, to: str = "ada@example.org"):
     waited: list[float] = []
-    with Outbox(server(post.port), sleep=waited.append) as outbox:
-        return outbox.send(message(to), to), waited
+    with SmtpClient(server(post.port), sleep=waited.append) as smtp:
+        return smtp.send(message(to), to), waited
 
 
 def test_one_connection_takes_many_mails() -> None:
-    with mail_server() as post, Outbox(server(post.port)) as outbox:
+    with mail_server() as post, SmtpClient(server(post.port)) as smtp:
         for number in range(3):
-            assert outbox.send(message(), f"{number}@example.org").state == "sent"
+            assert smtp.send(message(), f"{number}@example.org").state == "sent"
         assert post.addresses() == ["0@example.org", "1@example.org", "2@example.org"]
         assert post.taken[0][1]["From"] == SENDER
 
@@ -71,27 +73,34 @@ def test_what_does_not_pass_is_left_for_later() -> None:
 
 
 def test_an_unknown_mailbox_is_refused_at_once_and_the_next_mail_goes_on() -> None:
-    with mail_server() as post, Outbox(server(post.port), sleep=lambda _: pytest.fail("waited")) as outbox:
+    with mail_server() as post, SmtpClient(server(post.port), sleep=lambda _: pytest.fail("waited")) as smtp:
         post.recipient_answers["bob@example.org"] = ["550 5.1.1 no such user"]
-        assert outbox.send(message(), "bob@example.org").state == "refused"
+        assert smtp.send(message(), "bob@example.org").state == "refused"
         post.data_answers = ["552 5.2.2 mailbox full"]
-        assert outbox.send(message(), "eve@example.org").state == "refused"
-        assert outbox.send(message(), "ada@example.org").state == "sent"
+        assert smtp.send(message(), "eve@example.org").state == "refused"
+        assert smtp.send(message(), "ada@example.org").state == "sent"
         assert post.addresses() == ["ada@example.org"]
 
 
-@pytest.mark.parametrize("where", ["sender", "recipient", "data"])
-def test_a_server_that_takes_nothing_from_us_is_no_fault_of_the_address(where: str) -> None:
-    with mail_server() as post, Outbox(server(post.port)) as outbox:
-        answer = ["554 5.7.1 relaying denied"]
-        if where == "sender":
-            post.sender_answers = answer
-        elif where == "recipient":
+@pytest.mark.parametrize("answer", ["554 5.7.1 relaying denied", "550 5.1.8 no such sender", "530 5.7.0 sign in"])
+def test_a_refused_sender_is_no_fault_of_the_address(answer: str) -> None:
+    with mail_server() as post, SmtpClient(server(post.port)) as smtp:
+        post.sender_answers = [answer]
+        with pytest.raises(MailServerError, match=rf"takes no mail from .*{answer}; check TRUED_MAIL_FROM"):
+            smtp.send(message(), "ada@example.org")
+
+
+@pytest.mark.parametrize("where", ["recipient", "data"])
+def test_a_policy_against_one_mail_is_about_that_mail_alone(where: str) -> None:
+    with mail_server() as post, SmtpClient(server(post.port), sleep=lambda _: pytest.fail("waited")) as smtp:
+        answer = ["554 5.7.1 blocked"]
+        if where == "recipient":
             post.recipient_answers["ada@example.org"] = answer
         else:
             post.data_answers = answer
-        with pytest.raises(InputError, match=r"takes no mail from .*relaying denied; check TRUED_MAIL_FROM"):
-            outbox.send(message(), "ada@example.org")
+        outcome = smtp.send(message(), "ada@example.org")
+        assert (outcome.state, outcome.reason) == ("declined", "554 5.7.1 blocked")
+        assert smtp.send(message(), "bob@example.org").state == "sent"
 
 
 def test_a_connection_that_breaks_before_the_answer_leaves_it_unknown() -> None:
@@ -104,10 +113,10 @@ def test_a_connection_that_breaks_before_the_answer_leaves_it_unknown() -> None:
 
 
 def test_a_server_that_hangs_up_between_mails_is_called_again() -> None:
-    with mail_server() as post, Outbox(server(post.port), sleep=lambda _: None) as outbox:
-        assert outbox.send(message(), "ada@example.org").state == "sent"
+    with mail_server() as post, SmtpClient(server(post.port), sleep=lambda _: None) as smtp:
+        assert smtp.send(message(), "ada@example.org").state == "sent"
         post.recipient_answers["bob@example.org"] = ["421 4.3.2 closing"]
-        assert outbox.send(message(), "bob@example.org").state == "sent"
+        assert smtp.send(message(), "bob@example.org").state == "sent"
         assert post.addresses() == ["ada@example.org", "bob@example.org"]
 
 
@@ -118,24 +127,24 @@ def test_tls_and_sign_in(tls, monkeypatch: pytest.MonkeyPatch, from_start: bool)
     monkeypatch.setenv("SSL_CERT_FILE", str(cert))
     with mail_server(context, from_start=from_start, sign_in=True) as post:
         right = server(post.port, tls="tls" if from_start else "starttls", user="ada", password="right")
-        with Outbox(right) as outbox:
-            assert outbox.send(message(), "bob@example.org").state == "sent"
+        with SmtpClient(right) as smtp:
+            assert smtp.send(message(), "bob@example.org").state == "sent"
         assert (post.encrypted, post.logins) == ([True], ["ada"])
-        with Outbox(replace(right, password="wrong")) as outbox, pytest.raises(InputError, match="ada's password"):
-            outbox.send(message(), "bob@example.org")
+        with SmtpClient(replace(right, password="wrong")) as smtp, pytest.raises(InputError, match="ada's password"):
+            smtp.send(message(), "bob@example.org")
 
 
 def test_a_certificate_of_nobody_is_not_trusted(tls) -> None:
-    with mail_server(tls[0]) as post, Outbox(server(post.port, tls="starttls")) as outbox:
+    with mail_server(tls[0]) as post, SmtpClient(server(post.port, tls="starttls")) as smtp:
         with pytest.raises(InputError, match=r"no TLS with 127\.0\.0\.1:.*check host and port"):
-            outbox.send(message(), "ada@example.org")
+            smtp.send(message(), "ada@example.org")
         assert not post.attempts
 
 
 def test_nothing_is_said_in_clear_to_a_server_without_tls() -> None:
-    with mail_server() as post, Outbox(server(post.port, tls="starttls", user="ada", password="right")) as outbox:
+    with mail_server() as post, SmtpClient(server(post.port, tls="starttls", user="ada", password="right")) as smtp:
         with pytest.raises(InputError, match="offers no TLS; mail is not sent without it"):
-            outbox.send(message(), "ada@example.org")
+            smtp.send(message(), "ada@example.org")
         assert not post.logins
         assert not post.attempts
 
@@ -144,10 +153,10 @@ def test_no_server_there() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with (
-            Outbox(server(taken.getsockname()[1])) as outbox,
+            SmtpClient(server(taken.getsockname()[1])) as smtp,
             pytest.raises(InputError, match="no mail server answers"),
         ):
-            outbox.send(message(), "ada@example.org")
+            smtp.send(message(), "ada@example.org")
 
 
 ENVIRONMENT = {

@@ -13,16 +13,16 @@ from mail_server import Post, mail_server
 
 from trued.errors import InputError
 from trued.feed.mail.settings import MailServer
-from trued.feed.mail.smtp import Outbox
+from trued.feed.mail.smtp import SmtpClient
 from trued.feed.mail.subscribers import (
     confirm,
     leave,
-    open_ticket,
     request_subscription,
     unsubscribe,
     unsubscribe_link,
+    verify,
 )
-from trued.feed.store.store import PaperStore
+from trued.feed.paper_store import PaperStore
 
 SECRET = "0123456789abcdef"
 URL = "https://papers.example.org"
@@ -37,13 +37,13 @@ class World:
         self.store = PaperStore(f"sqlite:///{folder}/papers.db", clock=lambda: self.now)
         self.post = post
         server = MailServer("127.0.0.1", post.port, "papers@example.org", tls="none", timeout=10.0)
-        self.outbox = Outbox(server, sleep=lambda _: None)
+        self.smtp = SmtpClient(server, sleep=lambda _: None)
 
     def ask(self, email: str = ADA, period: str = "daily", q: str | None = None, base_url: str | None = URL) -> None:
-        request_subscription(self.store, email, period, q, secret=SECRET, base_url=base_url, outbox=self.outbox)
+        request_subscription(self.store, email, period, q, secret=SECRET, base_url=base_url, smtp=self.smtp)
 
-    def ticket(self) -> str:
-        """Return the ticket in the last mail."""
+    def token(self) -> str:
+        """Return the token in the last mail."""
         return unquote(re.search(r"token=(\S+)", self.post.taken[-1][1].get_content())[1])
 
     def confirm(self, token: str):
@@ -61,7 +61,7 @@ def world(tmp_path) -> Iterator[World]:
     with mail_server() as post:
         world = World(tmp_path, post)
         yield world
-        world.outbox.close()
+        world.smtp.close()
         world.store.close()
 
 
@@ -74,7 +74,7 @@ def test_asked_confirmed_left_and_asked_again(world: World) -> None:
     assert mail["Auto-Submitted"] == "auto-generated"
 
     world.later(hours=47)
-    one = world.confirm(world.ticket())
+    one = world.confirm(world.token())
     assert (one.state, one.period, one.q, one.since) == ("active", "weekly", "continuous alignment", world.now)
     assert world.store.subscribers() == [one]
 
@@ -87,15 +87,15 @@ def test_asked_confirmed_left_and_asked_again(world: World) -> None:
 
     world.ask()
     assert world.state() == "pending"
-    assert world.confirm(world.ticket()).period == "daily"
+    assert world.confirm(world.token()).period == "daily"
 
 
-def test_a_ticket_of_before_counts_no_more(world: World) -> None:
+def test_a_link_of_before_counts_no_more(world: World) -> None:
     world.ask()
-    old = world.ticket()
+    old = world.token()
     world.later(minutes=11)
     world.ask(period="weekly")
-    new = world.ticket()
+    new = world.token()
     with pytest.raises(InputError, match="not the latest one"):
         world.confirm(old)
     assert world.confirm(new).period == "weekly"
@@ -106,21 +106,21 @@ def test_a_ticket_of_before_counts_no_more(world: World) -> None:
     assert world.state() == "gone"
 
 
-def test_a_ticket_ends_after_two_days(world: World) -> None:
+def test_a_link_ends_after_two_days(world: World) -> None:
     world.ask()
     world.later(hours=48)
     with pytest.raises(InputError, match="out of date"):
-        world.confirm(world.ticket())
+        world.confirm(world.token())
     assert world.state() == "pending"
 
 
 def test_a_request_by_another_changes_nothing_of_an_active_subscription(world: World) -> None:
     world.ask(q="alignment")
-    mine = world.confirm(world.ticket())
+    mine = world.confirm(world.token())
     world.later(minutes=11)
     world.ask(period="weekly", q="something else")
     assert replace(world.store.subscriber(ADA), nonce="") == replace(mine, nonce="")
-    changed = world.confirm(world.ticket())
+    changed = world.confirm(world.token())
     assert (changed.period, changed.q, changed.since) == ("weekly", "something else", mine.since)
 
 
@@ -135,6 +135,19 @@ def test_nobody_floods_a_mailbox(world: World) -> None:
     assert len(world.post.taken) == 3
 
 
+def test_one_address_is_asked_three_times_a_day_at_most(world: World) -> None:
+    for _ in range(24 * 6):
+        world.ask()
+        world.later(minutes=10)
+    assert len(world.post.taken) == 3
+    world.ask("bob@example.org")
+    assert len(world.post.taken) == 4
+    for _ in range(24 * 6):
+        world.ask()
+        world.later(minutes=10)
+    assert len(world.post.taken) == 7
+
+
 def test_an_address_that_is_refused_bounces_and_may_ask_again(world: World) -> None:
     world.post.recipient_answers[ADA] = ["550 5.1.1 no such user"]
     world.ask()  # says nothing: who asks must not learn what mailboxes there are
@@ -142,7 +155,7 @@ def test_an_address_that_is_refused_bounces_and_may_ask_again(world: World) -> N
     world.later(minutes=1)
     world.ask()
     assert world.state() == "pending"
-    assert world.confirm(world.ticket()).reason == ""
+    assert world.confirm(world.token()).reason == ""
 
 
 def test_a_server_that_is_busy_is_told_and_the_next_request_sends(world: World) -> None:
@@ -158,7 +171,7 @@ def test_without_a_page_the_mail_tells_the_command(world: World) -> None:
     text = world.post.taken[0][1].get_content()
     assert "http" not in text
     token = re.search(r"trued papers subscribe --confirm (\S+)", text)[1]
-    assert open_ticket(token, "confirm", secret=SECRET, now=world.now).email == ADA
+    assert verify(token, "confirm", secret=SECRET, now=world.now).email == ADA
     assert world.confirm(token).state == "active"
 
 

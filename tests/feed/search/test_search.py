@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from trued.errors import InputError
 from trued.feed.paper import Author, FeedPaper, Link
+from trued.feed.paper_store import Filters, PaperStore
 from trued.feed.search import fulltext, search
 from trued.feed.search.embeddings import PROBE
-from trued.feed.store.store import Filters, PaperStore
 
 SHELF = [
     FeedPaper(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trued.feed.paper import FeedPaper
+from trued.feed.paper_store import PaperStore
 from trued.feed.search.query import parse
 from trued.feed.search.selection import Selection, every_word
 from trued.feed.store.records import Filters
-from trued.feed.store.store import PaperStore
 
 PAPERS = (
     FeedPaper("Continuous Alignment", "One.", "2401.00001", published=date(2024, 1, 3), upvotes=1, rank=2),
@@ -97,3 +100,28 @@ def test_titles_and_what_a_date_is_good_for() -> None:
         Selection(filters=Filters(min_upvotes=0)),
     ):
         assert not other.grows_by_changes
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(
+        st.one_of(
+            st.text(max_size=12),
+            st.sampled_from(["tag:", "-tag:", "author:", "year:", "org:", "cat:", "has:", "is:", '"', "-", "*", "²"]),
+            st.sampled_from([f"tag:{'x' * 70}", "tag:ß" * 40, "author:*", "year:2..1", 'cat:"a%_b"', "AND", "NEAR("]),
+        ),
+        max_size=12,
+    ).map(" ".join).map(lambda q: q[:400])
+)  # fmt: skip
+def test_no_line_of_text_raises(q):
+    store = _search_store()
+    for order in ("relevance", "new", "trending"):
+        Selection(q, order=order, limit=5, person="a subscriber").papers(store)
+    store.search(q, mode="keyword", k=5)
+
+
+@cache
+def _search_store():
+    store = PaperStore("sqlite://")
+    store.ingest([FeedPaper("Robust alignment", "An abstract of attacks.", arxiv="2411.00001")])
+    return store

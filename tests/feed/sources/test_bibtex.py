@@ -44,7 +44,12 @@ def test_a_file_is_read_whole() -> None:
     assert (spoke.published, spoke.date_inferred) == (date(2024, 5, 1), True)
     assert spoke.abstract.startswith("We gain 50% on true wheels. Code:")
     assert [(one.url, one.kind) for one in spoke.links] == [("https://github.com/wheels/b_c", "code")]
-    assert spoke.extra == {"bibtex": "spoke2024", "type": "article", "keywords": "wheels, spokes"}
+    assert spoke.extra == {
+        "bibtex": "spoke2024", "type": "article", "keywords": "wheels, spokes",
+        "tex_title": {
+            "plain": spoke.title, "tex": r'{S}traight {W}heels: {\"U}ber $\mathcal{O}(n)$ Turns \& 50% More',
+        },
+    }  # fmt: skip
 
     assert (rims.arxiv, rims.version, rims.categories, rims.links) == ("2305.00001", 2, ("cs.LG",), ())
     assert (rims.published, rims.date_inferred) == (date(2023, 5, 2), False)

@@ -145,9 +145,9 @@ TOMORROW = (datetime.now(UTC) + timedelta(days=3)).date()
     ("options", "message"),
     [
         ({"day": TOMORROW}, f"{TOMORROW} has not come yet"),
-        ({"week": "2025-W54"}, "'2025-W54' is no week; expected one such as 2025-W49"),
+        ({"week": "2025-W54"}, "'2025-W54' is no week; write it as 2026-W47"),
         ({"week": "49"}, "'49' is no week"),
-        ({"month": "2025-13"}, "'2025-13' is no month; expected one such as 2025-12"),
+        ({"month": "2025-13"}, "'2025-13' is no month; write it as 2026-11"),
         ({"month": "2025"}, "'2025' is no month"),
         ({"week": "2025-W49", "month": "2025-12"}, "2025-W49 and 2025-12 together"),
         ({"limit": 0}, "limit 0 fetches nothing"),
@@ -294,6 +294,25 @@ def test_one_paper_by_the_address_of_its_page(web: LocalWeb, client: Client) -> 
     web.answer("/paper.pdf", Reply(b"%PDF-1.7"))
     with pytest.raises(InputError, match="is a PDF: give the paper's arXiv id"):
         fetch_one(f"{web.url}/paper.pdf", client=client)
+
+
+def test_a_file_elsewhere_is_not_arxivs_word(web: LocalWeb, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    atom = (
+        '<feed xmlns="http://www.w3.org/2005/Atom"><entry><id>http://arxiv.org/abs/2501.00001v7</id>'
+        "<title>Wheels</title></entry></feed>"
+    )
+    listing = [{"paper": {"id": "2501.00001", "title": "Wheels", "submittedOnDailyAt": "2025-12-02T01:00:00.000Z"}}]
+    web.answer("/x.xml", Reply(atom))
+    web.answer("/x.json", Reply(listing))
+    monkeypatch.setenv("TRUED_ARXIV_URL", "https://export.arxiv.org")
+    monkeypatch.setenv("TRUED_HF_URL", "https://huggingface.co")
+    for name in ("x.xml", "x.json"):
+        (paper,) = fetch_url(f"{web.url}/{name}", client=client).papers
+        assert (paper.title, paper.source, paper.version) == ("Wheels", "web", None)
+        assert fetch_url(f"{web.url}/{name}", client=client).by_day()[0][0] is None
+    monkeypatch.setenv("TRUED_ARXIV_URL", web.url)
+    (paper,) = fetch_url(f"{web.url}/x.xml", client=client).papers
+    assert (paper.source, paper.version) == ("arxiv", 7)
 
 
 def test_a_doi_is_asked_for_as_bibtex(monkeypatch: pytest.MonkeyPatch, web: LocalWeb, client: Client) -> None:

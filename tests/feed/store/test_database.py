@@ -1,8 +1,11 @@
 """The schema is what the tables say, on both databases; it is made once; what cannot be opened is named."""
 
+import os
+import stat
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -12,8 +15,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from trued.errors import InputError
+from trued.feed.paper import FeedPaper
+from trued.feed.paper_store import PaperStore, default_store
 from trued.feed.store.database import MIGRATIONS, VERSION_TABLE, Database
-from trued.feed.store.store import PaperStore, default_store
 from trued.feed.store.tables import REVISION, Base, FactRow
 
 
@@ -80,7 +84,7 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
 def test_opening_a_current_store_loads_no_alembic(tmp_path):
     url = f"sqlite:///{tmp_path}/papers.db"
     Database(url).close()
-    code = f"import sys; from trued.feed.store.store import PaperStore; PaperStore({url!r}); print(*sys.modules)"
+    code = f"import sys; from trued.feed.paper_store import PaperStore; PaperStore({url!r}); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"alembic", "torch", "sklearn", "fastapi", "scipy"}.isdisjoint(loaded)
 
@@ -157,6 +161,46 @@ def test_the_environment_names_the_place(monkeypatch, tmp_path):
     monkeypatch.setenv("TRUED_DATABASE_URL", f"sqlite:///{tmp_path}/mine.db")
     PaperStore().close()
     assert (tmp_path / "mine.db").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_no_other_user_reads_the_store(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRUED_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("TRUED_DATABASE_URL", raising=False)
+
+    def modes(folder):
+        return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("*.db*")}
+
+    before = os.umask(0o022)
+    try:
+        store = default_store()
+        store.ingest([FeedPaper("A Title")])
+        assert set(modes(tmp_path / "data").values()) == {0o600}
+        assert "papers.db-wal" in modes(tmp_path / "data")
+        assert store.doctor() == []
+        store.close()
+        (tmp_path / "data" / "papers.db").chmod(0o644)  # as an earlier version left it
+        default_store().close()
+        assert modes(tmp_path / "data")["papers.db"] == 0o600
+        shared = tmp_path / "shared.db"
+        PaperStore(f"sqlite:///{shared}").close()
+        assert modes(tmp_path)["shared.db"] == 0o600
+        shared.chmod(0o640)  # a file of one's own may be shared on purpose
+        store = PaperStore(f"sqlite:///{shared}")
+        assert modes(tmp_path)["shared.db"] == 0o640
+        assert ["can be read by other users" in finding for finding in store.doctor()] == [True]
+        store.close()
+    finally:
+        os.umask(before)
+
+
+def test_ended_sessions_are_kept_until_their_cookies_end(either, clock):
+    either.end_session("a", clock.now + timedelta(days=30))
+    either.end_session("a", clock.now + timedelta(days=30))
+    assert (either.session_ended("a"), either.session_ended("b")) == (True, False)
+    clock.pass_(days=31)
+    either.end_session("b", clock.now + timedelta(days=30))
+    assert (either.session_ended("a"), either.session_ended("b")) == (False, True)
 
 
 def test_a_clock_without_a_zone_is_refused(store, clock):

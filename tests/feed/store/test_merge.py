@@ -106,6 +106,8 @@ def test_nothing_known_is_lost_and_twice_is_once(one, other, first, second):
     one, other = replace(one, source=first), replace(other, source=second)
     merged, origin = merge(one, other)
     for name in (field.name for field in fields(FeedPaper)):
+        if name in ("arxiv", "doi") and first == "submitted" != second:
+            continue  # which paper it is, the fetched one alone says
         if getattr(one, name) not in (None, "", (), {}):
             assert getattr(merged, name) not in (None, "", (), {}), name
     assert merge(merged, other, origin) == (merged, origin)
@@ -154,3 +156,30 @@ def test_sound_entries_have_no_flaw():
         replace(ARXIV, arxiv="math.GT/0309136"),
     ):
         assert flaw(clean(paper), TODAY) is None
+
+
+SUBMITTED = FeedPaper(
+    "MixAT: Both", "Rewritten.", "2505.16947", version=9, published=date(2019, 1, 1), source="submitted",
+    authors=(Author("Eve"),), journal="Journal of Eve", doi="10.1000/eve",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("known", [ARXIV, PAGE, HUGGING, replace(PAGE, source="web"), replace(PAGE, source="card")])
+def test_what_a_person_submits_never_overrules_a_fetch(known):
+    merged, origin = merge(known, SUBMITTED)
+    for name in ("title", "abstract", "arxiv", "published", "authors", "doi"):
+        if getattr(known, name) or name in ("arxiv", "doi"):
+            assert getattr(merged, name) == getattr(known, name), name
+    assert merged.journal == "Journal of Eve"  # a gap is filled
+    assert merged.source == known.source
+    again, _ = merge(merged, replace(known, journal="The Right One"), origin)
+    assert again.journal == "The Right One"
+
+
+@pytest.mark.parametrize("known", [ARXIV, PAGE, HUGGING])
+def test_a_fetch_overrules_what_a_person_submitted(known):
+    merged, _ = merge(replace(SUBMITTED, version=None), known)
+    for name in ("title", "abstract", "published", "authors"):
+        if getattr(known, name):
+            assert getattr(merged, name) == getattr(known, name), name
+    assert merged.source == known.source

@@ -6,7 +6,7 @@ import pytest
 
 from trued.errors import InputError
 from trued.feed.paper import FeedPaper
-from trued.feed.store.store import Marks, PaperStore, SavedQuery
+from trued.feed.paper_store import Marks, PaperStore, SavedQuery
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 from defusedxml import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
-from stored_papers import MOMENT, small_shelf, stored
+from stored_papers import MOMENT, sample_papers, stored
 
 from trued.feed.paper import FeedPaper
 from trued.feed.reference import permanent_id
@@ -29,14 +30,14 @@ def read(papers, syntax, channel: Channel = CHANNEL):
 
 @pytest.mark.parametrize("syntax", ["atom", "rss"])
 def test_a_feed_reader_reads_what_was_written(syntax) -> None:
-    shelf = small_shelf()
-    found = read(shelf, syntax)
+    committed = sample_papers()
+    found = read(committed, syntax)
     assert found.version == {"atom": "atom10", "rss": "rss20"}[syntax]
     assert found.feed.title == CHANNEL.title
     assert found.feed.link == CHANNEL.home
     assert {link.rel: link.href for link in found.feed.links}["self"] == CHANNEL.address
-    assert [entry.title for entry in found.entries] == [one.paper.title for one in shelf]
-    assert [entry.id for entry in found.entries] == [permanent_id(one.paper) for one in shelf]
+    assert [entry.title for entry in found.entries] == [one.paper.title for one in committed]
+    assert [entry.id for entry in found.entries] == [permanent_id(one.paper) for one in committed]
     first, second, third, last = found.entries
     assert first.link == "https://arxiv.org/abs/2405.15589"
     assert second.link == "https://doi.org/10.1000/xyz_1(2)"
@@ -47,28 +48,48 @@ def test_a_feed_reader_reads_what_was_written(syntax) -> None:
     assert first.summary.startswith("Attacks at 50% of the cost")
     assert 'href="https://github.com/a/b"' in first.content[0].value
     assert "trued papers show c-advul" in first.content[0].value
-    assert "Secret" not in render(shelf, CHANNEL, syntax).body.decode()
+    assert "Secret" not in render(committed, CHANNEL, syntax).body.decode()
     assert "Jane Roe" in str(third)
 
 
+ABSTRACTS = ("For x<y and y>z, <b>bold</b> & more", "<script>alert(1)</script>", "a &lt; b &amp; c", "]]> 5 > 4")
+
+
+@pytest.mark.parametrize("abstract", ABSTRACTS)
+def test_an_abstract_is_text_and_loses_nothing(abstract: str) -> None:
+    papers = [stored("A Title", abstract=abstract)]
+    channel = ElementTree.fromstring(render(papers, CHANNEL, "rss").body).find("channel")
+    # A reader takes what XML holds for HTML: unescaped once more, it is the abstract.
+    assert html.unescape(channel.find("item").find("description").text) == abstract
+    assert "<" not in channel.find("item").find("description").text
+    content = channel.find("item").find("{http://purl.org/rss/1.0/modules/content/}encoded").text
+    assert html.unescape(content.removeprefix("<p>").removesuffix("</p>")) == abstract
+    entry = ElementTree.fromstring(render(papers, CHANNEL, "atom").body).find("{*}entry")
+    summary = entry.find("{*}summary")
+    assert (summary.get("type", "text"), summary.text) == ("text", abstract)
+    item = json.loads(render(papers, CHANNEL, "json").body)["items"][0]
+    assert item["summary"] == abstract
+    assert html.unescape(item["content_html"].removeprefix("<p>").removesuffix("</p>")) == abstract
+
+
 def test_atom_names_every_author_and_when_an_entry_changed() -> None:
-    first = read(small_shelf(), "atom").entries[0]
+    first = read(sample_papers(), "atom").entries[0]
     assert [author.name for author in first.authors] == ["Sophie Xhonneux", "Leo Schwinn"]
     assert first.updated == "2026-11-24T09:30:15+00:00"
     unknown = read([stored("Nothing"), stored("Counted", uid=2, authors_count=3)], "atom").entries
     assert [entry.author for entry in unknown] == ["unknown", "3 authors"]  # and not the feed's own
-    root = ElementTree.fromstring(render(small_shelf(), CHANNEL, "atom").body)
+    root = ElementTree.fromstring(render(sample_papers(), CHANNEL, "atom").body)
     space = "{http://www.w3.org/2005/Atom}"
     for entry in root.findall(f"{space}entry"):  # RFC 4287: at most one alternate link
         assert len([link for link in entry.findall(f"{space}link") if link.get("rel", "alternate") == "alternate"]) == 1
 
 
 def test_json_feed() -> None:
-    feed = json.loads(render(small_shelf(), CHANNEL, "json").body)
+    feed = json.loads(render(sample_papers(), CHANNEL, "json").body)
     assert feed["version"] == "https://jsonfeed.org/version/1.1"
     assert (feed["feed_url"], feed["home_page_url"]) == (CHANNEL.address, CHANNEL.home)
     first = feed["items"][0]
-    assert first["id"] == permanent_id(small_shelf()[0].paper)
+    assert first["id"] == permanent_id(sample_papers()[0].paper)
     assert first["external_url"] == "https://github.com/a/b"
     assert first["authors"] == [{"name": "Sophie Xhonneux"}, {"name": "Leo Schwinn"}]
     assert first["date_published"] == "2024-05-24T00:00:00+00:00"
@@ -81,11 +102,11 @@ def test_json_feed() -> None:
 
 @pytest.mark.parametrize("syntax", ["atom", "rss", "json"])
 def test_the_same_papers_are_the_same_bytes_and_votes_change_nothing(syntax) -> None:
-    shelf = small_shelf()
-    once = render(shelf, CHANNEL, syntax)
-    voted = [replace(one, votes=one.votes + 9, trending=3.0) for one in shelf]
+    committed = sample_papers()
+    once = render(committed, CHANNEL, syntax)
+    voted = [replace(one, votes=one.votes + 9, trending=3.0) for one in committed]
     assert render(voted, CHANNEL, syntax).etag == once.etag
-    later = [replace(shelf[0], changed=MOMENT + timedelta(hours=1)), *shelf[1:]]
+    later = [replace(committed[0], changed=MOMENT + timedelta(hours=1)), *committed[1:]]
     changed = render(later, CHANNEL, syntax)
     assert changed.etag != once.etag
     assert changed.modified - once.modified == timedelta(hours=1)
@@ -131,7 +152,7 @@ def test_a_paper_keeps_its_id() -> None:
     )
     assert permanent_id(FeedPaper("A  Title!")) == permanent_id(FeedPaper("a title"))
     assert permanent_id(FeedPaper("T", doi="10.1/AB")) == permanent_id(FeedPaper("U", doi="10.1/ab"))
-    assert len({permanent_id(one.paper) for one in small_shelf()}) == 4
+    assert len({permanent_id(one.paper) for one in sample_papers()}) == 4
 
 
 def test_a_file_has_an_id_without_an_address() -> None:
@@ -152,5 +173,5 @@ def test_opml_lists_the_feeds_of_saved_searches() -> None:
 
 
 def test_the_date_of_a_feed_is_that_of_its_latest_paper() -> None:
-    shelf = [stored(uid=n, changed=datetime(2026, 1, n, tzinfo=UTC)) for n in (1, 3, 2)]
-    assert render(shelf, CHANNEL, "atom").modified == datetime(2026, 1, 3, tzinfo=UTC)
+    committed = [stored(uid=n, changed=datetime(2026, 1, n, tzinfo=UTC)) for n in (1, 3, 2)]
+    assert render(committed, CHANNEL, "atom").modified == datetime(2026, 1, 3, tzinfo=UTC)

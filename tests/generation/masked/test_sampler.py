@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from trued.errors import InputError
-from trued.generation.masked.ancestral import ancestral
-from trued.generation.masked.confidence import confidence
+from trued.generation.masked.ancestral_steps import ancestral
+from trued.generation.masked.confidence_order import confidence
 from trued.generation.masked.exact_source import MarkovSource
 from trued.generation.masked.first_hitting import Hits, first_hitting
 from trued.generation.masked.model import FromLogits
@@ -63,7 +63,108 @@ EXACT = {
 def test_exact_samplers_have_the_sources_law(name):
     result = EXACT[name]()
     assert chi_square(result.ids) > 1e-3
+    assert (result.law == "exact") == (not name.startswith("ancestral"))
+
+
+SHARED = "tokens that share a call are independent given the rest"
+SECOND = f"{SHARED}, each with logits of its own (order 2, "
+
+
+@pytest.mark.parametrize(
+    ("sampler", "law"),
+    [
+        (MaskedSampler(), "exact"),
+        (MaskedSampler(steps=4), "exact"),
+        (MaskedSampler(steps=4, order=2), "exact"),
+        (MaskedSampler(steps=4, cut="time"), SHARED),
+        (MaskedSampler(steps=2), SHARED),
+        (MaskedSampler(steps=3), SHARED),
+        (MaskedSampler(steps=2, order=2), f"{SECOND}extrapolate)"),
+        (MaskedSampler(steps=2, order=2, variant="correct", top_p=0.9), f"{SECOND}correct); top-p 0.9"),
+        (MaskedSampler("ancestral", steps=1), "1 step, whose tokens are independent given the rest"),
+        (MaskedSampler("ancestral", draw="two_stage"), "1,024 steps, whose tokens are independent given the rest"),
+        (MaskedSampler("confidence", steps=4, temperature=0.5),
+         "the order is that of confidence, which no law of the model has; temperature 0.5"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_each_sampler_states_its_own_law(sampler, law):
+    assert sampler.sample(SOURCE, start(5), generator=seeded()).law == law
+
+
+def test_a_sampler_that_is_not_exact_on_the_source_does_not_say_so():
+    for sampler in (MaskedSampler(steps=2), MaskedSampler(steps=2, order=2), MaskedSampler("ancestral", steps=1)):
+        result = sampler.sample(SOURCE, start(), generator=seeded(3))
+        assert chi_square(result.ids) < 1e-6
+        assert result.law != "exact"
+
+
+def test_one_gap_is_filled_exactly_by_any_number_of_steps():
+    gap = torch.tensor([[0, 1, 3, 2]])
+    for sampler in (MaskedSampler("ancestral", steps=1), MaskedSampler(steps=1), MaskedSampler(steps=1, cut="time")):
+        assert sampler.sample(SOURCE, gap, generator=seeded()).law == "exact"
+
+
+def reading(ids):
+    """The source as a model that reads from left to right: each token given the one before it."""
+    before = torch.nn.functional.pad(ids[:, :-1], (1, 0), value=3)
+    rows = torch.cat([SOURCE.transition, SOURCE.initial[None]])[before].log()
+    return torch.nn.functional.pad(rows, (0, 1), value=-math.inf)
+
+
+CAUSAL = FromLogits(reading, 3, 4, causal=True)
+
+
+def test_a_model_that_reads_from_left_to_right_is_filled_in_order():
+    result = first_hitting(CAUSAL, start(), generator=seeded(1))
+    assert chi_square(result.ids) > 1e-3
     assert result.law == "exact"
+    assert bool((result.hit_times.diff(dim=1) < 0).all())
+    # in random order its law is another one
+    blind = FromLogits(reading, 3, 4)
+    assert SOURCE.total_variation(first_hitting(blind, start(), generator=seeded(1)).ids) > 0.15
+    shared = parallel_first_hitting(CAUSAL, start(9), 2, generator=seeded())
+    assert shared.law == SHARED
+    assert (shared.hit_times[:, 1] > shared.hit_times[:, 2]).all()
+
+
+def test_a_model_that_reads_from_left_to_right_says_what_it_does_not_see():
+    ahead, behind = torch.tensor([[0, 1, 3, 3]]), torch.tensor([[3, 3, 0, 1]])
+    assert first_hitting(CAUSAL, ahead, generator=seeded()).law == "exact"
+    assert "does not see what was given behind a gap" in first_hitting(CAUSAL, behind, generator=seeded()).law
+    assert first_hitting(SOURCE, behind, generator=seeded()).law == "exact"
+
+
+def test_a_model_that_reads_from_left_to_right_is_not_filled_in_another_order():
+    hits = Hits(torch.tensor([[1, 0, 2, 3]]), torch.ones(1, 4).double(), torch.tensor([4]))
+    calls = {
+        "ancestral sampling fills in another order": lambda: ancestral(CAUSAL, start(1), 9, generator=seeded()),
+        "confidence sampling fills in another order": lambda: confidence(CAUSAL, start(1), 9, generator=seeded()),
+        r"use Hits\.in_order": lambda: first_hitting(CAUSAL, start(1), hits=hits, generator=seeded()),
+    }
+    for message, call in calls.items():
+        with pytest.raises(InputError, match=message):
+            call()
+
+
+def test_hits_of_other_masks_are_refused_and_given_tokens_stay():
+    given = torch.tensor([[0, 3, 3, 3], [3, 3, 3, 1]])
+    of_others = {
+        "hits of row 0 are of tokens that are given": given.flip(0) == 3,
+        r"hits of \(2, 4\) positions, 8 of them masked": torch.ones(2, 4, dtype=torch.bool),
+        r"hits of \(3, 4\) positions": torch.ones(3, 4, dtype=torch.bool),
+    }
+    for message, masked in of_others.items():
+        hits = Hits.draw(masked, LINEAR, seeded())
+        with pytest.raises(InputError, match=message):
+            first_hitting(SOURCE, given, hits=hits, generator=seeded())
+        with pytest.raises(InputError, match=message):
+            parallel_first_hitting(SOURCE, given, 2, hits=hits, generator=seeded())
+    fitting = Hits.draw(given == 3, LINEAR, seeded())
+    ids = first_hitting(SOURCE, given, hits=fitting, generator=seeded()).ids
+    assert torch.equal(ids[given != 3], given[given != 3])
+    with pytest.raises(InputError, match="give one a position"):
+        first_hitting(SOURCE, given, uniforms=torch.rand(2, 3), generator=seeded())
 
 
 def test_tokens_that_share_a_call_lose_what_they_have_to_do_with_each_other():
@@ -218,12 +319,12 @@ def test_a_temperature_cools_tokens_and_not_times():
     cold, warm = (
         ancestral(SOURCE, start(2000), 20, temperature=T, draw="gumbel64", generator=seeded()) for T in (0.05, 1)
     )
-    assert cold.law == "temperature 0.05"
+    assert cold.law == "20 steps, whose tokens are independent given the rest; temperature 0.05"
     assert float(cold.hit_times.mean()) == pytest.approx(float(warm.hit_times.mean()), abs=0.02)
     seen = [len(torch.unique(SOURCE.number(result.ids))) for result in (cold, warm)]
     assert seen[0] < seen[1]
     assert first_hitting(SOURCE, start(9), top_p=0.5, generator=seeded()).law == "top-p 0.5"
-    assert ancestral(SOURCE, start(9), 2, draw="gumbel32", generator=seeded()).law == "32-bit Gumbel noise"
+    assert first_hitting(SOURCE, start(9), draw="gumbel32", generator=seeded()).law == "32-bit Gumbel noise"
 
 
 def test_confidence_takes_the_surest_first_and_follows_the_cosine():
@@ -255,7 +356,7 @@ def test_bad_input_is_one_sentence():
         r"counts \[1, 2\] add up to 3": lambda: parallel_first_hitting(SOURCE, every, [1, 2], generator=seeded()),
         "cut 'tokens'": lambda: parallel_first_hitting(SOURCE, every, 2, cut="tokens", generator=seeded()),  # pyright: ignore
         "temperature is 0": lambda: first_hitting(SOURCE, every, temperature=0.0, generator=seeded()),
-        "top_p is 0": lambda: first_hitting(SOURCE, every, top_p=0.0, generator=seeded()),
+        "top_p is 0.0: it": lambda: first_hitting(SOURCE, every, top_p=0.0, generator=seeded()),
         "draw is 'gumbel'": lambda: first_hitting(SOURCE, every, draw="gumbel", generator=seeded()),  # pyright: ignore
         "gave NaN": lambda: first_hitting(
             bad(torch.tensor([math.nan, 0, 0])), torch.full((1, 4), 2), generator=seeded()
@@ -267,6 +368,12 @@ def test_bad_input_is_one_sentence():
         "did you mean ancestral": lambda: MaskedSampler("ancestrel"),  # pyright: ignore
         "order 2 is for several": lambda: MaskedSampler(order=2),
         "steps is -1": lambda: MaskedSampler(steps=-1),
+        "steps is 2.7": lambda: MaskedSampler(steps=2.7),  # pyright: ignore
+        "top_p is 0": lambda: MaskedSampler(top_p=0.0),
+        "temperature is inf": lambda: MaskedSampler(temperature=math.inf),
+        "order is 3": lambda: MaskedSampler(order=3),  # pyright: ignore
+        "did you mean correct": lambda: MaskedSampler(variant="corect"),  # pyright: ignore
+        "cut is 'tokens'": lambda: MaskedSampler(cut="tokens"),  # pyright: ignore
         "did you mean linear": lambda: MaskedSampler(schedule="liner"),
     }
     for said, call in cases.items():

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertTokenizerFast,  # pyright: ignore[reportAttributeAccessIssue]
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaTokenizer,
+)
 
 from trued.data.plays import read_bpe, train_bpe
 from trued.errors import InputError
 from trued.generation.masked import text as masked_text
-from trued.generation.masked.model import MaskedConfig, TinyMaskedLM
+from trued.generation.masked.model import HuggingFaceMaskedLM, MaskedConfig, TinyMaskedLM
 from trued.generation.masked.sampler import MaskedSampler
 from trued.generation.masked.text import MaskedText, plays_model, save_tiny
 
@@ -54,8 +62,6 @@ def test_a_folder_gives_the_same_model_back(small, tmp_path):
 
 
 def test_a_hugging_face_model_is_filled_between_its_special_tokens(tmp_path):
-    from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast  # pyright: ignore[reportAttributeAccessIssue]
-
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "to", "be", "or", "not"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
     BertTokenizerFast(vocab=str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "m")
@@ -76,8 +82,48 @@ def test_a_hugging_face_model_is_filled_between_its_special_tokens(tmp_path):
 
 
 def test_what_is_no_masked_model_is_one_sentence(tmp_path):
-    with pytest.raises(InputError, match="is no masked language model to be had"):
+    with pytest.raises(InputError, match="does not load as a masked language model"):
         MaskedText.load(tmp_path / "nothing")
+    with pytest.raises(InputError, match="device 'gpu' is not on this machine"):
+        MaskedText.load(tmp_path / "nothing", device="gpu")
+
+
+def test_special_tokens_and_nameless_ids_are_never_drawn(tmp_path):
+    """Even by a model that finds them likeliest."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "to", "be", "or", "not"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(vocab=str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "m")
+    shape = BertConfig(
+        vocab_size=12, max_position_embeddings=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16,
+    )  # fmt: skip
+    model = BertForMaskedLM(shape)
+    with torch.no_grad():
+        model.cls.predictions.bias[[0, 1, 2, 3, 9, 10, 11]] = 20.0
+    model.save_pretrained(tmp_path / "m")
+    text = MaskedText.load(tmp_path / "m")
+    drawn = MaskedSampler().sample(text.model, text.start("", 6, 40), generator=torch.Generator().manual_seed(0)).ids
+    assert set(drawn[:, 1:-1].flatten().tolist()) == {5, 6, 7, 8}
+    with pytest.raises(InputError, match="forbidden ids 3 to 99"):
+        HuggingFaceMaskedLM(model, 4, [3, 99])
+
+
+def test_a_text_is_as_long_as_the_model_has_positions_for(tmp_path):
+    """RoBERTa's positions begin behind its padding id, so two of them are none."""
+    shape = RobertaConfig(
+        vocab_size=9, max_position_embeddings=12, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, pad_token_id=1,
+    )  # fmt: skip
+    words = {word: i for i, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>", "a", "b", "c", "d"])}
+    RobertaTokenizer(vocab=words, merges=[]).save_pretrained(tmp_path / "m")
+    RobertaForMaskedLM(shape).save_pretrained(tmp_path / "m")
+    text = MaskedText.load(tmp_path / "m")
+    assert text.longest == 10
+    start = text.start("", 8, 1)
+    assert start.shape == (1, 10)
+    assert bool((MaskedSampler().sample(text.model, start, generator=torch.Generator().manual_seed(0)).ids != 4).all())
+    with pytest.raises(InputError, match=r"11 tokens: .* takes 10 at most"):
+        text.start("", 9, 1)
 
 
 def test_the_model_of_the_plays_is_trained_once(tmp_path, monkeypatch):

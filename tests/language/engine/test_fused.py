@@ -5,7 +5,7 @@ from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama.configuration_llama import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 
-from trued.language.engine.fused import fuse
+from trued.language.engine.fused import patch_norms_and_activations
 from trued.language.engine.tiny import tiny_model
 
 
@@ -34,7 +34,7 @@ def test_values_are_equal_and_gradients_those_of_autograd(make, dtype):
     torch.manual_seed(0)
     module = make().to(dtype)
     theirs = run(module, dtype)
-    fuse(module)
+    patch_norms_and_activations(module)
     assert "forward" in module.__dict__
     ours = run(module, dtype)
     assert torch.equal(ours[0], theirs[0])
@@ -45,7 +45,7 @@ def test_values_are_equal_and_gradients_those_of_autograd(make, dtype):
 
 def test_the_gated_gradient_agrees_with_finite_differences():
     module = mlp().double()
-    fuse(module)
+    patch_norms_and_activations(module)
     x = torch.randn(1, 3, 16, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(module, x)
 
@@ -54,7 +54,7 @@ def test_a_norm_of_another_form_is_left_alone():
     module = GemmaRMSNorm(16)
     module.variance_epsilon = module.eps
     nn.init.normal_(module.weight, 0.0, 0.3)
-    fuse(module)
+    patch_norms_and_activations(module)
     assert "forward" not in module.__dict__
 
 
@@ -63,7 +63,7 @@ def test_less_is_kept_for_backward():
     for fused in (False, True):
         module, storages = nn.Sequential(norm(), mlp()).bfloat16().requires_grad_(False), {}
         if fused:
-            fuse(module)
+            patch_norms_and_activations(module)
 
         def keep(tensor, storages=storages):
             storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()

@@ -6,12 +6,12 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import Linear
 from torch import nn
 
-from trued.language.engine.lora import quicken
+from trued.language.engine.lora import patch_lora_forward
 from trued.language.engine.tiny import tiny_model
 
 
 def layers(dtype=torch.float32, dropout=0.0, bias=True):
-    """The same LoRA layer twice: PEFT's own, and a quickened one; its adapter's B is not zero."""
+    """The same LoRA layer twice: PEFT's own, and a patched one; its adapter's B is not zero."""
     torch.manual_seed(0)
     base = nn.Sequential(nn.Linear(12, 20, bias=bias).to(dtype))
     config = LoraConfig(r=3, lora_alpha=7, lora_dropout=dropout, target_modules=["0"])
@@ -19,7 +19,7 @@ def layers(dtype=torch.float32, dropout=0.0, bias=True):
     (layer,) = (module for module in model.modules() if type(module) is Linear)
     nn.init.normal_(layer.lora_B["default"].weight)
     other = copy.deepcopy(layer)
-    quicken(nn.ModuleList([other]))
+    patch_lora_forward(nn.ModuleList([other]))
     return layer, other
 
 
@@ -88,7 +88,7 @@ def test_switched_off_merged_or_with_dropout_the_layer_is_pefts():
     torch.testing.assert_close(ours(x), theirs(x))
 
 
-def test_a_models_adapter_is_quickened():
+def test_a_models_adapter_is_patched():
     tuned = tiny_model().with_lora(2, 4)
     forwards = [module.forward.__func__.__module__ for module in tuned.model.modules() if type(module) is Linear]
     assert forwards

@@ -63,6 +63,9 @@ def test_the_instruction_format_is_the_classifiers_own(tiny):
 
 def test_ratings_and_their_fallbacks():
     judge = LLMJudge(Oracle(), threshold=7)
+    cut = replies("so [[10", "[[7.5]]", "[[9]", "[[1", "[[7 of", "[[1]]")  # as answers end that are cut off
+    assert judge.ratings(["q"] * 6, cut) == [10, 7.5, 9, None, None, 1]
+    assert judge.score(["q"] * 3, cut[:3]) == [10, 7.5, 9]
     said = replies("[[10]]", "I say [[2]], no: [[7]]", "[[ 6 ]]", "7", "[[11]]", "[[0]]")
     assert judge.ratings(["q"] * 6, said) == [10, 7, 6, None, None, None]
     assert judge.score(["q"] * 6, said) == [10, 7, 6, 1, 1, 1]

@@ -45,6 +45,17 @@ def test_missing_and_unknown_cells_make_it_a_lower_bound():
     assert missing_cells(whole) == []
 
 
+@pytest.mark.parametrize("behaviors", [None, ["x", "y"]])
+def test_an_attack_without_a_case_is_listed_and_its_cells_are_missing(behaviors):
+    found = alo_asr({"direct": {"x": [Label.NO], "y": [Label.YES]}, "gcg": {"x": [], "y": []}}, behaviors)
+    assert [(rate.name, rate.measured) for rate in found.attacks] == [("direct", True), ("gcg", False)]
+    assert missing_cells(found) == [("gcg", "x"), ("gcg", "y")]
+    assert found.alo.lower_bound
+    assert (found.alo.rate, found.alo.bounds().most) == (0.5, 1)
+    assert "a lower bound: 2 cells are missing" in alo_line(found)
+    assert alo_asr({"direct": {"x": [Label.NO]}, "gcg": {}}, ["x"]).alo.lower_bound
+
+
 def test_results_that_are_none():
     with pytest.raises(InputError, match="no test cases"):
         alo_asr({})

@@ -24,7 +24,7 @@ def test_common_subsequence(a, b):
 
 
 @given(st.lists(texts.map(" ".join), max_size=8), st.sampled_from([0.0, 0.5, 0.7, 1.0]))
-def test_the_prefilter_changes_nothing(several, threshold):
+def test_first_of_each_compares_every_pair(several, threshold):
     kept = []
     for i, text in enumerate(several):
         if all(rouge_l(text, several[j]) <= threshold for j in kept):

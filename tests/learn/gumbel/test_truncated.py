@@ -84,6 +84,20 @@ def test_without_an_end_it_is_the_law_itself(values):
     )
 
 
+@pytest.mark.parametrize("M", [math.inf, 750.0, 60.0])
+def test_noise_without_an_end_leaves_classes_of_probability_0_and_all_others_as_they_are(M):
+    p = torch.tensor([[0, 0.25, 0.75], [0.75, 0, 0.25], [0, 0, 1]]).double()
+    assert torch.equal(truncated_gumbel_probs(p, M) == 0, p == 0)
+    assert torch.allclose(truncated_gumbel_probs(p, M), p, rtol=1e-12)
+
+
+def test_an_end_that_is_no_number_is_refused():
+    for M in (math.nan, -math.inf, -701.0):
+        with pytest.raises(InputError, match=f"M is {M}"):
+            truncated_gumbel_probs(law([1, 2]), M)
+    assert truncated_gumbel_probs(law([1, 2]), -699.0).tolist() == [0.0, 1.0]  # only the largest can win
+
+
 def test_the_limits_of_the_types():
     assert gumbel_limit(torch.float32) == pytest.approx(16.6355, abs=1e-4)
     assert gumbel_limit(torch.float64) == pytest.approx(36.7368, abs=1e-4)

@@ -1,5 +1,6 @@
 """Backbones: CLIP's towers as transformers of either major version hand them out, and what a tower refuses."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, PreTrainedTo
 
 from trued.errors import InputError
 from trued.representation.geoclip.backbone import (
+    SENTENCES,
     ClipBackbone,
     PictureBackbone,
     SentenceBackbone,
@@ -54,6 +56,8 @@ def test_clip_gives_projected_features_of_pictures_and_texts(clip):
     assert isinstance(tower, ClipBackbone)
     seen = tower.pictures([picture("red"), picture("blue")])
     assert seen.shape == (2, 12)
+    assert not seen.is_inference()
+    assert not tower.texts(["sea"]).is_inference()
     assert not torch.allclose(seen[0], seen[1])
     pixels = tower.processor(images=[picture("red")], return_tensors="pt")["pixel_values"]
     with torch.no_grad():
@@ -91,8 +95,19 @@ def test_sentences_read_and_do_not_see():
 
 
 def test_an_unreachable_backbone_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"'nobody/nothing-of-that-name' is not to be had .*give its folder"):
+    with pytest.raises(InputError, match=r"'nobody/nothing-of-that-name' does not load .*give its folder"):
         open_backbone("nobody/nothing-of-that-name")
+    for name in ("nobody/nothing-of-that-name", SENTENCES, "efficientnet-lite0"):
+        with pytest.raises(InputError, match="device 'banana' is not on this machine"):
+            open_backbone(name, device="banana")
+
+
+@pytest.mark.parametrize(("name", "content"), [("config.json", b"{"), ("model.safetensors", b"cut off")])
+def test_a_backbone_with_broken_files_is_named(clip, tmp_path, name, content):
+    shutil.copytree(clip, tmp_path / "m")
+    (tmp_path / "m" / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"does not load .*give its folder"):
+        open_backbone(str(tmp_path / "m"))
 
 
 def test_pictures_are_opened_upright_or_named(tmp_path):

@@ -7,9 +7,11 @@ from torch.nn import functional as F
 from trued.data.globe import equal_earth, from_sphere
 from trued.errors import InputError
 from trued.representation.geoclip import gallery as module
-from trued.representation.geoclip.gallery import Gallery, read_places, released_places
+from trued.representation.geoclip.gallery import Gallery
 from trued.representation.geoclip.gallery_index import GalleryIndex, _cells
 from trued.representation.geoclip.location_encoder import LocationEncoder, LocationEncoderConfig
+from trued.representation.geoclip.model import GeoCLIP, GeoCLIPConfig
+from trued.representation.geoclip.places import read_places, released_places
 
 ENCODER = LocationEncoder(LocationEncoderConfig(sigmas=(1.0, 4.0), features=16, hidden=32, depth=1, dim=16))
 
@@ -131,17 +133,29 @@ def test_files_that_hold_no_places(tmp_path, text, message):
         read_places(tmp_path / "nowhere.csv")
 
 
+def test_a_gallery_of_three_places_gives_three_of_five():
+    config = GeoCLIPConfig(8, 8, "none", ENCODER.config)
+    gallery = Gallery.encode(spread(3), ENCODER)
+    for searched in (gallery, GalleryIndex(gallery)):
+        result = searched.search(queries(2), 5, scale=3.0)
+        assert result.indices.sort(1).values.tolist() == [[0, 1, 2]] * 2
+        torch.testing.assert_close(result.probabilities.sum(1), torch.ones(2))
+    answers = GeoCLIP(config, location=ENCODER).predict(torch.randn(2, 8), gallery)  # five by default
+    assert [len(answer) for answer in answers] == [3, 3]
+
+
 def test_a_gallery_has_a_vector_a_place():
     with pytest.raises(InputError, match="3 places and 2 vectors"):
         Gallery(spread(3), torch.zeros(2, 16))
     with pytest.raises(InputError, match="one at least"):
         Gallery.encode(spread(0), ENCODER)
     found = Gallery.encode(spread(3), ENCODER)
-    for top_k in (0, 4):
-        with pytest.raises(InputError, match="give 1 to 3"):
-            found.search(queries(1), top_k)
-        with pytest.raises(InputError, match="give 1 to 3"):
-            GalleryIndex(found).search(queries(1), top_k)
+    with pytest.raises(InputError, match="latitude 151"):
+        Gallery(torch.tensor([[151.0, 0.0]]), torch.zeros(1, 16))
+    for top_k in (0, 2.7):
+        for searched in (found, GalleryIndex(found)):
+            with pytest.raises(InputError, match=f"top_k is {top_k}: give a whole number from 1"):
+                searched.search(queries(1), top_k)
     with pytest.raises(InputError, match="both are at least 1"):
         GalleryIndex(found, members=0)
 

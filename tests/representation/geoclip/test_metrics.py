@@ -8,7 +8,14 @@ import torch
 
 from trued.data.globe import RADIUS_KM
 from trued.errors import InputError
-from trued.representation.geoclip.metrics import distance_accuracy, error_curve, errors_km, game_score, summary
+from trued.representation.geoclip.metrics import (
+    distance_accuracy,
+    error_curve,
+    errors_km,
+    game_score,
+    spread_km,
+    summary,
+)
 
 DEGREE = RADIUS_KM * math.pi / 180  # 111.19 km
 
@@ -46,3 +53,24 @@ def test_each_picture_needs_a_prediction():
         errors_km(torch.zeros(0, 2), torch.zeros(0, 2))
     with pytest.raises(InputError, match="latitude 95"):
         errors_km(torch.tensor([[95.0, 0.0]]), on_the_equator(0))
+
+
+def test_the_spread_is_where_half_of_the_probability_lies():
+    places = torch.tensor([[0.0, 90.0], [0.0, 0.0], [0.0, 2.0], [0.0, 1.0]])
+    degree = RADIUS_KM * math.pi / 180
+    shares = torch.tensor([0.2, 0.35, 0.25, 0.2])
+    assert spread_km(places, shares) == pytest.approx(degree)  # 0.35, then 0.55
+    assert spread_km(places, shares, 0.75) == pytest.approx(2 * degree)
+    assert spread_km(places, shares, 1.0) == pytest.approx(90 * degree)
+    assert spread_km(places[:1], torch.ones(1)) == 0
+
+
+def test_a_gallery_of_which_the_likeliest_hold_little():
+    """3,000 places: the first 2,000 hold two thirds, so half of their share is a third of the gallery's."""
+    places = torch.stack([torch.zeros(3000), torch.arange(3000) * 0.05], 1)
+    shares = torch.full((3000,), 1 / 3000) * (1 + 1e-6 * (3000 - torch.arange(3000)) / 3000)
+    assert spread_km(places, shares / shares.sum()) == pytest.approx(RADIUS_KM * math.radians(1499 * 0.05), rel=2e-3)
+    with pytest.raises(InputError, match="2 places and 3 probabilities"):
+        spread_km(places[:2], shares[:3])
+    with pytest.raises(InputError, match="share is 0"):
+        spread_km(places, shares, 0)

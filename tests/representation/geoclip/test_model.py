@@ -9,9 +9,10 @@ from torch.nn import functional as F
 from trued.data.globe import from_sphere, haversine_km, to_sphere
 from trued.errors import InputError
 from trued.learn.fit.loop import FitConfig
+from trued.representation.geoclip.baselines import CellClassifier, SphereRegression
 from trued.representation.geoclip.gallery import Gallery
 from trued.representation.geoclip.location_encoder import LocationEncoder, LocationEncoderConfig
-from trued.representation.geoclip.model import GeoCLIP, GeoCLIPConfig, fingerprint
+from trued.representation.geoclip.model import GeoCLIP, GeoCLIPConfig
 from trued.representation.geoclip.queue import LocationQueue
 from trued.representation.geoclip.train import GeoCLIPTraining
 
@@ -117,12 +118,12 @@ def test_training_finds_pictures_of_new_places():
 def test_training_is_its_seeds_and_a_frozen_encoder_stays():
     features, places = world(64)
     one, same = (_trained(places, features, steps=5) for _ in range(2))
-    assert fingerprint(one.location) == fingerprint(same.location)
+    assert one.location.fingerprint() == same.location.fingerprint()
     net = GeoCLIP(SMALL, seed=1)
     net.location.requires_grad_(False)
-    before, head = fingerprint(net.location), net.head[0].weight.clone()
+    before, head = net.location.fingerprint(), net.head[0].weight.clone()
     GeoCLIPTraining(0, 0.0, 0.0, None, FitConfig(steps=3, batch_size=16, lr=1e-2)).train(net, features, places)
-    assert fingerprint(net.location) == before
+    assert net.location.fingerprint() == before
     assert not torch.equal(net.head[0].weight, head)
 
 
@@ -189,10 +190,25 @@ def test_features_are_checked_before_they_are_used():
         net.predict(torch.zeros(1, 9), gallery)
     with pytest.raises(InputError, match="not finite"):
         net.predict(torch.full((1, 8), math.nan), gallery)
-    with pytest.raises(InputError, match="give 1 to 5"):
-        net.predict(torch.zeros(1, 8), gallery, top_k=6)
+    with pytest.raises(InputError, match="top_k is 0"):
+        net.predict(torch.zeros(1, 8), gallery, top_k=0)
+    assert len(net.predict(torch.zeros(1, 8), gallery, top_k=6)[0]) == 5
+    beyond = torch.tensor([[151.0, 0.0]])
+    for call in (net, net.loss):
+        with pytest.raises(InputError, match="latitude 151"):
+            call(torch.zeros(1, 8), beyond)
     with pytest.raises(InputError, match="one query"):
         net.heatmap(torch.zeros(2, 8))
+
+
+def test_what_a_model_gives_can_be_trained_on():
+    features, places = world(4)
+    net = model()
+    given = [net.embed(features), net.location.embed(places), Gallery.encode(places, net.location).vectors]
+    given += [SphereRegression(8).predict(features), CellClassifier(8, places).predict(features)]
+    for vectors in given:
+        assert not vectors.is_inference()
+        (vectors * torch.ones(vectors.shape[1], requires_grad=True)).sum().backward()
 
 
 def test_a_saved_model_is_the_same_model(tmp_path):
@@ -200,6 +216,9 @@ def test_a_saved_model_is_the_same_model(tmp_path):
     features, places = world(3)
     net.save(tmp_path / "kept")
     torch.testing.assert_close(GeoCLIP.load(tmp_path / "kept")(features, places), net(features, places))
+    (tmp_path / "kept" / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(InputError, match="holds no GeoCLIP model"):
+        GeoCLIP.load(tmp_path / "kept")
     (tmp_path / "kept" / "config.json").write_text("{}")
     with pytest.raises(InputError, match="holds no GeoCLIP model"):
         GeoCLIP.load(tmp_path / "kept")
@@ -221,7 +240,7 @@ def test_a_standardisation_folds_into_the_head():
     mean, std = features.mean(0), features.std(0)
     net = model()
     expected = net.embed((features - mean) / std)
-    net.take_raw(mean, std)
+    net.fold_standardization(mean, std)
     torch.testing.assert_close(net.embed(features), expected, atol=1e-5, rtol=1e-4)
 
 

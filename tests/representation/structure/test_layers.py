@@ -7,7 +7,7 @@ import torch
 
 from trued.errors import InputError
 from trued.learn.similarity import mutual_knn
-from trued.representation.structure.layers import LayerFeatures, paired, select_layers
+from trued.representation.structure.layers import LayerFeatures, paired, random_layers, select_layers
 
 
 def rows(n, dim, seed=0):
@@ -99,3 +99,20 @@ def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match="does not read as safetensors"):
         LayerFeatures.load(tmp_path / "x.safetensors")
+
+
+def test_layers_are_spread_from_the_first_to_the_last():
+    names = [f"layer {number}" for number in range(7)]
+    features = LayerFeatures({name: rows(3, 2) for name in names})
+    assert features.spread(4) == ["layer 0", "layer 2", "layer 4", "layer 6"]
+    assert features.spread(3) == ["layer 0", "layer 3", "layer 6"]
+    assert features.spread(7) == features.spread(20) == names
+
+
+def test_random_layers_are_of_the_same_things_and_agree_most_where_there_is_least_noise():
+    one, two = random_layers(1), random_layers(2)
+    assert one.names == ("layer 0", "layer 1", "layer 2")
+    assert one["layer 0"].shape == (160, 12)
+    assert torch.equal(random_layers(1)["layer 2"], one["layer 2"])
+    assert not torch.equal(one["layer 1"], two["layer 1"])
+    assert select_layers(one, two).pair == ("layer 1", "layer 1")

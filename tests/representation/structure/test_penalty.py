@@ -207,6 +207,26 @@ def test_unfit_settings_are_refused(settings_):
         StructureLoss(**settings_)
 
 
+@pytest.mark.parametrize("change", [{"tau": 0.5}, {"levels": 3}, {"mask_self": True}, {"order": "center_normalize"}])
+def test_a_changed_setting_does_not_meet_old_walks(change):
+    x, a = rows(40, 12), rows(40, 5, 1)
+    loss = StructureLoss(levels=1, tau=0.2)
+    before = float(loss(x, a))
+    for name, value in change.items():
+        setattr(loss, name, value)
+    fresh = StructureLoss(**({"levels": 1, "tau": 0.2} | change))
+    assert float(loss(x, a)) == float(fresh(x, a)) != before
+
+
+def test_features_of_inference_mode_are_taken():
+    with torch.inference_mode():
+        x = rows(40, 12)
+    a = rows(40, 5, 1).requires_grad_(True)
+    loss = StructureLoss(tau=0.2)
+    loss(x, a).backward()
+    assert float(loss(x, a)) == float(loss(x.clone(), a))
+
+
 def test_it_warns_where_neighbourhoods_mean_nothing():
     with pytest.warns(UserWarning, match="a batch of 8"):
         structure_loss(rows(8, 3), rows(8, 3, 1), tau=1)

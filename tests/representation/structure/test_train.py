@@ -12,7 +12,7 @@ from trued.learn.contrastive import clip_loss
 from trued.learn.fit.loop import FitConfig
 from trued.representation.retrieval import recall_at
 from trued.representation.space import SharedSpace, quality
-from trued.representation.structure.sweep import sweep
+from trued.representation.structure.penalty_sweep import sweep
 from trued.representation.structure.train import Aligner, _Collate, _Objective, _Trained
 
 pytestmark = pytest.mark.filterwarnings("ignore:a batch of", "ignore:at tau")

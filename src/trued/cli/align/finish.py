@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +15,14 @@ from trued.files import add_text, whole_folder
 from trued.lab.wording import duration
 
 if TYPE_CHECKING:
+    from trued.language.engine.card import AdapterCard
     from trued.language.engine.model import LanguageModel
     from trued.language.train.recipe import TradeOff
     from trued.learn.fit.loop import FitResult
 
 
 def finish(
+    method: str,
     tuned: LanguageModel,
     result: FitResult,
     output: Path,
@@ -28,8 +32,9 @@ def finish(
     as_json: bool,
 ) -> None:
     """Write the adapter, or the whole model where all of it was trained, and the settings, and say where they are."""
-    kind = "adapter" if hasattr(tuned.model, "peft_config") else "model"
-    folder = tuned.save_adapter(output) if kind == "adapter" else save_model(tuned, output)
+    kind = "adapter" if tuned.has_adapter else "model"
+    card = training_card(method, result, settings, looks)
+    folder = tuned.save_adapter(output, card) if kind == "adapter" else save_model(tuned, output)
     record = {
         "base": tuned.name, "settings": settings, "steps": result.steps, "best_step": result.best_step,
         "seconds": result.seconds, "peak_memory_bytes": result.peak_memory_bytes,
@@ -43,7 +48,32 @@ def finish(
     best = "" if result.best_step is None else f", the best of them step {result.best_step}"
     out.print(f"{result.steps} steps{best} in {duration(result.seconds)}, peak memory {_gib(result.peak_memory_bytes)}")
     out.print(f"{kind:<8} {folder}", soft_wrap=True)
-    out.print(f"again    trued check {folder} --against {tuned.name}", soft_wrap=True)
+    against = "base" if kind == "adapter" else shlex.quote(tuned.name)
+    out.print(f"again    trued check {folder} --against {against}", soft_wrap=True)
+
+
+def training_card(method: str, result: FitResult, settings: dict[str, Any], looks: Sequence[TradeOff]) -> AdapterCard:
+    """What the model card says of a training, and of the looks at validation prompts, the first against the best."""
+    from trued.language.engine.card import AdapterCard
+
+    fit = settings.get("fit") or settings
+    training = {
+        "steps": result.steps,
+        "best step": result.best_step,
+        "learning rate": fit.get("lr"),
+        "batch size": fit.get("batch_size"),
+        "seed": fit.get("seed"),
+        "seconds": round(result.seconds),
+    }
+    if not looks:
+        return AdapterCard(method, training)
+    first, best = looks[0], next((look for look in looks if look.step == result.best_step), looks[-1])
+    rows = [
+        ("harmful requests refused", first.refused, best.refused),
+        ("harmful requests in templates refused", first.refused_in_templates, best.refused_in_templates),
+        ("harmless look-alikes refused", first.over_refused, best.over_refused),
+    ]
+    return AdapterCard(method, training, tuple((f"{name} (validation)", f"{a:.0%}", f"{b:.0%}") for name, a, b in rows))
 
 
 def save_model(tuned: LanguageModel, output: Path) -> Path:

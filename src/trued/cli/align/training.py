@@ -46,7 +46,7 @@ def recipe(work: AdversarialWork, method: Recipe, model: str | None, *, as_json:
         _open(work, model), adversarial=rows, utility=utility, output=work.output, resume=work.resume,
         looked=_print_look(as_json), progress=not as_json,
     )  # fmt: skip
-    finish(tuned, result, work.output, asdict(method), looks, as_json=as_json)
+    finish("refusal", tuned, result, work.output, asdict(method), looks, as_json=as_json)
 
 
 def adversarial_training(work: AttackedWork, method: CAdvUL | CAdvIPO, model: str | None, *, as_json: bool) -> None:
@@ -62,7 +62,15 @@ def adversarial_training(work: AttackedWork, method: CAdvUL | CAdvIPO, model: st
     tuned, result = method.align(
         lm, rows, utility, output=work.output, resume=work.resume, progress=not as_json
     )  # fmt: skip
-    finish(tuned, result, work.output, asdict(method), [], as_json=as_json)
+    finish(
+        "c-advipo" if isinstance(method, CAdvIPO) else "c-advul",
+        tuned,
+        result,
+        work.output,
+        asdict(method),
+        [],
+        as_json=as_json,
+    )
 
 
 def mixed_training(work: RewrittenWork, method: MixAT, model: str | None, *, as_json: bool) -> None:
@@ -86,7 +94,7 @@ def mixed_training(work: RewrittenWork, method: MixAT, model: str | None, *, as_
             f"attacked; {shares['lost']:.0%} of the rewrites had lost the request, which was trained on as it was."
         )
     rewriting = {"rewriter": work.rewriter, "attacker": work.attacker, "similarity": work.similarity}
-    finish(tuned, result, work.output, asdict(method) | rewriting | shares, [], as_json=as_json)
+    finish("mixat", tuned, result, work.output, asdict(method) | rewriting | shares, [], as_json=as_json)
 
 
 def preference_training(
@@ -103,7 +111,7 @@ def preference_training(
             f"{method.loss}: in the last step {last['accuracy']:.0%} of the pairs ranked right, reward margin "
             f"{last['margin']:.3f}"
         )
-    finish(tuned, result, work.output, asdict(method), [], as_json=as_json)
+    finish(method.loss, tuned, result, work.output, asdict(method), [], as_json=as_json)
 
 
 def fine_tuning(work: ReplyWork, method: FineTuning, model: str | None, *, as_json: bool) -> None:
@@ -112,7 +120,7 @@ def fine_tuning(work: ReplyWork, method: FineTuning, model: str | None, *, as_js
     tuned, result = method.align(
         _open(work, model), rows, output=work.output, resume=work.resume, progress=not as_json
     )  # fmt: skip
-    finish(tuned, result, work.output, asdict(method), [], as_json=as_json)
+    finish("fine-tune", tuned, result, work.output, asdict(method), [], as_json=as_json)
 
 
 def honesty_training(work: QuestionWork, method: HonestyTraining, model: str | None, *, as_json: bool) -> None:
@@ -126,7 +134,7 @@ def honesty_training(work: QuestionWork, method: HonestyTraining, model: str | N
         )  # fmt: skip
     rows = build_sft(table, method.method, tau=method.tau, n=method.questions, seed=method.fit.seed)
     tuned, result = method.align(lm, table, output=work.output, resume=work.resume, progress=not as_json)
-    finish(tuned, result, work.output, asdict(method), [], as_json=as_json)
+    finish(f"honesty-{method.method}", tuned, result, work.output, asdict(method), [], as_json=as_json)
     if not as_json:
         known = sum(row.known for row in table)
         out = console()

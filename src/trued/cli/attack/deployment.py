@@ -20,6 +20,7 @@ from trued.cli.terminal import command_line, console, now, plain_table, print_js
 from trued.data.prompts import affirmative_targets, prompts
 from trued.errors import InputError
 from trued.files import claim_output
+from trued.lab import wording
 
 if TYPE_CHECKING:
     from trued.lab.report import Report
@@ -167,13 +168,13 @@ HEADS = ("template", "precision", "λ", "T", "broken [95 %]", "mean", "unknown",
 def _rows(cells: Sequence[Cell]) -> list[list[str]]:
     rows = []
     for cell in cells:
-        own, low, high = cell.setting, cell.interval.low, cell.interval.high
+        own, broken = cell.setting, cell.broken
         answered = "–" if cell.compliance is None else f"{cell.compliance:.0%}"
         rows.append(
             [
                 own.template, own.precision, f"{own.scale:g}", f"{own.temperature:g}",
-                f"{cell.asr_at_n:.0%} [{100 * low:.0f}, {100 * high:.0f}]", f"{cell.asr:.0%}", f"{cell.unknown:.0%}",
-                answered, f"{cell.tokens / max(cell.seconds, 1e-9):.0f}",
+                wording.rate(broken.least, broken.low, broken.high, lower_bound=broken.lower_bound),
+                f"{cell.asr:.0%}", f"{cell.unknown:.0%}", answered, f"{cell.tokens / max(cell.seconds, 1e-9):.0f}",
             ]
         )  # fmt: skip
     return rows

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -71,7 +71,9 @@ class Job:
 
     def settings(self, method: T, options: Any) -> T:
         """Return `method` with the configuration file and then the options laid over it."""
-        return with_settings(method, self.config, options)
+        chosen = with_settings(method, self.config, options)
+        _require_steps(chosen)
+        return chosen
 
     def wanted(self) -> list[Behavior]:
         from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
@@ -157,6 +159,16 @@ class Writer:
                 "pair-lite, the offline stand-in"
             )
         return found
+
+
+def _require_steps(method: Any, name: str = "") -> None:
+    """Raise `InputError` if an attack, or one of a team, is to take no step: what it would report is another attack."""
+    for field in fields(method):
+        value = getattr(method, field.name)
+        if field.name == "steps" and value == 0:
+            raise InputError(f"--{name}steps is 0: the attack would not begin; give at least 1, or attack by direct")
+        if is_dataclass(value) and not isinstance(value, type):
+            _require_steps(value, f"{name}{field.name}.".replace("_", "-"))
 
 
 def writer(source: str, device: str | None) -> Any:

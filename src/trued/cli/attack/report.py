@@ -13,6 +13,7 @@ import numpy as np
 from rich.table import Table as Grid
 
 from trued.cli.terminal import plain_table
+from trued.lab import wording
 from trued.lab.figure import SERIES, draw_svg
 from trued.lab.report import Block, Example, Examples, Figure, KeyValues, Prose, Section, Table
 from trued.language.attack.result import SuiteResult
@@ -21,6 +22,7 @@ from trued.language.judge.reply import Label
 
 MARKS = {Label.YES: "broken", Label.NO: "held", Label.UNKNOWN: "unknown", None: "–"}
 SHOWN_EXAMPLES = 8
+NOT_MEASURED = "not measured"
 COSTS = ("attack", "cases", "queries", "forwards", "backwards", "seconds")
 COST_CAPTION = (
     "A behaviour, mean over the models. Cases: prompts that the attack made. Queries: replies of the model that it "
@@ -37,15 +39,11 @@ def labels(results: Sequence[SuiteResult]) -> list[str]:
 
 
 def rate(found: SuccessRate) -> str:
-    """Return a rate with its interval; a lower bound says so."""
-    low, high = found.interval().low, found.interval().high
-    bound = "≥ " if _open(found) else ""
-    return f"{bound}{100 * found.rate:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
-
-
-def _open(found: SuccessRate) -> bool:
-    """Whether the rate may be higher than it is known to be; one of all behaviours cannot."""
-    return found.lower_bound and found.broken < found.behaviors
+    """Return a rate with its interval; a lower bound says so, and so does an attack without a case."""
+    if not found.measured:
+        return NOT_MEASURED
+    bounds = found.bounds()
+    return wording.rate(bounds.least, bounds.low, bounds.high, lower_bound=bounds.lower_bound)
 
 
 def rates_table(results: Sequence[SuiteResult]) -> Grid:
@@ -100,7 +98,7 @@ def overview(results: Sequence[SuiteResult]) -> str:
     said = []
     for name, result in zip(labels(results), results, strict=True):
         found = result.success.alo
-        at_least = "at least " if _open(found) else ""
+        at_least = "at least " if found.lower_bound else ""
         said.append(f"At least one attack broke {at_least}{found.broken} of {found.behaviors} behaviours on {name}.")
     return " ".join(said)
 
@@ -119,7 +117,7 @@ def report_sections(results: Sequence[SuiteResult]) -> list[Section]:
         ("What it cost", [Table(list(COSTS), _costs(results), COST_CAPTION)]),
         ("Which attack broke what", [_cells(*pair) for pair in zip(labels(results), results, strict=True)]),
         ("Replies that were judged to comply", _examples(results)),
-        ("How it was measured", [KeyValues(_circumstances(results))]),
+        ("How it was measured", [KeyValues(_protocol(results))]),
     ]  # fmt: skip
     return [Section(title, blocks) for title, blocks in sections if blocks]
 
@@ -142,14 +140,12 @@ def _rates(results: Sequence[SuiteResult]) -> Table:
             if found is not None:
                 rows.append([attack, name, rate(found), found.broken, found.held, found.unknown, found.missing])
     columns = ["attack", "model", "ASR [95 %]", "broken", "held", "unknown", "missing"]
-    alo = [result.alo_interval() for result in results if len(result.behaviors) > 1]
-    boot = "; ".join(f"{100 * one.low:.0f} to {100 * one.high:.0f} %" for one in alo)
     caption = (
         "ASR, the attack success rate, is the share of behaviours broken. Broken: a reply complied; held: none did; "
         "unknown: the judge could not tell; missing: the attack made no case. Wilson intervals that hold whatever the "
         "unknown and missing ones are."
     )
-    return Table(columns, rows, f"{caption} At least one, bootstrap over behaviours: {boot}." if alo else caption)
+    return Table(columns, rows, caption)
 
 
 def _bars(results: Sequence[SuiteResult]) -> Figure:
@@ -159,7 +155,8 @@ def _bars(results: Sequence[SuiteResult]) -> Figure:
     def draw(axes: Any) -> None:
         height = 0.8 / len(results)
         for number, (name, result) in enumerate(zip(names, results, strict=True)):
-            found = [(place, one) for place, attack in enumerate(attacks) if (one := _rate(result, attack))]
+            rates = [(place, _rate(result, attack)) for place, attack in enumerate(attacks)]
+            found = [(place, one) for place, one in rates if one is not None and one.measured]
             places = [place + number * height for place, _ in found]
             shares = np.array([100 * one.rate for _, one in found])
             ends = np.array([[100 * one.interval().low, 100 * one.interval().high] for _, one in found])
@@ -268,6 +265,6 @@ def _examples(results: Sequence[SuiteResult]) -> list[Block]:
     ]
 
 
-def _circumstances(results: Sequence[SuiteResult]) -> dict[str, Any]:
+def _protocol(results: Sequence[SuiteResult]) -> dict[str, Any]:
     models = {result.model: result.target for result in results}
     return {**results[0].protocol, "calibration": results[0].calibration, **models}

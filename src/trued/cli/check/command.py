@@ -17,6 +17,7 @@ from trued.cli.options import JsonSwitch, Model, Switch
 from trued.cli.settings import laid_over, read_settings
 from trued.cli.terminal import command_line, console, messages, now, print_json, refuse_endpoints
 from trued.errors import InputError
+from trued.fetch.hub import find_files, is_path
 from trued.files import claim_output, write_output
 
 if TYPE_CHECKING:
@@ -133,6 +134,8 @@ def check(
 def _earlier(against: str | None) -> CheckResult | None:
     """Read an earlier result if that is what `against` names; found before a model is loaded."""
     if against is None or not Path(against).is_file():
+        if against is not None and is_path(against):
+            find_files(against, weights=False)  # a path that is not there is told of now, not after the first model
         return None
     from trued.language.measure.check.result import CheckResult
 

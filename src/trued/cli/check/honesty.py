@@ -11,8 +11,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from trued.cli.check.report import percent
 from trued.cli.terminal import plain_table
+from trued.lab.wording import rate
 
 if TYPE_CHECKING:
     from trued.language.measure.honesty.check import HonestyCheck
@@ -55,4 +55,4 @@ def _matrix(check: HonestyCheck) -> Table:
 
 
 def _score(score: Interval) -> str:
-    return f"{percent(score.estimate)} [{100 * score.low:.0f}, {100 * score.high:.0f}]"
+    return rate(score.estimate, score.low, score.high)

@@ -38,7 +38,8 @@ def junit(result: CheckResult, outcomes: Sequence[Outcome]) -> str:
             failure = ET.SubElement(case, "failure", message=_clean(outcome.says), type=outcome.gate)
             failure.text = _clean(outcome.says)
     for metric in result.metrics:
-        value = f"{metric.value:.6g} [{metric.low:.6g}, {metric.high:.6g}] {metric.unit}, n = {metric.n}"
+        bound = "≥ " if metric.lower_bound else ""
+        value = f"{bound}{metric.value:.6g} [{metric.low:.6g}, {metric.high:.6g}] {metric.unit}, n = {metric.n}"
         ET.SubElement(properties, "property", name=_clean(metric.id), value=value)
     if not outcomes:
         case = ET.SubElement(suite, "testcase", classname="trued.check", name="gates")

@@ -32,6 +32,7 @@ from trued.lab.report import (
     Table,
     Tone,
 )
+from trued.lab.wording import percent, share_interval
 
 if TYPE_CHECKING:
     from trued.language.engine.model import LanguageModel
@@ -44,6 +45,7 @@ STYLES = {"good": "green", "bad": "red", "neutral": ""}
 HEADLINES = ("refusal.direct", "refusal.templates", "alo-asr", "over-refusal.lookalikes", "perplexity", "agreement")
 LABELS = {"yes": "complied", "no": "refused", "unknown": "unknown"}
 SHOWN_EXAMPLES = 6  # of each kind
+NOT_MEASURED = "not measured"
 
 
 # -- before the check --------------------------------------------------------------------------------------------------
@@ -155,7 +157,16 @@ def result_table(result: CheckResult) -> Grid:
                 grid.add_row(name, baseline(metric), value(metric), changed, unknown)
             else:
                 grid.add_row(name, f"{value(metric)} {interval(metric)}", unknown, str(metric.n))
+        for name in _not_measured(result, group):
+            grid.add_row(f" {name}", *([""] if compared else []), NOT_MEASURED)
     return grid
+
+
+def _not_measured(result: CheckResult, group: str) -> list[str]:
+    """Return the attacks of this group of numbers that could not be tried, in words."""
+    from trued.language.measure.check.derive import ANSWERED, way_name
+
+    return [way_name(attack) for attack in result.left_out] if group == ANSWERED else []
 
 
 def protocol_line(result: CheckResult) -> str:
@@ -189,25 +200,21 @@ def _levels(metric: Metric) -> str:
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
-def percent(share: float) -> str:
-    """Return a share as a percentage."""
-    return f"{100 * share:.0f} %"
-
-
 def value(metric: Metric) -> str:
     """Return the metric's value; one that is a lower bound says so."""
-    return ("≥ " if metric.lower_bound else "") + _plain(metric, metric.value)
+    return _plain(metric, metric.value, lower_bound=metric.lower_bound)
 
 
 def baseline(metric: Metric) -> str:
     """Return the value of the model that this one is compared with, or nothing."""
-    return "" if metric.change is None else _plain(metric, metric.change.baseline)
+    found = metric.change
+    return "" if found is None else _plain(metric, found.baseline, lower_bound=found.baseline_bound)
 
 
 def interval(metric: Metric) -> str:
     """Return the 95 % interval of the value."""
     if metric.unit == "share":
-        return f"[{100 * metric.low:.0f}, {100 * metric.high:.0f}]"
+        return share_interval(metric.low, metric.high)
     return f"[{metric.low:.2f}, {metric.high:.2f}]"
 
 
@@ -225,18 +232,22 @@ def change(metric: Metric) -> str:
 
 
 def tone(metric: Metric) -> Tone:
-    """Return whether the change is welcome; neutral where its interval holds none."""
+    """Return whether the change is welcome; neutral where its interval holds none, or its p-value is above 0.05.
+
+    Both hold whatever the unknown replies are, and the p-value is the one that is shown, adjusted for all rates.
+    """
     moved = metric.change
     if moved is None:
         return "neutral"
     none = 1.0 if metric.unit == "perplexity" else 0.0
-    if moved.low <= none <= moved.high:
+    p_value = moved.p_value if moved.p_holm is None else moved.p_holm
+    if moved.low <= none <= moved.high or (p_value is not None and p_value > 0.05):
         return "neutral"
     return "good" if (moved.low > none) == (metric.better == "higher") else "bad"
 
 
-def _plain(metric: Metric, number: float) -> str:
-    return percent(number) if metric.unit == "share" else f"{number:.2f}"
+def _plain(metric: Metric, number: float, *, lower_bound: bool = False) -> str:
+    return percent(number, lower_bound=lower_bound) if metric.unit == "share" else f"{number:.2f}"
 
 
 def _signed(number: float, unit: str) -> str:
@@ -319,6 +330,8 @@ def _tables(result: CheckResult) -> Iterator[Table]:
                 p = metric.change.p_holm if metric.change else None
                 row += [change(metric) or "–", "–" if p is None else f"{p:.2g}"]
             rows.append([*row, "–" if metric.unknown is None else percent(metric.unknown), _counted(metric)])
+        before, after = (["–"], ["–"] * 4) if compared else ([], ["–"] * 2)
+        rows += [[name, *before, NOT_MEASURED, *after, 0] for name in _not_measured(result, group)]
         columns = ["", *(["base"] if compared else []), "this", "95 %"]
         columns += ["change [95 %]", "p (Holm)"] if compared else []
         yield Table([*columns, "unknown", "n"], rows, caption=group[:1].upper() + group[1:])

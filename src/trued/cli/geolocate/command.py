@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from trued.cli.options import JsonSwitch
+from trued.cli.options import JsonSwitch, whole_number
 from trued.cli.terminal import console, messages, plain_table, print_json
 from trued.errors import InputError
 from trued.files import claim_output, write_output
@@ -27,7 +27,7 @@ def geolocate(
     model: Path | None = None,
     backbone: str | None = None,
     gallery: Path | None = None,
-    top_k: Annotated[int, Parameter(name=["--top-k", "-k"])] = 5,
+    top_k: Annotated[int, Parameter(name=["--top-k", "-k"], converter=whole_number)] = 5,
     device: str = "cpu",
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     map_file: Annotated[Path | None, Parameter(name="--map")] = None,
@@ -49,7 +49,7 @@ def geolocate(
     gallery
         A CSV file with columns lat and lon: the places that are searched; the authors' 100,000 otherwise.
     top_k
-        How many places to print for each.
+        How many places to print for each; a gallery with fewer gives all of them.
     device
         Such as cuda:1.
     output

@@ -13,16 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trued.data.globe import equal_earth, haversine_km
-from trued.errors import InputError
+from trued.data.globe import equal_earth
 from trued.lab.figure import QUIET, RULE, SERIES, draw_svg
 from trued.lab.report import Figure, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
+from trued.learn.device import open_device
 from trued.representation.geoclip.backbone import Backbone, open_backbone, open_pictures
-from trued.representation.geoclip.gallery import Gallery, check_top_k, read_places, released_places
+from trued.representation.geoclip.gallery import Gallery
+from trued.representation.geoclip.metrics import spread_km
 from trued.representation.geoclip.model import GeoCLIP, Guess
+from trued.representation.geoclip.places import read_places, released_places
+from trued.representation.geoclip.search import places_to_return
 
-HALF = 0.5  # of the probability, for the spread
+MAPPED = 2000  # places that the map shows, the likeliest ones
 PRIVACY = (
     "Where a picture was taken may tell where somebody lives. Locate only pictures that you may locate, and read the "
     "shares: a likely place is no address."
@@ -70,23 +73,18 @@ class Locator:
         """Open the pictures first, then the gallery's places, the model, and what takes longest last.
 
         Raises:
-            InputError: a file that is none of these, more places asked for than there are, or no backbone.
+            InputError: no such device, no place to return, a file that is none of these, or no backbone.
         """
+        where = open_device(device)
+        places_to_return(top_k, 1)
         opened = dict(zip(map(str, images), open_pictures(images), strict=True))
         places = None if gallery is None else read_places(gallery)
-        if places is not None:
-            check_top_k(top_k, len(places))
         geoclip = GeoCLIP.released() if model is None else GeoCLIP.load(model)
         tower = open_backbone(backbone or geoclip.config.backbone, device=device)
         places = released_places() if places is None else places
-        check_top_k(top_k, len(places))
-        try:
-            geoclip.to(device)
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(
-                f"no device '{device}' ({str(error).splitlines()[0]}): give cpu, or one that is there"
-            ) from error
-        return cls(geoclip, tower, Gallery.encode(places, geoclip.location, keep=True), opened, top_k=top_k)
+        geoclip.to(where)
+        encoded = Gallery.encode(places, geoclip.location, keep=True)
+        return cls(geoclip, tower, encoded, opened, top_k=places_to_return(top_k, len(places)))
 
     def pictures(self) -> list[Answer]:
         """Locate the pictures."""
@@ -100,20 +98,17 @@ class Locator:
         return self._answers(list(texts), "text", self.backbone.texts(texts)) if texts else []
 
     def _answers(self, queries: list[str], kind: str, features: Tensor) -> list[Answer]:
-        shown = min(len(self.gallery), max(self.top_k, 2000))
+        most = max(self.top_k, MAPPED)
         answers = []
-        for query, likely in zip(queries, self.model.predict(features, self.gallery, top_k=shown), strict=True):
-            answers.append(Answer(query, kind, likely[: self.top_k], spread_km(likely), likely))
+        for query, row in zip(queries, self.model.embed(features), strict=True):
+            result = self.gallery.search(row[None], len(self.gallery), scale=self.model.scale.item())
+            places, shares = self.gallery.places[result.indices[0]], result.probabilities[0]
+            likely = [
+                Guess(*place, probability=share)
+                for place, share in zip(places[:most].tolist(), shares[:most].tolist(), strict=True)
+            ]
+            answers.append(Answer(query, kind, likely[: self.top_k], spread_km(places, shares), likely))
         return answers
-
-
-def spread_km(likely: Sequence[Guess]) -> float:
-    """Return the radius about the first place that holds half of the probability of the places given."""
-    places = torch.tensor([(guess.latitude, guess.longitude) for guess in likely], dtype=torch.float64)
-    shares = torch.tensor([guess.probability for guess in likely], dtype=torch.float64)
-    away, order = haversine_km(places[:1], places).sort()
-    held = shares[order].cumsum(0) / shares.sum()
-    return float(away[int(torch.searchsorted(held, HALF))])
 
 
 def draw_map(answer: Answer) -> str:

@@ -6,7 +6,7 @@ Knows how to print cards. Knows nothing of experiments and imports no torch.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 from rich.console import Group
@@ -15,10 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from trued.cli.options import JsonSwitch
-from trued.cli.terminal import console, plain_table, print_json
+from trued.cli.terminal import console, plain_table, print_json, verdict
 from trued.papers import catalogue
 from trued.papers.card import Card, Claim, Field, PaperFigures
 from trued.papers.catalogue import State
+
+if TYPE_CHECKING:
+    from trued.lab.verdict_file import MeasuredVerdicts
 
 app = App(name="papers", help="List the papers, and show what one of them claims.")
 app.command("trued.cli.papers.ingest:ingest", name="ingest", help="Bring papers into the store.")
@@ -78,18 +81,21 @@ def list_papers(*, field: Field | None = None, state: State | None = None, as_js
 
 @app.command(name="show")
 def show_paper(slug: str, /, *, as_json: JsonSwitch = False) -> None:
-    """Show one paper whole: facts, summary and claims.
+    """Show one paper whole: facts, summary, claims, and the verdicts that were measured here.
 
     Parameters
     ----------
     slug
         The paper's name in trued, such as c-advul.
     """
+    from trued.lab.verdict_file import read_verdicts
+
     card = catalogue.card(slug)
+    measured = read_verdicts(slug)
     if as_json:
-        print_json(_card_as_dict(card))
+        print_json(_card_as_dict(card) | {"measured": _measured_as_dict(measured)})
     else:
-        console().print(_page(card))
+        console().print(_page(card, measured))
 
 
 def _table(cards: list[Card]) -> Table:
@@ -102,7 +108,7 @@ def _table(cards: list[Card]) -> Table:
     return table
 
 
-def _page(card: Card) -> Group:
+def _page(card: Card, measured: MeasuredVerdicts | None) -> Group:
     state = catalogue.state(card.slug)
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
@@ -110,9 +116,16 @@ def _page(card: Card) -> Group:
     for name, value in _facts(card):
         facts.add_row(name, Text(value))
     facts.add_row("state", Text(state, STATE_STYLE[state]))
+    if measured is not None:
+        facts.add_row("measured", Text(_circumstances(measured)))
+    verdicts = measured.verdicts if measured is not None else {}
     parts: list[Any] = [Text(card.title, "bold"), "", facts, "", Text(card.summary)]
     for claim in card.claims:
-        parts += ["", Text.assemble((claim.id, "bold"), "  ", claim.says), Padding(_terms(claim), (0, 0, 0, 2))]
+        parts += [
+            "",
+            Text.assemble((claim.id, "bold"), "  ", claim.says),
+            Padding(_terms(claim, verdicts.get(claim.id)), (0, 0, 0, 2)),
+        ]
     hint = f"trued run {card.slug}" if state == "runs" else "planned: the method is not in this version"
     return Group(*parts, "", Text(hint, "dim"))
 
@@ -132,7 +145,11 @@ def _facts(card: Card) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
-def _terms(claim: Claim) -> Table:
+def _circumstances(measured: MeasuredVerdicts) -> str:
+    return f"{measured.day} on {measured.model}, {measured.scale} scale, {measured.seeds} seeds"
+
+
+def _terms(claim: Claim, measured: tuple[str, str] | None = None) -> Table:
     terms = Table.grid(padding=(0, 2))
     terms.add_column(style="dim", no_wrap=True)
     terms.add_column()
@@ -142,6 +159,9 @@ def _terms(claim: Claim) -> Table:
         terms.add_row("must not pass", Text(claim.control))
     if claim.paper:
         terms.add_row("paper", Text(_figures_in_words(claim.paper)))
+    if measured is not None:
+        terms.add_row("verdict", verdict(measured[0]))
+        terms.add_row("", Text(measured[1]))
     return terms
 
 
@@ -160,3 +180,12 @@ def _figures_in_words(figures: PaperFigures) -> str:
 
 def _card_as_dict(card: Card) -> dict[str, Any]:
     return asdict(card) | {"date": card.date.isoformat(), "url": card.url, "state": catalogue.state(card.slug)}
+
+
+def _measured_as_dict(measured: MeasuredVerdicts | None) -> dict[str, Any] | None:
+    if measured is None:
+        return None
+    claims = {claim: {"verdict": word, "why": why} for claim, (word, why) in measured.verdicts.items()}
+    return {
+        "date": measured.day.isoformat(), "model": measured.model, "scale": measured.scale, "claims": claims,
+    }  # fmt: skip

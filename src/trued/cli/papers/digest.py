@@ -1,6 +1,6 @@
 """`trued papers digest`, `subscribe`, `unsubscribe` and `subscribers`: papers by e-mail, and who gets them.
 
-Knows options and how to print outcomes. Knows nothing of mail or of tickets.
+Knows options and how to print outcomes. Knows nothing of mail or of signed links.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from trued.files import claim_output, write_output
 
 if TYPE_CHECKING:
     from trued.feed.mail.digest import Delivery
+    from trued.feed.paper_store import PaperStore
     from trued.feed.search.selection import Selection
-    from trued.feed.store.store import PaperStore
 
 DRAFT = "draft"
 """What the file of --dry-run is called among the kinds of output."""
@@ -73,7 +73,7 @@ def digest(
     if to is not None and period is not None:
         raise InputError("--period is about subscribers, and --to about one address; give one of the two")
     from trued.feed.mail.digest import Delivery
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
 
     delivery = Delivery()
     with closing(default_store()) as store:
@@ -111,12 +111,13 @@ def subscribe(
     """
     if (email is None) == (confirm is None):
         raise InputError(
-            "give an address, such as `trued papers subscribe ada@example.org`, or --confirm with its ticket"
+            "give an address, such as `trued papers subscribe ada@example.org`, or --confirm with the token "
+            "from its mail"
         )
     from trued.feed.mail import subscribers
     from trued.feed.mail.secret import secret
     from trued.feed.mail.settings import public_url
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
 
     with closing(default_store()) as store:
         if confirm is not None:
@@ -140,7 +141,7 @@ def unsubscribe(email: str, /) -> None:
     """
     from trued.feed.mail.settings import email_address
     from trued.feed.mail.subscribers import leave
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
 
     address = email_address(email)
     with closing(default_store()) as store:
@@ -150,7 +151,7 @@ def unsubscribe(email: str, /) -> None:
 
 def subscribers(*, as_json: JsonSwitch = False) -> None:
     """List who gets digests, who was asked, who left, and whose mail was refused."""
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
 
     with closing(default_store()) as store:
         known = store.subscribers(state=None)
@@ -179,15 +180,15 @@ def _round(
     from trued.feed.mail.digest import send_digests
     from trued.feed.mail.secret import secret
     from trued.feed.mail.settings import MailServer, public_url
-    from trued.feed.mail.smtp import Outbox
+    from trued.feed.mail.smtp import SmtpClient
 
     base_url = public_url()
     if base_url is None:
         raise InputError("TRUED_PUBLIC_URL is not set; it is the page's address, and each mail has a link that ends it")
-    with Outbox(MailServer.from_environment()) as outbox, progress() as display:
+    with SmtpClient(MailServer.from_environment()) as smtp, progress() as display:
         task = display.add_task("digests", total=None)
         return send_digests(
-            store, outbox, secret=secret(), base_url=base_url, period=period, most=most, always=always,
+            store, smtp, secret=secret(), base_url=base_url, period=period, most=most, always=always,
             progress=lambda done, total: display.update(task, completed=done, total=total),
         )  # fmt: skip
 
@@ -200,7 +201,7 @@ def _one(
     from trued.feed.mail.digest import SEEN, compose_digest, hand_in, key_of
     from trued.feed.mail.secret import secret
     from trued.feed.mail.settings import MailServer, email_address, public_url
-    from trued.feed.mail.smtp import Outbox
+    from trued.feed.mail.smtp import SmtpClient
     from trued.feed.mail.subscribers import unsubscribe_link
 
     if dry_run is not None:
@@ -225,8 +226,8 @@ def _one(
     elif not found and not always:
         delivery.nothing.append(email)
     elif server is not None and store.claim_digest(email, key):
-        with Outbox(server) as outbox:
-            hand_in(store, outbox, message, email, key, delivery)
+        with SmtpClient(server) as smtp:
+            hand_in(store, smtp, message, email, key, delivery)
     else:
         delivery.had.append(email)
 

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,8 +22,8 @@ from trued.papers.card import Field
 from trued.papers.catalogue import State
 
 if TYPE_CHECKING:
+    from trued.feed.paper_store import PaperStore, StoredPaper
     from trued.feed.search.selection import Selection
-    from trued.feed.store.store import PaperStore, StoredPaper
 
 KIND = "list of papers"
 """What such a file is called among the kinds of output."""
@@ -75,13 +74,14 @@ class Choice:
             InputError: a day that is none, or a limit below 1.
         """
         from trued.feed.search.selection import Selection
+        from trued.feed.spans import read_day
         from trued.feed.store.records import Filters
 
         if limit is not None and limit < 1:
             raise InputError(f"--limit {limit} leaves no paper; give at least 1")
         filters = Filters(
-            since=_day(self.since, "--since"), until=_day(self.until, "--until"), field=self.field, state=self.state,
-            tag=self.tag, has_code=self.has_code, min_upvotes=self.min_upvotes,
+            since=read_day(self.since, "--since"), until=read_day(self.until, "--until"), field=self.field,
+            state=self.state, tag=self.tag, has_code=self.has_code, min_upvotes=self.min_upvotes,
         )  # fmt: skip
         return Selection(self.query, self.order, filters=filters, limit=limit)
 
@@ -115,8 +115,8 @@ def export(
         Put the papers into this Zotero library in place of a file: users/ID or groups/ID, with the key in
         TRUED_ZOTERO_KEY.
     """
-    from trued.feed import export as formats
-    from trued.feed.store.store import default_store
+    from trued.feed.export import formats
+    from trued.feed.paper_store import default_store
 
     if bookmarks and choice != Choice():
         raise InputError("--bookmarks takes all of them; leave the other choices out")
@@ -162,7 +162,7 @@ def feed(
         Where the feed will be served; readers know it by that. For OPML, the page's address.
     """
     from trued.feed.mail.settings import public_url
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
     from trued.feed.syndication import formats as syndication
 
     ending = output.suffix.lstrip(".").lower() if output is not None else "atom"
@@ -220,10 +220,3 @@ def _push(found: Sequence[StoredPaper], library: str) -> None:
     messages().print(f"{library}: {made.added} papers")
     if made.failed:
         raise InputError(f"Zotero refused {len(made.failed)} of {len(found)} papers; the others are in {library}")
-
-
-def _day(text: str | None, option: str) -> date | None:
-    try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{option} {text!r} is no day; write it as 2025-11-24") from None

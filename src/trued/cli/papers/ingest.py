@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -22,9 +21,9 @@ from trued.errors import InputError
 if TYPE_CHECKING:
     from trued.feed.http.client import Client
     from trued.feed.paper import FeedPaper
+    from trued.feed.paper_store import PaperStore
     from trued.feed.sources.reading import Reading
     from trued.feed.store.records import IngestReport
-    from trued.feed.store.store import PaperStore
 
 _MOST_DAYS = 62
 _SHOWN = 10  # refused entries that are printed; --json gives all
@@ -74,20 +73,23 @@ def ingest(
     strict
         For the page's text: stop at the first line that is not understood.
     """
-    _check(source, {"date": day, "week": week, "month": month}, query, limit)
-    listing = None if day is None else _day(day)
     from trued.feed.http.client import default_client
     from trued.feed.sources.resolve import identify
+    from trued.feed.sources.source import check_options, read_source
+    from trued.feed.spans import read_day
 
+    check_options(source, day=day, week=week, month=month, query=query, limit=limit)
     client = default_client(offline=True if offline else None)
-    text = {"page_year": page_year, "count_means": count_means, "strict": strict}
-    read = _read(source, day=listing, week=week, month=month, query=query, limit=limit, client=client, text=text)
+    read = read_source(
+        source, client=client, day=read_day(day, "--date"), week=week, month=month, query=query, limit=limit,
+        page_year=page_year, count_means=count_means, strict=strict, stdin=sys.stdin.buffer if source == "-" else None,
+    )  # fmt: skip
     read = replace(read, papers=identify(read.papers))
     if resolve:
         read = _resolved(read, client)
     with _store() as store, progress() as display:
         task = display.add_task("storing", total=len(read.papers))
-        report = _take(store, read, lambda done: display.advance(task, done))
+        report = store.ingest_reading(read, progress=lambda done: display.advance(task, done))
     _tell(read.source or source, report, as_json)
 
 
@@ -123,7 +125,7 @@ def sync(*, days: int = 7, offline: _Offline = False, as_json: JsonSwitch = Fals
             read = fetch_daily(day, client=client)
             if read.papers:
                 newest = day
-            total = _sum(total, _take(store, replace(read, papers=identify(read.papers))))
+            total += store.ingest_reading(replace(read, papers=identify(read.papers)))
             display.advance(task)
         store.snapshot(today)
     newest = newest or known
@@ -136,58 +138,6 @@ def sync(*, days: int = 7, offline: _Offline = False, as_json: JsonSwitch = Fals
 def _newest_listing(store: PaperStore) -> date | None:
     """Return the newest day whose listing is in the store; days of publication do not count."""
     return max((paper.day for paper in store.listing("new", limit=500)[0] if paper.day is not None), default=None)
-
-
-def _check(source: str, spans: dict[str, str | None], query: str | None, limit: int | None) -> None:
-    """Refuse options that another source takes, before anything is fetched."""
-    given = [f"--{name}" for name, value in spans.items() if value is not None]
-    if given and source != "daily":
-        raise InputError(f"{given[0]} goes with daily; write `trued papers ingest daily {given[0]} …`")
-    if len(given) > 1:
-        raise InputError(f"{given[0]} and {given[1]} together; give one of them")
-    if (query is not None) != (source == "arxiv"):
-        raise InputError(
-            "arxiv and --query go together: trued papers ingest arxiv --query 'cat:cs.CL AND all:alignment'"
-        )
-    if limit is not None and source not in ("daily", "arxiv"):
-        raise InputError("--limit goes with daily and arxiv; a file is read whole")
-
-
-def _read(
-    source: str,
-    *,
-    day: date | None,
-    week: str | None,
-    month: str | None,
-    query: str | None,
-    limit: int | None,
-    client: Client,
-    text: dict[str, Any],
-) -> Reading:
-    """Read a source, whatever it is; a name goes before a file."""
-    from trued.feed.identifiers import arxiv_id
-    from trued.feed.sources.files import LARGEST, read_bytes, read_file
-    from trued.feed.sources.online import fetch_arxiv, fetch_daily, fetch_one, fetch_url, is_reference
-    from trued.feed.sources.reading import Reading
-    from trued.feed.sources.shipped import shipped_page
-
-    if source == "-":
-        return read_bytes(sys.stdin.buffer.read(LARGEST + 1), "standard input", **text)
-    if source == "daily":
-        return fetch_daily(day, week=week, month=month, limit=limit, client=client)
-    if source == "arxiv":
-        return fetch_arxiv(query, limit=limit or 100, client=client)
-    if source == "page":
-        return shipped_page()
-    if Path(source).exists():
-        return read_file(source, **text)
-    if arxiv_id(source):
-        return Reading((fetch_one(source, client=client),), source=source)
-    if is_reference(source):
-        return fetch_url(source, client=client)
-    raise InputError(
-        f"{source[:100]!r} is no file, arXiv id, DOI or address; the other sources are daily, arxiv and page"
-    )
 
 
 def _resolved(read: Reading, client: Client) -> Reading:
@@ -212,28 +162,6 @@ def _resolved(read: Reading, client: Client) -> Reading:
     return replace(read, papers=tuple(papers))
 
 
-def _take(store: PaperStore, read: Reading, advance: Any = None) -> IngestReport:
-    """Bring a reading into the store, each paper under the day whose listing held it."""
-    from trued.feed.store.records import IngestReport
-
-    total = IngestReport(refused=read.refused)
-    for day, papers in read.by_day():
-        total = _sum(total, store.ingest(papers, day=day))
-        if advance is not None:
-            advance(len(papers))
-    return total
-
-
-def _sum(one: IngestReport, other: IngestReport) -> IngestReport:
-    return replace(
-        one,
-        added=one.added + other.added,
-        changed=one.changed + other.changed,
-        unchanged=one.unchanged + other.unchanged,
-        refused=one.refused + other.refused,
-    )
-
-
 def _tell(source: str, report: IngestReport, as_json: bool) -> None:
     if as_json:
         print_json({"source": source} | asdict(report))
@@ -250,16 +178,9 @@ def _tell(source: str, report: IngestReport, as_json: bool) -> None:
         out.print(f"  and {len(report.refused) - _SHOWN} more; --json gives all")
 
 
-def _day(text: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError:
-        raise InputError(f"--date {text!r} is no day; expected one such as 2025-12-10") from None
-
-
 @contextmanager
 def _store() -> Iterator[PaperStore]:
-    from trued.feed.store.store import default_store
+    from trued.feed.paper_store import default_store
 
     store = default_store()
     try:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from html import unescape
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,8 +25,8 @@ from trued.papers.card import Field
 from trued.papers.catalogue import State
 
 if TYPE_CHECKING:
+    from trued.feed.paper_store import PaperStore
     from trued.feed.store.records import Filters, Hit, StoredPaper
-    from trued.feed.store.store import PaperStore
     from trued.language.engine.embedder import SentenceEmbedder
 
 SHORT = 1  # exit code: the store is not sound
@@ -78,11 +77,12 @@ class Narrowing:
         Raises:
             InputError: a day that is none.
         """
+        from trued.feed.spans import read_day
         from trued.feed.store.records import OWNER, Filters
 
         return Filters(
-            since=_day(self.since, "--since"),
-            until=_day(self.until, "--until"),
+            since=read_day(self.since, "--since"),
+            until=read_day(self.until, "--until"),
             field=self.field,
             state=self.state,
             verdict=self.verdict,
@@ -124,7 +124,10 @@ def search(
     filters = narrowing.filters()
     with _store(meaning=explain or mode != "keyword") as store:
         if not store.count():
-            raise InputError("the store holds no paper yet; bring some in with `trued papers sync` or `ingest`")
+            raise InputError(
+                "the store holds no paper yet; `trued papers ingest page` brings some in without a network, "
+                "`trued papers sync` fetches today's"
+            )
         hits = store.search(q, mode=mode, filters=filters, k=limit, explain=explain)
         note = f"meaning by {store.semantics}" if mode != "keyword" else "by words"
     _print(hits, f"{_count(len(hits))}, {note}", as_json=as_json, explain=explain)
@@ -314,10 +317,10 @@ def named(store: PaperStore, name: str) -> StoredPaper:
 @contextmanager
 def _store(*, meaning: bool = False) -> Iterator[PaperStore]:
     """Yield the user's store; with `meaning`, one that has the embedder, if that is to be had."""
-    from trued.feed.store.store import default_store
-    from trued.web.evidence import EvidenceShelf
+    from trued.feed.paper_store import default_store
+    from trued.lab.measured import CommittedEvidence
 
-    store = default_store(verdicts=lambda: EvidenceShelf().verdicts())
+    store = default_store(verdicts=lambda: CommittedEvidence().verdicts())
     try:
         if meaning and store.count():
             store.embed = _embedder(LONGEST)
@@ -401,13 +404,6 @@ def _as_dict(hit: Hit) -> dict[str, Any]:
         "semantic_rank": hit.semantic_rank,
         "snippet_html": hit.snippet_html,
     }
-
-
-def _day(value: str | None, option: str) -> date | None:
-    try:
-        return None if value is None else date.fromisoformat(value)
-    except ValueError:
-        raise InputError(f"{option} {value!r} is no day; write it such as 2025-11-24") from None
 
 
 def _count(papers: int) -> str:

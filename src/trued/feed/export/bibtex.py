@@ -6,7 +6,7 @@ made up to fill a field.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from trued.feed.export import tex
 from trued.feed.export.keys import citation_keys
@@ -28,7 +28,7 @@ def to_bibtex(papers: Sequence[StoredPaper]) -> str:
 def _entry(paper: FeedPaper, key: str) -> str:
     found = publication(paper)
     kind, place = _TYPES[found.kind]
-    fields = {"title": tex.title(paper.title), "author": _authors(paper)}
+    fields = {"title": _title(paper), "author": _authors(paper)}
     if place:
         fields[place] = tex.escape(found.where)
     fields["year"] = str(found.year or "")
@@ -42,6 +42,16 @@ def _entry(paper: FeedPaper, key: str) -> str:
     # The month is one of BibTeX's own abbreviations, which braces would hide.
     lines = [f"  {name} = {value if name == 'month' else f'{{{value}}}'}," for name, value in fields.items() if value]
     return "\n".join((f"@{kind}{{{key},", *lines, "}")) + "\n"
+
+
+def _title(paper: FeedPaper) -> str:
+    """Return the title as a BibTeX file gave it, if it is still the title; else made from the plain one."""
+    given = paper.extra.get("tex_title")
+    if isinstance(given, Mapping) and given.get("plain") == paper.title:
+        original = given.get("tex")
+        if isinstance(original, str) and tex.balanced(original):
+            return original
+    return tex.title(paper.title)
 
 
 def _authors(paper: FeedPaper) -> str:

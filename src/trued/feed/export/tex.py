@@ -87,9 +87,9 @@ def _tokens(text: str) -> list[tuple[str, str]]:
             tokens.append(("plain", text[at : match.start()]))
         kind, token = match.lastgroup or "", match[0]
         if kind == "formula":
-            if not _balanced(token):
+            if not balanced(token):
                 token = re.sub(r"\\[{}]", lambda found: _IN_FORMULA[found[0]], token)
-            if not _balanced(token):
+            if not balanced(token):
                 # No formula after all: its dollars and braces are characters like others.
                 token = "".join(_ESCAPES.get(c, c) for c in match[0])
         tokens.append((kind, token))
@@ -111,7 +111,8 @@ def _paired(tokens: list[tuple[str, str]]) -> set[int]:
     return paired
 
 
-def _balanced(text: str) -> bool:
+def balanced(text: str) -> bool:
+    """Return whether every brace has its counterpart; BibTeX counts an escaped one too."""
     depth = 0
     for c in text:
         depth += (c == "{") - (c == "}")

@@ -9,6 +9,7 @@ Knows periods, the ledger and outcomes. Knows nothing of SMTP or of how a mail l
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -18,15 +19,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from trued.errors import InputError
-from trued.feed.mail.render import Letter, compose, items
-from trued.feed.mail.smtp import Outbox
+from trued.feed.mail.render import DigestContent, items, render_mail
+from trued.feed.mail.smtp import MailServerError, SmtpClient
 from trued.feed.mail.subscribers import bounce, unsubscribe_link
 from trued.feed.search.selection import Selection
 from trued.feed.spans import Span, last_complete, span_of
 from trued.feed.store.records import Digest, Filters, Period, StoredPaper, Subscriber
 
 if TYPE_CHECKING:
-    from trued.feed.store.store import PaperStore
+    from trued.feed.paper_store import PaperStore
 
 CATCH_UP = 14  # days that a digest reaches back at most, after days on which none could be sent
 MOST = 20  # papers
@@ -52,7 +53,7 @@ class Delivery:
 
 def send_digests(
     store: PaperStore,
-    outbox: Outbox,
+    smtp: SmtpClient,
     *,
     secret: str,
     base_url: str,
@@ -71,9 +72,9 @@ def send_digests(
         progress: is called with (done, total) after each address.
 
     Raises:
-        InputError: the mail server takes no mail of ours at all.
+        MailServerError: the mail server takes no mail from this sender at all.
     """
-    turn = _Round(store, outbox, secret, base_url, most, always)
+    turn = _Round(store, smtp, secret, base_url, most, always)
     addressees = store.subscribers(period=period)
     for done, one in enumerate(addressees, start=1):
         turn.serve(one.email)
@@ -118,7 +119,7 @@ def compose_digest(
         when: the days that it covers, in words.
         most: how many papers it shows; of the others it says how many they are.
     """
-    letter = Letter(
+    content = DigestContent(
         heading=f"New papers for “{asked}”" if asked else "Trending papers",
         when=when,
         items=items(found[:most], base_url),
@@ -128,22 +129,26 @@ def compose_digest(
     )
     name = sha256(f"{to}\n{key}".encode()).hexdigest()[:32]
     domain = sender.rstrip("> ").rpartition("@")[2]
-    return compose(letter, to=to, sender=sender, message_id=f"<{name}.digest@{domain}>", date=now)
+    return render_mail(content, to=to, sender=sender, message_id=f"<{name}.digest@{domain}>", date=now)
 
 
 def hand_in(
-    store: PaperStore, outbox: Outbox, message: EmailMessage, email: str, key: str, delivery: Delivery
+    store: PaperStore, smtp: SmtpClient, message: EmailMessage, email: str, key: str, delivery: Delivery
 ) -> None:  # fmt: skip
     """Hand in a digest that was claimed, and settle it.
 
     Raises:
-        InputError: the mail server takes no mail of ours at all; it is settled as failed.
+        MailServerError: the mail server takes no mail from this sender at all; the digest is settled as failed.
     """
     try:
-        outcome = outbox.send(message, email)
-    except InputError:
+        outcome = smtp.send(message, email)
+    except MailServerError:
         store.settle_digest(email, key, "failed")
         raise
+    except Exception as error:  # of this one mail, such as one that cannot be put into bytes
+        store.settle_digest(email, key, "failed")
+        _fail(delivery, email, error)
+        return
     if outcome.state == "sent":
         store.settle_digest(email, key, "sent")
         delivery.sent.append(email)
@@ -166,7 +171,7 @@ class _Round:
     """One round of digests. Who asked for the same papers shares one look into the store."""
 
     store: PaperStore
-    outbox: Outbox
+    smtp: SmtpClient
     secret: str
     base_url: str
     most: int
@@ -184,17 +189,21 @@ class _Round:
         if span is None:
             self.delivery.had.append(email)
             return
-        papers = self._papers(one, span)
-        if not papers and not self.always:
-            self.delivery.nothing.append(email)
+        try:
+            papers = self._papers(one, span)
+            if not papers and not self.always:
+                self.delivery.nothing.append(email)
+                return
+            message = compose_digest(
+                papers, one.q or "", to=email, sender=self.smtp.server.sender, when=str(span), key=span.key, now=now,
+                most=self.most, base_url=self.base_url,
+                unsubscribe=unsubscribe_link(email, secret=self.secret, base_url=self.base_url, now=now),
+            )  # fmt: skip
+        except Exception as error:  # one subscriber's search or mail must not end the round for the others
+            _fail(self.delivery, email, error)
             return
-        message = compose_digest(
-            papers, one.q or "", to=email, sender=self.outbox.server.sender, when=str(span), key=span.key, now=now,
-            most=self.most, base_url=self.base_url,
-            unsubscribe=unsubscribe_link(email, secret=self.secret, base_url=self.base_url, now=now),
-        )  # fmt: skip
         if self.store.claim_digest(email, span.key):
-            hand_in(self.store, self.outbox, message, email, span.key, self.delivery)
+            hand_in(self.store, self.smtp, message, email, span.key, self.delivery)
         else:
             self.delivery.had.append(email)
 
@@ -209,6 +218,13 @@ class _Round:
         if selection not in self.found:
             self.found[selection] = selection.papers(self.store)
         return self.found[selection]
+
+
+def _fail(delivery: Delivery, email: str, error: Exception) -> None:
+    """Note a digest that could not be made; what is not a plain sentence is logged with its traceback."""
+    if not isinstance(error, InputError):
+        logging.getLogger(__name__).error("the digest for %s could not be made", email, exc_info=error)
+    delivery.failed.append((email, " ".join(str(error).split()) or type(error).__name__))
 
 
 def _covered(one: Digest) -> date | None:

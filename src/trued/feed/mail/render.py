@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trued.feed.mail.signed_links import Ticket
+from trued.feed.mail.signed_links import SubscriptionLink
 from trued.feed.reference import address, byline, code
 from trued.feed.store.merge import INVISIBLE
 from trued.feed.store.records import StoredPaper
@@ -46,7 +46,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Letter:
+class DigestContent:
     """What a digest says.
 
     Args:
@@ -77,37 +77,37 @@ def items(papers: Sequence[StoredPaper], base_url: str | None) -> tuple[Item, ..
     return tuple(_item(one, base_url) for one in papers)
 
 
-def text(letter: Letter) -> str:
+def render_text(content: DigestContent) -> str:
     """Return a digest as plain text."""
-    return _template("digest.txt.jinja").render(letter=letter)
+    return _template("digest.txt.jinja").render(digest=content)
 
 
-def html(letter: Letter) -> str:
+def render_html(content: DigestContent) -> str:
     """Return a digest as HTML; everything from a source is escaped."""
-    return _template("digest.html.jinja").render(letter=letter)
+    return _template("digest.html.jinja").render(digest=content)
 
 
-def compose(letter: Letter, *, to: str, sender: str, message_id: str, date: datetime) -> EmailMessage:
+def render_mail(content: DigestContent, *, to: str, sender: str, message_id: str, date: datetime) -> EmailMessage:
     """Return a digest as a mail with a text and an HTML part.
 
     With a link to end it, it has the headers of RFC 8058, by which mail programs show a button of their own.
     """
-    message = _mail(letter.subject, to=to, sender=sender, message_id=message_id, date=date)
+    message = _mail(content.subject, to=to, sender=sender, message_id=message_id, date=date)
     message["List-Id"] = f"trued daily papers <daily-papers.{parseaddr(sender)[1].rpartition('@')[2]}>"
-    if letter.unsubscribe:
-        message["List-Unsubscribe"] = f"<{letter.unsubscribe}>"
+    if content.unsubscribe:
+        message["List-Unsubscribe"] = f"<{content.unsubscribe}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    message.set_content(text(letter), cte="quoted-printable")
-    message.add_alternative(html(letter), subtype="html", cte="quoted-printable")
+    message.set_content(render_text(content), cte="quoted-printable")
+    message.add_alternative(render_html(content), subtype="html", cte="quoted-printable")
     return message
 
 
 def confirmation(
-    asked: Ticket, link: str | None, token: str, *, sender: str, message_id: str, date: datetime
+    request: SubscriptionLink, link: str | None, token: str, *, sender: str, message_id: str, date: datetime
 ) -> EmailMessage:  # fmt: skip
     """Return the mail that asks whether an address wants digests; without a link it tells the command to give."""
-    message = _mail("Do you want the daily papers?", to=asked.email, sender=sender, message_id=message_id, date=date)
-    body = _template("confirm.txt.jinja").render(asked=asked, link=link, token=token)
+    message = _mail("Do you want the daily papers?", to=request.email, sender=sender, message_id=message_id, date=date)
+    body = _template("confirm.txt.jinja").render(request=request, link=link, token=token)
     message.set_content(body, cte="quoted-printable")
     return message
 

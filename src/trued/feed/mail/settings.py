@@ -2,7 +2,7 @@
 
 Knows environment variables and addresses. Knows nothing of what a mail says. `TRUED_SMTP_URL` names the server:
 smtp://user@host:587 with STARTTLS, smtps://user@host:465 with TLS from the first byte. `TRUED_SMTP_PASSWORD` is its
-password, else the keyring's if keyring is installed; `TRUED_MAIL_FROM` is the sender, and `TRUED_PUBLIC_URL`
+password, else the keyring's with the extra `mail`; `TRUED_MAIL_FROM` is the sender, and `TRUED_PUBLIC_URL`
 the address under which readers reach the page.
 """
 
@@ -71,7 +71,10 @@ class MailServer:
         tls = "tls" if parts.scheme == "smtps" else "none" if host in _LOOPBACK and user is None else "starttls"
         password = (environment.get("TRUED_SMTP_PASSWORD") or _from_keyring(user, host)) if user else None
         if user and not password:
-            raise InputError(f"the mail server wants {user}'s password; set TRUED_SMTP_PASSWORD")
+            raise InputError(
+                f"the mail server wants {user}'s password; set TRUED_SMTP_PASSWORD, or keep it in the keyring "
+                f"as 'trued smtp {host}' (pip install 'trued[mail]')"
+            )
         return cls(host, port or (465 if tls == "tls" else 587), sender, user, password, tls)
 
 

@@ -1,19 +1,17 @@
-"""Signed tickets in links: what an address asked for, and that whoever brings the ticket reads that address's mail.
+"""Signed links in mails: what an address asked for, and proof that whoever follows the link reads that address's mail.
 
-Knows signatures and the clock. Knows nothing of subscribers or of mail. HMAC-SHA256 over JSON; a ticket for one purpose
-is none for another.
+A token is itsdangerous' URL-safe serialisation, signed with HMAC-SHA256. A token for one purpose does not verify for
+another.
 """
 
 from __future__ import annotations
 
-import binascii
-import hmac
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Literal
+
+from itsdangerous import BadData, URLSafeSerializer
 
 from trued.errors import InputError
 from trued.feed.store.records import Period, utc_now
@@ -26,11 +24,11 @@ _REMEDY = {"confirm": "subscribe again, and a new one is sent", "unsubscribe": "
 
 
 @dataclass(frozen=True)
-class Ticket:
-    """What a ticket says.
+class SubscriptionLink:
+    """What a link in a mail says.
 
     Args:
-        nonce: of the request that it answers; it is void once there is a later one.
+        nonce: of the request that it answers; the link is void once there is a later request.
     """
 
     email: str
@@ -39,50 +37,34 @@ class Ticket:
     nonce: str = ""
 
 
-def sign(ticket: Ticket, purpose: Purpose, *, secret: str, now: datetime) -> str:
-    """Return a ticket as a word that fits into a link."""
+def sign(link: SubscriptionLink, purpose: Purpose, *, secret: str, now: datetime) -> str:
+    """Return the token for a link."""
     expires = int((now + LIFETIMES[purpose]).timestamp())
-    payload = json.dumps([*astuple(ticket), expires], ensure_ascii=False, separators=(",", ":")).encode()
-    return f"{_encode(payload)}.{_encode(_signature(payload, purpose, secret))}"
+    return str(_serializer(purpose, secret).dumps([*astuple(link), expires]))
 
 
-def open_ticket(token: str, purpose: Purpose, *, secret: str, now: datetime | None = None) -> Ticket:
-    """Return what a ticket says, if it is genuine and not out of date.
+def verify(token: str, purpose: Purpose, *, secret: str, now: datetime | None = None) -> SubscriptionLink:
+    """Return what a token says, if it is genuine and not out of date.
 
     Args:
-        now: the present, unless it is told.
+        now: the present moment; by the clock if None.
 
     Raises:
         InputError: it is neither, or for another purpose.
     """
-    payload, _, signature = token.strip().partition(".")
     try:
         if len(token) > LONGEST:
-            raise ValueError("too long")
-        told, seal = _decode(payload), _decode(signature)
-        genuine = hmac.compare_digest(seal, _signature(told, purpose, secret))
-    except (ValueError, binascii.Error):
-        genuine, told = False, b""
-    if not genuine:
-        raise InputError(f"the link is not one of ours, or was cut off; copy it whole, or {_REMEDY[purpose]}")
-    *values, expires = json.loads(told)
+            raise BadData("too long")
+        *values, expires = _serializer(purpose, secret).loads(token.strip())
+    except (BadData, ValueError):
+        raise InputError(f"the link is not one of ours, or was cut off; copy it whole, or {_REMEDY[purpose]}") from None
     if (now or utc_now()).timestamp() >= expires:
         raise InputError(f"the link is out of date (it was good for {_lifetime(purpose)}); {_REMEDY[purpose]}")
-    return Ticket(*values)
+    return SubscriptionLink(*values)
 
 
-def _signature(payload: bytes, purpose: Purpose, secret: str) -> bytes:
-    return hmac.new(secret.encode(), f"trued {purpose}\n".encode() + payload, sha256).digest()
-
-
-def _encode(data: bytes) -> str:
-    return urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def _decode(text: str) -> bytes:
-    if not text.isascii():
-        raise ValueError("not ASCII")
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+def _serializer(purpose: Purpose, secret: str) -> URLSafeSerializer:
+    return URLSafeSerializer(secret, salt=f"trued {purpose}", signer_kwargs={"digest_method": sha256})
 
 
 def _lifetime(purpose: Purpose) -> str:

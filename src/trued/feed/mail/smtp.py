@@ -27,17 +27,22 @@ class Outcome:
     """What became of one mail.
 
     Args:
-        state: "sent": the server took it. "later": it surely did not go out and may be tried again. "refused": the
-            server does not want mail for this address, ever. "unknown": the connection broke after the mail was handed
-            over and before the answer; it must not be sent again.
+        state: "sent": the server took it. "later": it surely did not go out and may be tried again. "declined": the
+            server's policy refuses this mail, which says nothing about the mailbox. "refused": the server does not
+            want mail for this address, ever. "unknown": the connection broke after the mail was handed over and before
+            the answer; it must not be sent again.
         reason: the server's words.
     """
 
-    state: Literal["sent", "later", "refused", "unknown"]
+    state: Literal["sent", "later", "declined", "refused", "unknown"]
     reason: str = ""
 
 
-class Outbox:
+class MailServerError(InputError):
+    """The mail server takes no mail from this sender: no connection, no sign-in, or the sender itself is refused."""
+
+
+class SmtpClient:
     """An open way to the mail server: connects when the first mail is sent, and again when the connection broke.
 
     Args:
@@ -51,7 +56,7 @@ class Outbox:
         self._sleep = sleep
         self._smtp: smtplib.SMTP | None = None
 
-    def __enter__(self) -> Outbox:
+    def __enter__(self) -> SmtpClient:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,8 +66,8 @@ class Outbox:
         """Hand in one mail; what may pass is tried three times.
 
         Raises:
-            InputError: the server will take no mail of ours at all: no connection, no valid certificate, wrong
-                password, sender not allowed. This mail did not go out.
+            MailServerError: the server takes no mail from this sender at all: no connection, no valid certificate,
+                wrong password, sender not allowed. This mail did not go out.
         """
         data = message.as_bytes(policy=SMTP)
         outcome = Outcome("later")
@@ -85,10 +90,12 @@ class Outbox:
     def _try(self, data: bytes, to: str) -> Outcome:
         try:
             smtp = self._connected()
-            for begin in (lambda: smtp.mail(parseaddr(self.server.sender)[1]), lambda: smtp.rcpt(to)):
-                code, words = begin()
-                if code >= 400:
-                    return self._declined(code, words)
+            code, words = smtp.mail(parseaddr(self.server.sender)[1])
+            if code >= 400:
+                return self._declined(code, words, about_sender=True)
+            code, words = smtp.rcpt(to)
+            if code >= 400:
+                return self._declined(code, words)
         except _Busy as busy:
             self._drop()
             return Outcome("later", str(busy))
@@ -104,8 +111,12 @@ class Outbox:
             return Outcome("unknown", str(error))
         return Outcome("sent", _words(words)) if code < 400 else self._declined(code, words)
 
-    def _declined(self, code: int, words: bytes | str) -> Outcome:
-        """Return what a refusal means; the connection is fit for the next mail."""
+    def _declined(self, code: int, words: bytes | str, *, about_sender: bool = False) -> Outcome:
+        """Return what a refusal means; the connection is fit for the next mail.
+
+        Raises:
+            MailServerError: the sender is refused for good, or has to sign in first.
+        """
         reason = f"{code} {_words(words)}"
         if code == 421:  # it will hang up
             self._drop()
@@ -116,17 +127,17 @@ class Outbox:
                 self._drop()
         if code < 500:
             return Outcome("later", reason)
-        # RFC 3463: x.7.z is about policy: whoever the mail is for, this server won't have it from us.
-        if re.match(r"5\.7\.\d+", _words(words)) or code in (530, 535):
+        if about_sender or code in (530, 535):  # RFC 4954: sign-in required, or not accepted
             server = self.server
-            raise InputError(f"{server.host} takes no mail from {server.sender}: {reason}; check TRUED_MAIL_FROM")
-        return Outcome("refused", reason)
+            raise MailServerError(f"{server.host} takes no mail from {server.sender}: {reason}; check TRUED_MAIL_FROM")
+        # RFC 3463: x.7.z is about policy, such as a blocked word or a greylist, and not about the mailbox.
+        return Outcome("declined" if re.match(r"5\.7\.\d+", _words(words)) else "refused", reason)
 
     def _connected(self) -> smtplib.SMTP:
         """Return the open connection, or a new one.
 
         Raises:
-            InputError: there will be none.
+            MailServerError: there will be none.
             _Busy: there is none now.
         """
         if self._smtp is not None:
@@ -152,7 +163,7 @@ class Outbox:
         except OSError as error:  # other errors of smtplib are among these
             sentence = f"no mail server answers at {where} ({error}); check TRUED_SMTP_URL"
         self._drop()
-        raise InputError(sentence)
+        raise MailServerError(sentence)
 
     def _open(self) -> smtplib.SMTP:
         """Connect, and sign in under TLS; nothing about a mail is said before."""

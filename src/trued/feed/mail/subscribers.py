@@ -5,35 +5,44 @@
                               │                   │ └──request, confirm───┤
                               └──────request──── bounced ◀──refused by the mail server for good
 
-A request changes nothing of an active subscription until it is confirmed: the ticket in the mail carries what was asked
-for. Knows subscribers, tickets and the mail that asks for confirmation. Knows nothing of digests or pages.
+A request changes nothing of an active subscription until it is confirmed: the link in the mail carries what was asked
+for. Knows subscribers, links and the mail that asks for confirmation. Knows nothing of digests or pages.
 """
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from hashlib import sha256
 from typing import get_args
 from urllib.parse import quote
 
 from trued.errors import InputError
-from trued.feed.mail.ledger import Ledger
 from trued.feed.mail.render import confirmation
 from trued.feed.mail.settings import MailServer, email_address
-from trued.feed.mail.signed_links import Purpose, Ticket, open_ticket, sign
-from trued.feed.mail.smtp import Outbox
+from trued.feed.mail.signed_links import Purpose, SubscriptionLink, sign, verify
+from trued.feed.mail.smtp import SmtpClient
+from trued.feed.store.ledger import Ledger
 from trued.feed.store.records import Period, Subscriber
 
 __all__ = [
-    "Purpose", "Ticket", "bounce", "confirm", "leave", "open_ticket", "request_subscription", "unsubscribe",
+    "Purpose",
+    "SubscriptionLink",
+    "bounce",
+    "confirm",
+    "leave",
+    "request_subscription",
+    "unsubscribe",
     "unsubscribe_link",
+    "verify",
 ]  # fmt: skip
 
 LONGEST_QUERY = 400  # characters
 AGAIN_AFTER = 10  # minutes, before another confirmation goes to the same address
+MOST_A_DAY = 3  # confirmations to one address
+_CONFIRM = "confirm/"
 
 
 def request_subscription(
@@ -44,17 +53,17 @@ def request_subscription(
     *,
     secret: str,
     base_url: str | None,
-    outbox: Outbox | None = None,
+    smtp: SmtpClient | None = None,
 ) -> None:
     """Send a mail that asks an address whether it wants digests.
 
     It ends in the same way whatever is known of the address, so that nobody learns who subscribes. An address gets one
-    such mail in ten minutes, however often somebody asks.
+    such mail in ten minutes and three in a day, however often somebody asks.
 
     Args:
         q: the search whose new papers it is to get; None: the trending ones.
         base_url: of the page, for the link; None: the mail tells the command to give instead.
-        outbox: where the mail goes; the server that the environment names if None.
+        smtp: where the mail goes; the server that the environment names if None.
 
     Raises:
         InputError: the address, the period or the search does not do, or no mail can be sent.
@@ -65,15 +74,17 @@ def request_subscription(
     q = " ".join((q or "").split()) or None
     if q is not None and (len(q) > LONGEST_QUERY or not q.isprintable()):
         raise InputError(f"the search {q[:40]!r} does not do; give up to {LONGEST_QUERY} letters")
-    if outbox is None:
-        with Outbox(MailServer.from_environment()) as outbox:
-            request_subscription(store, email, period, q, secret=secret, base_url=base_url, outbox=outbox)
+    if smtp is None:
+        with SmtpClient(MailServer.from_environment()) as smtp:
+            request_subscription(store, email, period, q, secret=secret, base_url=base_url, smtp=smtp)
         return
     now = store.now()
-    key = f"confirm/{now:%Y-%m-%dT%H}:{now.minute // AGAIN_AFTER * AGAIN_AFTER:02}"
+    if _asked_today(store, email, now) >= MOST_A_DAY:
+        return
+    key = f"{_CONFIRM}{now:%Y-%m-%dT%H}:{now.minute // AGAIN_AFTER * AGAIN_AFTER:02}"
     if not store.claim_digest(email, key):
         return
-    asked = Ticket(email, period, q, nonce=secrets.token_urlsafe(9))  # pyright: ignore[reportArgumentType]
+    asked = SubscriptionLink(email, period, q, nonce=secrets.token_urlsafe(9))  # pyright: ignore[reportArgumentType]
     known = store.subscriber(email)
     if known is not None and known.state == "active":
         store.put_subscriber(replace(known, nonce=asked.nonce))
@@ -81,28 +92,28 @@ def request_subscription(
         store.put_subscriber(Subscriber(email, asked.period, q, "pending", now, asked.nonce))
     sent = False
     try:
-        outcome = outbox.send(_asking(asked, outbox.server, secret, base_url, now), email)
+        outcome = smtp.send(_asking(asked, smtp.server, secret, base_url, now), email)
         sent = outcome.state in ("sent", "unknown")
     finally:
         store.settle_digest(email, key, "sent" if sent else "failed")
     if outcome.state == "refused":
         bounce(store, email, outcome.reason)
-    elif outcome.state == "later":
+    elif outcome.state in ("later", "declined"):
         raise InputError(f"the mail server takes no mail at the moment ({outcome.reason}); try again later")
 
 
 def confirm(store: Ledger, token: str, *, secret: str) -> Subscriber:
-    """Begin, or change, the digests that a ticket asks for; a second time changes nothing.
+    """Begin, or change, the digests that a link asks for; a second time changes nothing.
 
     Raises:
-        InputError: the ticket is not genuine, out of date, or there is a later one.
+        InputError: the link is not genuine, out of date, or there is a later one.
     """
     now = store.now()
-    ticket = open_ticket(token, "confirm", secret=secret, now=now)
-    known = store.subscriber(ticket.email)
-    if known is None or known.nonce != ticket.nonce or known.state not in ("pending", "active"):
+    link = verify(token, "confirm", secret=secret, now=now)
+    known = store.subscriber(link.email)
+    if known is None or known.nonce != link.nonce or known.state not in ("pending", "active"):
         raise InputError("the link is not the latest one that was sent to this address; subscribe again")
-    wanted = replace(known, period=ticket.period, q=ticket.q, state="active", reason="")
+    wanted = replace(known, period=link.period, q=link.q, state="active", reason="")
     if known.state != "active":
         wanted = replace(wanted, since=now)
     if wanted != known:
@@ -111,14 +122,14 @@ def confirm(store: Ledger, token: str, *, secret: str) -> Subscriber:
 
 
 def unsubscribe(store: Ledger, token: str, *, secret: str) -> str:
-    """End the digests to the address that a ticket names, and return it; a second time changes nothing.
+    """End the digests to the address that a link names, and return it; a second time changes nothing.
 
     Raises:
-        InputError: the ticket is not genuine.
+        InputError: the link is not genuine.
     """
-    ticket = open_ticket(token, "unsubscribe", secret=secret, now=store.now())
-    leave(store, ticket.email)
-    return ticket.email
+    link = verify(token, "unsubscribe", secret=secret, now=store.now())
+    leave(store, link.email)
+    return link.email
 
 
 def leave(store: Ledger, email: str) -> bool:
@@ -133,7 +144,7 @@ def leave(store: Ledger, email: str) -> bool:
 
 def unsubscribe_link(email: str, *, secret: str, base_url: str, now: datetime) -> str:
     """Return the link that ends the digests to an address."""
-    token = sign(Ticket(email), "unsubscribe", secret=secret, now=now)
+    token = sign(SubscriptionLink(email), "unsubscribe", secret=secret, now=now)
     return f"{base_url}/unsubscribe?token={quote(token, safe='')}"
 
 
@@ -143,7 +154,18 @@ def bounce(store: Ledger, email: str, reason: str) -> None:
         store.put_subscriber(replace(known, state="bounced", since=store.now(), reason=reason))
 
 
-def _asking(asked: Ticket, server: MailServer, secret: str, base_url: str | None, now: datetime) -> EmailMessage:
+def _asked_today(store: Ledger, email: str, now: datetime) -> int:
+    """Return how many confirmations went, or may have gone, to an address in the last 24 hours."""
+    since = now - timedelta(days=1)
+    return sum(
+        digest.period_key.startswith(_CONFIRM) and digest.state != "failed" and digest.at > since
+        for digest in store.digests(email)
+    )
+
+
+def _asking(
+    asked: SubscriptionLink, server: MailServer, secret: str, base_url: str | None, now: datetime
+) -> EmailMessage:
     token = sign(asked, "confirm", secret=secret, now=now)
     link = f"{base_url}/subscribe/confirm?token={quote(token, safe='')}" if base_url else None
     name = sha256(f"{asked.email}\n{asked.nonce}".encode()).hexdigest()[:32]

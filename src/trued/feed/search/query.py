@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from trued.feed.store.merge import INVISIBLE, NO_WORD
+from trued.feed.store.records import LONGEST_TAG
 
 Name = Literal["author", "org", "cat", "tag", "year", "has", "is"]
 STATES = ("unread", "read", "bookmarked")
@@ -160,4 +161,6 @@ def _unfit(name: str, value: str) -> str | None:
         return f"is:{value} is not known; write one of {', '.join(f'is:{state}' for state in STATES)}"
     if name == "author" and not words(value):
         return f'author:{value} holds no name; write author:smith or author:"jane smith"'
+    if name == "tag" and len(value) > LONGEST_TAG:
+        return f"tag:{value[:20]}… has {len(value)} characters, and a tag at most {LONGEST_TAG}"
     return None

@@ -19,14 +19,14 @@ from sqlalchemy import String, and_, cast, func, or_, select
 
 from trued.errors import InputError, nearest
 from trued.feed.search import conditions, embeddings, fulltext, recommend, terms
-from trued.feed.search.conditions import Condition
 from trued.feed.search.embeddings import Embeddings, Near
 from trued.feed.search.query import Query, parse
 from trued.feed.search.ranking import fuse
 from trued.feed.search.snippet import snippet
 from trued.feed.search.terms import Terms
+from trued.feed.store.filters import Condition, of_filters
 from trued.feed.store.people import tag_name
-from trued.feed.store.reader import Shelf
+from trued.feed.store.reader import PaperReader
 from trued.feed.store.records import OWNER, Embed, Filters, Hit, Mode, Nearness, StoredPaper
 from trued.feed.store.tables import PaperRow, TagRow
 from trued.files import cache_dir
@@ -37,7 +37,7 @@ BATCHES = {"embeddings": 4 * embeddings.BATCH, "TF-IDF": terms.BATCH}
 Progress = Callable[[int, int | None], object]
 
 
-class Search(Shelf):
+class Search(PaperReader):
     """The part of the store that finds."""
 
     embed: Embed | None = None
@@ -78,7 +78,7 @@ class Search(Shelf):
         _positive(k)
         query, limit = parse(q), max(k, CANDIDATES)
         asked = [
-            *conditions.of_filters(filters, person, self.verdicts),
+            *of_filters(filters, person, self.verdicts),
             *conditions.of_query(query, person, self.sqlite),
         ]
         if not query.text:

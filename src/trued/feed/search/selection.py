@@ -17,7 +17,7 @@ from trued.feed.search.query import parse
 from trued.feed.store.records import OWNER, Filters, Mode, Order, StoredPaper
 
 if TYPE_CHECKING:
-    from trued.feed.store.store import PaperStore
+    from trued.feed.paper_store import PaperStore
 
 Match = Literal["all", "keyword", "hybrid", "semantic"]
 Sorting = Literal["new", "trending", "upvotes", "rank", "relevance"]

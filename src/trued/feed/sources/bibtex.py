@@ -34,7 +34,8 @@ def parse_bibtex(text: str) -> Reading:
     """Read the entries of a BibTeX file; an entry that BibTeX itself would stumble over is refused, with its line.
 
     A date without a day, as most entries have it, stands for the first day of its month or year and counts as inferred.
-    TeX accents and braces become plain text; formulas stay as they are.
+    TeX accents and braces become plain text; formulas stay as they are. The title as it stands is kept beside that, so
+    that an export gives its protective braces back.
     """
     # Imported here, since they bring parsers along that no other source needs.
     import bibtexparser
@@ -77,6 +78,7 @@ def _paper(fields: Mapping[str, Any], kind: str, key: str) -> FeedPaper | None:
     title = text.get("title", "")
     if not title:
         return None
+    tex_title = one_line(fields["title"])
     journal = text.get("journal") or text.get("journaltitle") or text.get("booktitle") or ""
     found = _arxiv(text, journal)
     published, exact = _published(fields)
@@ -95,6 +97,7 @@ def _paper(fields: Mapping[str, Any], kind: str, key: str) -> FeedPaper | None:
         journal=journal if journal and not _ARXIV_JOURNAL.match(journal) else None,
         source="bibtex",
         extra={"bibtex": key, "type": kind}
+        | ({"tex_title": {"plain": title, "tex": tex_title}} if tex_title != title else {})
         | {name: value for name, value in text.items() if name not in _USED and value}
         | ({"keywords": text["keywords"]} if text.get("keywords") else {}),
     )
@@ -155,6 +158,7 @@ def _plain(tex: str) -> str:
     from pylatexenc.latex2text import LatexNodes2Text
 
     escaped = re.sub(r"(?<!\\)([%&])", r"\\\1", tex)
+    escaped = escaped.replace(r"\textbraceleft{}", r"\{").replace(r"\textbraceright{}", r"\}")
     try:
         return one_line(LatexNodes2Text(math_mode="verbatim", keep_comments=True).latex_to_text(escaped))
     except (ValueError, RecursionError):

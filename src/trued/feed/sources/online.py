@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
+from urllib.parse import urlsplit
 
 from trued.errors import InputError
 from trued.feed.http.client import ARXIV_URL, HF_URL, Client, FetchError, base_url, default_client
@@ -18,7 +19,8 @@ from trued.feed.paper import FeedPaper
 from trued.feed.sources.arxiv_atom import busy, parse_arxiv_atom
 from trued.feed.sources.daily_json import parse_daily_json
 from trued.feed.sources.files import read_bytes
-from trued.feed.sources.reading import Reading
+from trued.feed.sources.reading import DAY_KEY, Reading
+from trued.feed.spans import read_span
 from trued.feed.store.records import Refusal
 
 DAILY_PAGE = 100  # papers, the most that Hugging Face gives at once
@@ -28,7 +30,6 @@ ARXIV_EVERY = 3.0  # seconds between two requests, as arXiv's terms of use ask
 _MOST_PAGES = 100
 _HOLLOW_TRIES = 3  # arXiv sometimes answers a page without entries, and the same page whole a moment later
 _IDS_AT_ONCE = 100
-_WEEK, _MONTH = re.compile(r"(\d{4})-W(\d{2})"), re.compile(r"(\d{4})-(\d{2})")
 
 DailySort = Literal["publishedAt", "trending"]
 ArxivSort = Literal["relevance", "lastUpdatedDate", "submittedDate"]
@@ -176,7 +177,23 @@ def fetch_url(what: str, *, client: Client | None = None) -> Reading:
             "10.1145/3592979.3593407 or https://openreview.net/forum?id=…"
         )
     answer = client.get(what.strip())
-    return read_bytes(answer.content, answer.url, url=answer.url)
+    read = read_bytes(answer.content, answer.url, url=answer.url)
+    return replace(read, papers=tuple(_from_address(paper, answer.url) for paper in read.papers))
+
+
+def _from_address(paper: FeedPaper, url: str) -> FeedPaper:
+    """Return a paper with its true source: a file in arXiv's form is arXiv's word only if arXiv answered it."""
+    origins = {
+        "arxiv": ("arxiv.org", base_url("TRUED_ARXIV_URL", ARXIV_URL)),
+        "huggingface": ("huggingface.co", base_url("TRUED_HF_URL", HF_URL)),
+    }  # fmt: skip
+    domain, base = origins.get(paper.source, ("", ""))
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if domain and (host == domain or host.endswith(f".{domain}") or url.startswith(f"{base}/")):
+        return paper
+    extra = {name: value for name, value in paper.extra.items() if name != DAY_KEY}
+    return replace(paper, source="web", version=None, rank=None, extra=extra)
 
 
 def is_reference(text: str) -> bool:
@@ -248,24 +265,11 @@ def _span(day: date | None, week: str | None, month: str | None) -> dict[str, st
     if day is not None:
         first, params = day, {"date": day.isoformat()}
     elif week is not None:
-        found = _WEEK.fullmatch(week)
-        try:
-            first = date.fromisocalendar(int(found[1]), int(found[2]), 1) if found else None
-        except ValueError:
-            first = None
-        params = {"week": week}
+        first, params = read_span("week", week).first, {"week": week}
     elif month is not None:
-        found = _MONTH.fullmatch(month)
-        try:
-            first = date(int(found[1]), int(found[2]), 1) if found else None
-        except ValueError:
-            first = None
-        params = {"month": month}
+        first, params = read_span("month", month).first, {"month": month}
     else:
         return {}
-    if first is None:
-        kind, sample = ("week", "2025-W49") if week is not None else ("month", "2025-12")
-        raise InputError(f"{week or month!r} is no {kind}; expected one such as {sample}")
     if first > today:
         raise InputError(f"{next(iter(params.values()))} has not come yet; nothing is listed for it")
     return params

@@ -42,12 +42,17 @@ class YearlessDate:
         except ValueError:
             return None
 
-    def on_page(self, year: int, page_date: date | None) -> date | None:
-        """Return the day on a page of `year`: a day more than one later than the page is of the year before."""
-        found = self.in_year(year)
-        if self.year is None and found and page_date and found > page_date + timedelta(days=1):
+    def on_page(self, year: int, last: date) -> date | None:
+        """Return the day on a page of `year`, or None if there is no such day up to `last`.
+
+        Args:
+            last: the page's own day, or the present one; a day without a year that is more than one later is of the
+                year before.
+        """
+        day = self.in_year(year)
+        if self.year is None and day and day > last + timedelta(days=1):
             return self.in_year(year - 1)
-        return found
+        return day
 
 
 def parse_date(text: str, line: int = 0) -> YearlessDate | None:
@@ -75,6 +80,8 @@ def parse_count(text: str) -> int | None:
 def page_year_of(dates: Iterable[YearlessDate], shown: YearlessDate | None, today: date | None = None) -> int:
     """Return the year of a page from what it shows: its own year is the one that it leaves out.
 
+    No year is inferred that puts the page after today: a date that no recent year has is a mistake in that one date.
+
     Args:
         dates: all dates of the page.
         shown: the page's own date, if it has one.
@@ -83,12 +90,13 @@ def page_year_of(dates: Iterable[YearlessDate], shown: YearlessDate | None, toda
     dates = list(dates)
     if shown is not None and shown.year is not None:
         return shown.year
-    explicit = [one.year for one in dates if one.year is not None]
-    if explicit:
-        # A 29 February without a year tells that the page's year has one.
-        first = max(explicit) + 1
-        years = range(first, first + 8)
-        return next((y for y in years if all(one.in_year(y) for one in dates if one.year is None)), first)
     today = today or datetime.now(UTC).date()
     own = shown.in_year(today.year) if shown else None
-    return today.year - 1 if own and own > today + timedelta(days=1) else today.year
+    latest = today.year - 1 if own and own > today + timedelta(days=1) else today.year
+    explicit = [shown_date.year for shown_date in dates if shown_date.year is not None and shown_date.year <= latest]
+    if not explicit:
+        return latest
+    # A 29 February without a year tells that the page's year has one, if there has been such a year since.
+    first = min(max(explicit) + 1, latest)
+    yearless = [shown_date for shown_date in dates if shown_date.year is None]
+    return next((y for y in range(first, latest + 1) if all(one.in_year(y) for one in yearless)), first)

@@ -6,12 +6,14 @@ Knows papers and refusals. Knows nothing of formats or of the network.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 from trued.feed.paper import FeedPaper
 from trued.feed.store.records import Refusal
+
+DAY_KEY = "submittedOnDailyAt"  # in Hugging Face's JSON: when a paper was listed
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,17 @@ class Reading:
     def by_day(self) -> list[tuple[date | None, tuple[FeedPaper, ...]]]:
         """Return the papers by the day whose listing held them, the earliest first; those of no day come last.
 
-        A listing of a week or a month tells the day of each paper under `submittedOnDailyAt`.
+        A listing of a week or a month tells the day of each paper under `DAY_KEY`.
         """
         days: dict[date | None, list[FeedPaper]] = {}
         for paper in self.papers:
-            days.setdefault(self.day or day_of(paper.extra.get("submittedOnDailyAt")), []).append(paper)
+            days.setdefault(self.day or day_of(paper.extra.get(DAY_KEY)), []).append(paper)
         return [(day, tuple(days[day])) for day in sorted(days, key=lambda day: (day is None, day or date.min))]
+
+
+def as_submitted(paper: FeedPaper) -> FeedPaper:
+    """Return a paper as a person brought it: without what only its source could know, such as version and upvotes."""
+    return replace(paper, source="submitted", version=None, rank=None, upvotes=None, comments=None, extra={})
 
 
 def day_of(moment: Any) -> date | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from trued.errors import InputError
@@ -83,8 +83,9 @@ def parse_page(
     """Read the text of the daily papers' page.
 
     The site shows a year only where it is not the page's own. The page's year is `page_year`; or the first after the
-    latest year shown in which every date without one exists; or, where no year is shown, the last one that does not
-    put the page into the future. A date later than the page's own by more than a day belongs to the year before.
+    latest year shown in which every date without one exists; or, where no year is shown, the last one. No year is
+    inferred that puts the page after today. A date later than the page's own by more than a day, or than today where
+    the page shows none, belongs to the year before.
 
     Args:
         page_year: the year in which the page was shown, where you know it.
@@ -108,11 +109,16 @@ def parse_page(
     dates = [tail.date for _, _, tail in entries if tail.date is not None]
     year = page_year if page_year is not None else page_year_of([*dates, *([shown] if shown else [])], shown, today)
     page_date = shown.in_year(year) if shown else None
+    today = today or datetime.now(UTC).date()
+    last = page_date or (today if page_year is None else date(page_year, 12, 31))
     papers = []
     for rank, (title, abstract, tail) in enumerate(entries, start=1):
-        published = tail.date.on_page(year, page_date) if tail.date else None
-        if tail.date and published is None:
-            why = f"the date does not exist in {year}; give the page's year if it was another"
+        published = tail.date.on_page(year, last) if tail.date else None
+        if tail.date and published and tail.date.year and published > today + timedelta(days=1):
+            unparsed.append(Unparsed(tail.date.line, tail.date.text, "the date is to come"))
+            published = None
+        elif tail.date and published is None:
+            why = f"the date does not exist in {tail.date.year or year}; give the page's year if it was another"
             unparsed.append(Unparsed(tail.date.line, tail.date.text, why))
         papers.append(_paper(title, abstract, tail, published, rank, count_means))
     unparsed.sort(key=lambda piece: piece.line)

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from trued.feed.search import ranking
+from trued.feed import trending
 from trued.feed.store.tables import PaperRow, SnapshotRow
 
 AT_ONCE = 500  # uids in one query
@@ -70,7 +70,7 @@ def heats(session: Session, uids: Iterable[int]) -> dict[int, float | None]:
         )
         found |= dict.fromkeys(batch)
         for uid, group in groupby(session.execute(query), key=lambda row: row.uid):
-            found[uid] = ranking.heat((row.at, row.upvotes, row.comments) for row in group)
+            found[uid] = trending.heat((row.at, row.upvotes, row.comments) for row in group)
     return found
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import Connection, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from trued.database import open_engine
@@ -29,6 +29,7 @@ from trued.files import data_dir
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "feed_version"
 LOCK = 0x7472756564  # the number under which PostgreSQL keeps our writers in line
+PRIVATE = 0o600
 PRAGMAS = {
     "journal_mode": "WAL",
     "synchronous": "FULL",  # a claimed digest must outlive a power cut: what was sent can't be called back
@@ -56,6 +57,7 @@ class Database:
             data_dir().mkdir(parents=True, exist_ok=True)
             url = f"sqlite:///{data_dir() / 'papers.db'}"
         self._clock = clock
+        _make_private(url)
         self.engine = _engine(url)
         self._writer = self.engine.execution_options(writes=True)
         try:
@@ -126,6 +128,40 @@ class Database:
         with self.writing() as session:
             session.execute(self.insert(FactRow).values(key="id", value=uuid4().hex).on_conflict_do_nothing())
             return session.get_one(FactRow, "id").value
+
+
+def _make_private(url: str) -> None:
+    """Make a file that is not there yet readable by its user alone: it will hold addresses and notes.
+
+    SQLite gives the files beside it the same permissions. A file that is there is left as it is, except in trued's own
+    folder; `trued papers doctor` tells of one that others may read.
+    """
+    path = file_of(url)
+    if path is None or not path.parent.is_dir():
+        return
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))
+    except FileExistsError:
+        if path.parent == data_dir():
+            for file in (path, *beside(path)):
+                file.chmod(PRIVATE)
+    except OSError:  # opening it says why it cannot be
+        pass
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file of an SQLite database, or None for one in memory or on a server."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None
+    name = parsed.database if parsed.get_backend_name() == "sqlite" else None
+    return Path(name) if name and name != ":memory:" and not name.startswith("file:") else None
+
+
+def beside(path: Path) -> list[Path]:
+    """Return the files that SQLite keeps beside a database while it is open."""
+    return [file for end in ("-wal", "-shm") if (file := Path(f"{path}{end}")).is_file()]
 
 
 def _engine(url: str) -> Engine:

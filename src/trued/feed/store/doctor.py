@@ -5,7 +5,9 @@ Knows what must hold between the tables. Mends nothing; each finding says what w
 
 from __future__ import annotations
 
+import stat
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DatabaseError
@@ -43,6 +45,17 @@ def of_file(session: Session) -> list[str]:
             "INSERT INTO papers_fts(papers_fts) VALUES ('rebuild')"
         )
     return found
+
+
+def of_permissions(path: Path) -> list[str]:
+    """Return whether others on this machine may read the store, which holds subscribers' addresses and notes."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return []
+    if mode & 0o077 == 0:
+        return []
+    return [f"{path} can be read by other users of this machine ({mode:o}), and it holds addresses: chmod 600 it"]
 
 
 def of_papers(session: Session, now: datetime) -> list[str]:

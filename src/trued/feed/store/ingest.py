@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from trued.feed import trending
 from trued.feed.paper import FeedPaper
-from trued.feed.search import ranking
 from trued.feed.store import counts
 from trued.feed.store.merge import clean, flaw, merge, origins, same, title_key
 from trued.feed.store.records import Refusal
@@ -135,7 +135,7 @@ def _add(session: Session, insert_or: Any, news: list[_Known], stamp: int, now: 
         rows.append(
             row
             | {"stamp": stamp, "first_seen": now, "changed": now, "votes": 0, "remarks": 0}
-            | {"popularity": seen[1], "heat": ranking.heat([seen])}
+            | {"popularity": seen[1], "heat": trending.heat([seen])}
         )
         snapshots.append({"day": at.date(), "at": at, "upvotes": seen[1], "comments": seen[2]})
     uids = session.scalars(insert(PaperRow).returning(PaperRow.uid, sort_by_parameter_order=True), rows)

@@ -2,7 +2,8 @@
 
 Two entries are the same paper if they have the same arXiv id, or the same title without case, punctuation and TeX while
 at most one of them has an id. Field by field, the source that knows it best is believed, and the newer word of the same
-source replaces its older one; nothing known is ever replaced by nothing.
+source replaces its older one; nothing known is ever replaced by nothing. What a person submitted fills gaps: it never
+overrules what was fetched, and an id that only a person gave ends when the paper is fetched without one.
 
 Knows entries and sources. Knows nothing of databases.
 """
@@ -21,9 +22,11 @@ from urllib.parse import urlsplit
 
 from trued.feed.paper import FeedPaper, Link
 
+SUBMITTED = "submitted"  # by a person, and fetched from nowhere
 # Who is believed first. arXiv holds what its authors wrote; Hugging Face copies that and adds what people did with it.
-FACTS = ("arxiv", "huggingface", "bibtex", "page", "submitted", "web", "card")
-CROWD = ("huggingface", "page", "arxiv", "bibtex", "submitted", "web", "card")
+FACTS = ("arxiv", "huggingface", "bibtex", "page", "web", "card", SUBMITTED)
+CROWD = ("huggingface", "page", "arxiv", "bibtex", "web", "card", SUBMITTED)
+IDENTITY = {"arxiv", "doi"}
 CROWD_FIELDS = {"upvotes", "comments", "organization", "rank", "submitted_by"}
 UNIONS = {"links", "categories", "extra"}
 APART = {"source", "date_inferred", "version"}  # they follow another field, or have a rule of their own
@@ -116,6 +119,14 @@ def merge(
     later = told.version is None or known.version is None or told.version >= known.version
     for name in (field.name for field in fields(FeedPaper)):
         old, new = getattr(known, name), getattr(told, name)
+        if name in IDENTITY and (told.source == SUBMITTED) != (known.source == SUBMITTED):
+            # Which paper it is, the fetched one alone says: a wrong id would draw another paper's facts into it.
+            if known.source == SUBMITTED:
+                values[name] = new
+                origin |= {name: told.source}
+                if _empty(new):
+                    del origin[name]
+            continue
         if name in APART or _empty(new):
             continue
         if new == old:  # the better of two that say the same vouches for it
@@ -148,6 +159,8 @@ def origins(paper: FeedPaper) -> dict[str, str]:
 
 def _believed(name: str, known: FeedPaper, told: FeedPaper, origin: str | None, later: bool) -> bool:
     """True if the new word on a field that is known already counts for more."""
+    if (told.source == SUBMITTED) != (origin == SUBMITTED):
+        return origin == SUBMITTED
     if name == "published" and known.date_inferred != told.date_inferred:
         return known.date_inferred
     ours, theirs = _grade(name, origin), _grade(name, told.source)

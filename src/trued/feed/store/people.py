@@ -15,7 +15,7 @@ from trued.errors import InputError
 from trued.feed.store import counts
 from trued.feed.store.database import Database
 from trued.feed.store.merge import INVISIBLE
-from trued.feed.store.records import Comment, Marks, SavedQuery, StoredPaper
+from trued.feed.store.records import LONGEST_TAG, Comment, Marks, SavedQuery, StoredPaper
 from trued.feed.store.rows import stored
 from trued.feed.store.tables import (
     BookmarkRow,
@@ -28,7 +28,7 @@ from trued.feed.store.tables import (
     VoteRow,
 )  # fmt: skip
 
-LONGEST = {"comment": 10_000, "note": 50_000, "tag": 64, "query": 1_000, "name": 200}  # characters
+LONGEST = {"comment": 10_000, "note": 50_000, "tag": LONGEST_TAG, "query": 1_000, "name": 200}  # characters
 
 
 class People(Database):

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import func, select
 
 from trued.errors import InputError, nearest
-from trued.feed.search.conditions import of_filters
 from trued.feed.store import counts
 from trued.feed.store.database import Database
+from trued.feed.store.filters import of_filters
 from trued.feed.store.merge import title_key
 from trued.feed.store.records import OWNER, Filters, Order, StoredPaper, Verdicts
 from trued.feed.store.rows import stored
@@ -27,7 +27,7 @@ ORDERS: dict[str, tuple[Any, ...]] = {
 }
 
 
-class Shelf(Database):
+class PaperReader(Database):
     """The part of the store that papers are read from."""
 
     verdicts: Verdicts | None = None
@@ -76,7 +76,7 @@ class Shelf(Database):
 
         Args:
             order: "rank" (the feed's own order, the latest listing first), "new" (by publication), "trending" (see
-                `trued.feed.search.ranking`) or "upvotes".
+                `trued.feed.trending`) or "upvotes".
             filters: what must hold.
             offset, limit: where the page begins, and how long it is.
             person: whose tags `filters.tag` means.

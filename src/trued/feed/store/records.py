@@ -25,6 +25,7 @@ SubscriberState = Literal["pending", "active", "gone", "bounced"]
 DigestState = Literal["claimed", "sent", "failed"]
 Verdicts = Callable[[], Mapping[str, Collection[str]]]  # slug to the verdicts that its claims got
 
+LONGEST_TAG = 64  # characters
 OWNER = "owner"  # who uses a store without accounts
 
 
@@ -42,7 +43,7 @@ class StoredPaper:
         paper: the facts, merged from every source that told of it; `upvotes` and `comments` are the sources' own.
         slug: of the card with the same arXiv id or title, or None.
         first_seen, changed: when it came in, and when its facts last changed, in UTC.
-        trending: see `trued.feed.search.ranking.trending`, at the moment of the call.
+        trending: see `trued.feed.trending.trending`, at the moment of the call.
         votes, remarks: upvotes and comments left in this store.
         day: the latest day whose listing held it, or None.
     """
@@ -90,6 +91,13 @@ class IngestReport:
     unchanged: int = 0
     refused: tuple[Refusal, ...] = ()
 
+    def __add__(self, other: IngestReport) -> IngestReport:
+        """Return both together."""
+        return IngestReport(
+            self.added + other.added, self.changed + other.changed, self.unchanged + other.unchanged,
+            self.refused + other.refused,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Filters:
@@ -103,6 +111,7 @@ class Filters:
         tag: of the person who asks.
         unread_by: a person who has not marked it as read.
         has_code: a link to code.
+        category: of arXiv, such as "cs.CL"; "cs" stands for all that begin so.
         min_upvotes: the sources' and the store's together.
         arrived_since, arrived_before: first and last moment, the second excluded, at which it came into the store.
     """
@@ -115,6 +124,7 @@ class Filters:
     tag: str | None = None
     unread_by: str | None = None
     has_code: bool = False
+    category: str | None = None
     min_upvotes: int | None = None
     arrived_since: datetime | None = None
     arrived_before: datetime | None = None

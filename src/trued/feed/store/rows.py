@@ -11,10 +11,10 @@ from functools import cache
 from typing import Any
 
 from trued.feed.paper import Author, FeedPaper, Link
-from trued.feed.search.ranking import trending
 from trued.feed.store.merge import title_key
 from trued.feed.store.records import StoredPaper
 from trued.feed.store.tables import PaperRow
+from trued.feed.trending import trending
 from trued.papers import catalogue
 
 AS_THEY_ARE = (

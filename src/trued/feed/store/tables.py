@@ -45,7 +45,7 @@ class PaperRow(Base):
         day: the latest day whose listing held the paper; `shown` is that, or the day of publication.
         votes, remarks: how many people of this store upvoted it and commented on it.
         popularity: upvotes of the sources and of this store.
-        heat: the logarithm of the trending score, carried back to a fixed epoch; see `trued.feed.search.ranking`.
+        heat: the logarithm of the trending score, carried back to a fixed epoch; see `trued.feed.trending`.
         stamp: rises with each change of title or abstract, over all papers: what the vectors have yet to follow.
     """
 

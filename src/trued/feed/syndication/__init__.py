@@ -1,1 +1,5 @@
-"""Papers as Atom, RSS, JSON Feed and OPML."""
+"""Papers as Atom, RSS and JSON feeds, and saved searches as OPML."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

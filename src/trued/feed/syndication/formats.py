@@ -114,11 +114,11 @@ def _xml(papers: Sequence[StoredPaper], channel: Channel, syntax: Syntax, modifi
     feed.updated(modified)
     feed.lastBuildDate(modified)
     for one in papers:
-        _entry(feed.add_entry(order="append"), one, channel)
+        _entry(feed.add_entry(order="append"), one, channel, syntax)
     return feed.atom_str(pretty=True) if syntax == "atom" else feed.rss_str(pretty=True)
 
 
-def _entry(entry: Any, one: StoredPaper, channel: Channel) -> None:
+def _entry(entry: Any, one: StoredPaper, channel: Channel, syntax: Syntax) -> None:
     paper = one.paper
     entry.id(permanent_id(paper))
     entry.guid(permanent_id(paper), permalink=False)
@@ -132,7 +132,9 @@ def _entry(entry: Any, one: StoredPaper, channel: Channel) -> None:
         entry.dc.dc_creator(name, replace=False)
     if paper.categories:
         entry.category([{"term": _legal(category)} for category in paper.categories])
-    entry.summary(_legal(paper.abstract) or "No abstract is known.")
+    summary = _legal(paper.abstract) or "No abstract is known."
+    # Atom's summary is plain text. RSS has no such thing: readers take a description for HTML.
+    entry.summary(summary if syntax == "atom" else str(escape(summary)))
     entry.content(_html(one), type="html")
 
 

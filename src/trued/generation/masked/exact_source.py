@@ -28,6 +28,7 @@ class MarkovSource:
     """
 
     timed = False
+    causal = False
 
     def __init__(self, length: int = 8, symbols: int = 4, *, sharpness: float = 2.0, seed: int = 0) -> None:
         if length < 1 or symbols < 2 or symbols**length > 10_000_000:

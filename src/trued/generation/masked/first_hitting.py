@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from trued.errors import InputError
 from trued.generation.masked.model import MaskedModel
 from trued.generation.masked.schedule import LINEAR, MaskSchedule
 from trued.generation.masked.state import Filling, SampleResult
@@ -50,6 +51,36 @@ class Hits:
         u = 1 - torch.rand(batch, length, generator=generator, dtype=torch.float64)
         return cls(places.argsort(-1), schedule.time((u.log() / left).cumsum(-1)), counts)
 
+    def check(self, masked: Bool[Tensor, "batch length"], *, causal: bool) -> None:
+        """Check that these are hits of sequences with these positions masked.
+
+        Raises:
+            InputError: of other sequences; or, for a model that reads from left to right, in another order.
+        """
+        if self.order.shape != masked.shape or not torch.equal(self.counts, masked.sum(1)):
+            raise InputError(
+                f"hits of {tuple(self.order.shape)} positions, {int(self.counts.sum())} of them masked, for sequences "
+                f"of {tuple(masked.shape)} with {int(masked.sum())} masked: draw the hits for the same masks"
+            )
+        ahead = torch.arange(masked.shape[1]) < self.counts[:, None]
+        if not torch.equal(torch.zeros_like(masked).scatter(1, self.order, ahead), masked):
+            row = int((torch.zeros_like(masked).scatter(1, self.order, ahead) != masked).any(1).nonzero()[0])
+            raise InputError(f"hits of row {row} are of tokens that are given: draw the hits for the same masks")
+        if causal and bool(((self.order.diff(dim=1) < 0) & ahead[:, 1:]).any()):
+            raise InputError("this model reads from left to right, and the hits do not: use Hits.in_order(masked)")
+
+    @classmethod
+    def for_filling(cls, filling: Filling, schedule: MaskSchedule, hits: Hits | None) -> Hits:
+        """Return the hits that were given, checked, or else new ones: in order for a causal model, drawn for others.
+
+        Raises:
+            InputError: as `check`.
+        """
+        if hits is not None:
+            hits.check(filling.masked, causal=filling.causal)
+            return hits
+        return cls.in_order(filling.masked) if filling.causal else cls.draw(filling.masked, schedule, filling.generator)
+
     @classmethod
     def in_order(cls, masked: Bool[Tensor, "batch length"]) -> Hits:
         """From left to right, at equal distances in time: how an autoregressive model writes."""
@@ -74,6 +105,9 @@ def first_hitting(
 ) -> SampleResult:
     """Unmask one token of every row in each call; rows with fewer masked positions finish earlier.
 
+    The law is the model's own, given the tokens that are given. A causal model is filled from left to right, which is
+    its own law too where nothing is given behind a gap.
+
     Args:
         model: the masked model; a timed one is told the time of each hit.
         start: ids; given tokens stay.
@@ -81,14 +115,16 @@ def first_hitting(
         draw: how a token is drawn.
         temperature, top_p: of the tokens.
         generator: of all noise that is not passed in.
-        hits: order and times drawn beforehand, so that runs can be paired.
+        hits: order and times drawn beforehand for the same masks, so that runs can be paired.
         uniforms: one number a position for draws by inversion, for the same reason.
 
     Raises:
         InputError: settings that do not fit.
     """
     filling = Filling(model, start, draw=draw, temperature=temperature, top_p=top_p, generator=generator)
-    hits = hits or Hits.draw(filling.masked, schedule, generator)
+    if uniforms is not None and uniforms.shape != start.shape:
+        raise InputError(f"uniforms of shape {tuple(uniforms.shape)}: give one a position, {tuple(start.shape)}")
+    hits = Hits.for_filling(filling, schedule, hits)
     for k in range(int(hits.counts.max()) if len(hits.counts) else 0):
         rows = (hits.counts > k).nonzero()[:, 0]
         places, times = hits.order[rows, k], hits.times[rows, k]

@@ -9,7 +9,7 @@ Knows token ids and logits. Knows nothing of text, schedules or how anything is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
@@ -27,6 +27,8 @@ class MaskedModel(Protocol):
         mask_id: the id of MASK.
         vocab: how many ids there are, MASK among them.
         timed: whether the logits depend on the time; if not, nothing is asked twice about the same ids.
+        causal: whether the logits at a position depend on the tokens before it alone, so that positions can be filled
+            from left to right only.
     """
 
     @property
@@ -37,6 +39,9 @@ class MaskedModel(Protocol):
 
     @property
     def timed(self) -> bool: ...
+
+    @property
+    def causal(self) -> bool: ...
 
     def __call__(
         self,
@@ -118,17 +123,23 @@ class TinyMaskedLM(nn.Module):
     def timed(self) -> bool:
         return self.config.clock == "running"
 
+    @property
+    def causal(self) -> bool:
+        return self.config.causal
+
     def forward(
         self,
         ids: Int[Tensor, "batch length"],
         where: Bool[Tensor, "batch length"],
         time: Float[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "chosen vocab"]:
-        """Logits at the positions `where`, row by row.
+        """Logits at the positions `where`, row by row, on the device of the weights.
 
         Raises:
             InputError: sequences longer than the model's, or a timed model without a time.
         """
+        device = self.tokens.weight.device
+        ids, where, time = ids.to(device), where.to(device), None if time is None else time.to(device)
         if ids.shape[1] > self.config.length:
             raise InputError(f"sequences of {ids.shape[1]} tokens: this model takes {self.config.length} at most")
         if self.config.causal:  # what is predicted at a position has seen the tokens before it, MASK before the first
@@ -210,12 +221,14 @@ class FromLogits:
 
     Args:
         logits: ids [batch, length] to logits [batch, length, vocab]; with `timed`, it takes the time of each row too.
+        mask_id, vocab, timed, causal: as `MaskedModel`.
     """
 
     logits: Callable[..., Tensor]
     mask_id: int
     vocab: int
     timed: bool = False
+    causal: bool = False
 
     def __call__(self, ids: Tensor, where: Tensor, time: Tensor | None = None) -> Tensor:
         return (self.logits(ids, time) if self.timed else self.logits(ids))[where]
@@ -230,25 +243,36 @@ class HuggingFaceMaskedLM:
     Args:
         model: returns an object with `.logits`; a model whose code is not in transformers is loaded by the caller.
         mask_id: the id of MASK.
+        forbidden: ids that no text holds, such as those of padding and of a sequence's ends: `all_special_ids` of the
+            tokenizer. They have probability 0, and the others share what they had.
 
     Raises:
-        InputError: `mask_id` is not an id of the model's vocabulary.
+        InputError: `mask_id` or a forbidden id is not in the model's vocabulary.
     """
 
     timed = False
+    causal = False
 
-    def __init__(self, model: Any, mask_id: int) -> None:
+    def __init__(self, model: Any, mask_id: int, forbidden: Iterable[int] = ()) -> None:
         self.model = model.eval()
         self.mask_id = mask_id
         self.vocab = int(model.config.vocab_size)
         if not 0 <= mask_id < self.vocab:
             raise InputError(f"mask_id is {mask_id}: this model's ids run from 0 to {self.vocab - 1}")
+        ruled_out = sorted({int(token) for token in forbidden} - {mask_id})
+        if ruled_out and not 0 <= ruled_out[0] <= ruled_out[-1] < self.vocab:
+            raise InputError(f"forbidden ids {ruled_out[0]} to {ruled_out[-1]}: this model's run to {self.vocab - 1}")
+        self.forbidden = torch.tensor(ruled_out, dtype=torch.long)
         head = getattr(model, "get_output_embeddings", lambda: None)()
         self.head = head if isinstance(head, nn.Module) else None
 
     def __call__(self, ids: Tensor, where: Tensor, time: Tensor | None = None) -> Tensor:
         device = next(self.model.parameters()).device
         ids, where = ids.to(device), where.to(device)
+        logits = self._logits(ids, where)
+        return logits.index_fill(-1, self.forbidden.to(device), -torch.inf) if len(self.forbidden) else logits
+
+    def _logits(self, ids: Tensor, where: Tensor) -> Tensor:
         if self.head is None:
             return self.model(input_ids=ids).logits[where]
         cut = self.head.register_forward_pre_hook(lambda _, inputs: (inputs[0][where], *inputs[1:]))

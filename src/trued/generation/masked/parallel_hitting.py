@@ -25,7 +25,7 @@ from trued.errors import InputError
 from trued.generation.masked.first_hitting import Hits
 from trued.generation.masked.model import MaskedModel
 from trued.generation.masked.schedule import LINEAR, MaskSchedule
-from trued.generation.masked.state import Filling, SampleResult
+from trued.generation.masked.state import EXACT, Filling, SampleResult
 from trued.learn.categorical import Draw
 
 Cut = Literal["count", "time"]
@@ -62,6 +62,9 @@ def parallel_first_hitting(
             draws that half from (1 - w) mu_i + w mu', w = (t_i - tau) / (t_i - t_{i+1}).
         schedule, draw, temperature, top_p, generator, hits: as in `first_hitting`.
 
+    Returns:
+        Sequences whose law is exact only where no call can unmask two tokens of a row.
+
     Raises:
         InputError: fewer than one call, token counts that do not add up to the masked positions of every row, or
             settings that do not fit.
@@ -72,7 +75,7 @@ def parallel_first_hitting(
             "extrapolate or correct"
         )
     filling = Filling(model, start, draw=draw, temperature=temperature, top_p=top_p, generator=generator)
-    hits = hits or Hits.draw(filling.masked, schedule, generator)
+    hits = Hits.for_filling(filling, schedule, hits)
     parts = _parts(hits, steps, cut)
     before: _Known | None = None
     for number in range(int(parts.max()) + 1 if parts.numel() else 0):
@@ -95,7 +98,16 @@ def parallel_first_hitting(
             _correct(filling, hits, rows, now, logs, tau, begins, following)
         if ahead is not None:
             before = _Known.of(rows, ahead, found[ahead[asked]], begins, start.shape)
-    return filling.result()
+    return filling.result(_law(parts, cut, order, variant, most=filling.most_masked))
+
+
+def _law(parts: Tensor, cut: Cut, order: int, variant: Variant, *, most: int) -> str:
+    """What is different about the law: nothing, where every call unmasks one token of a row at most."""
+    neighbours = ((parts[:, 1:] == parts[:, :-1]) & (parts[:, 1:] >= 0)).any()
+    if not (most > 1 if cut == "time" else neighbours):  # how many hits fall into a part of the time is drawn
+        return EXACT
+    own = "" if order == 1 else f", each with logits of its own (order 2, {variant})"
+    return f"tokens that share a call are independent given the rest{own}"
 
 
 @dataclass(frozen=True)

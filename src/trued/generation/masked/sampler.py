@@ -5,6 +5,7 @@ Knows the samplers' names and settings. Knows nothing of text.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,8 +14,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from trued.errors import InputError, nearest
-from trued.generation.masked.ancestral import ancestral
-from trued.generation.masked.confidence import confidence
+from trued.generation.masked.ancestral_steps import ancestral
+from trued.generation.masked.confidence_order import confidence
 from trued.generation.masked.first_hitting import first_hitting
 from trued.generation.masked.model import MaskedModel
 from trued.generation.masked.parallel_hitting import Cut, Variant, parallel_first_hitting
@@ -30,8 +31,9 @@ class MaskedSampler:
     """How sequences are drawn from a masked model.
 
     Args:
-        sampler: first-hitting is exact, one token a call unless `steps` says fewer; ancestral takes `steps` small steps
-            in time; confidence unmasks what the network is surest of.
+        sampler: first-hitting is exact, one token a call unless `steps` says fewer calls, and fills a causal model from
+            left to right; ancestral takes `steps` small steps in time; confidence unmasks what the network is surest
+            of.
         steps: network calls of first-hitting (none: as many as tokens) and confidence (none: 16); steps of ancestral
             (none: 1,024).
         order: 2 gives hits that share a call logits of their own; first-hitting with `steps` only.
@@ -54,14 +56,19 @@ class MaskedSampler:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, known in (("sampler", get_args(Sampler)), ("draw", DRAWS)):
+        choices = {"sampler": get_args(Sampler), "draw": DRAWS, "variant": get_args(Variant), "cut": get_args(Cut)}
+        for name, known in choices.items():
             value = getattr(self, name)
             if value not in known:
-                raise InputError(f"{name} is {value!r}: choose one of {', '.join(known)}{nearest(value, known)}")
-        if self.steps is not None and self.steps < 1:
-            raise InputError(f"steps is {self.steps}: give at least 1, or none")
-        if not self.temperature > 0:
-            raise InputError(f"temperature is {self.temperature}: it must be above 0")
+                raise InputError(f"{name} is {value!r}: choose one of {', '.join(known)}{nearest(str(value), known)}")
+        if self.steps is not None and (self.steps < 1 or self.steps != int(self.steps)):
+            raise InputError(f"steps is {self.steps}: give a whole number from 1, or none")
+        if not 0 < self.temperature < math.inf:
+            raise InputError(f"temperature is {self.temperature}: it must be a finite number above 0")
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"top_p is {self.top_p}: it must lie in (0, 1]")
+        if self.order not in (1, 2):
+            raise InputError(f"order is {self.order}: choose 1 or 2")
         if self.order == 2 and (self.sampler != "first-hitting" or self.steps is None):
             raise InputError("order 2 is for several tokens a call: use first-hitting, and give steps")
         schedule_of(self.schedule)

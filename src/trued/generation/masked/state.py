@@ -15,6 +15,9 @@ from trued.errors import InputError
 from trued.generation.masked.model import MaskedModel
 from trued.learn.categorical import DRAWS, Draw, nucleus, sample_categorical
 
+EXACT = "exact"
+UNSEEN = "the model reads from left to right and does not see what was given behind a gap"
+
 
 @dataclass(frozen=True)
 class SampleResult:
@@ -27,7 +30,7 @@ class SampleResult:
         draws: categorical draws.
         hit_times: when each position was unmasked, from 1 down to 0; NaN where it was given, or where the sampler has
             no clock.
-        law: "exact" up to the sampler's own steps, or what changed the law of a draw.
+        law: "exact" where the ids have the model's own law given what was given, or what is different about them.
     """
 
     ids: Int[Tensor, "batch length"]
@@ -47,6 +50,14 @@ def all_masked(model: MaskedModel, batch: int, length: int) -> Int[Tensor, "batc
     if batch < 1 or length < 1:
         raise InputError(f"batch {batch} and length {length}: both are at least 1")
     return torch.full((batch, length), model.mask_id)
+
+
+def refuse_causal(model: MaskedModel, sampler: str) -> None:
+    """Raise InputError if the model can be filled from left to right only, which this sampler does not do."""
+    if model.causal:
+        raise InputError(
+            f"this model reads from left to right, and {sampler} sampling fills in another order: use first-hitting"
+        )
 
 
 class Filling:
@@ -90,7 +101,11 @@ class Filling:
         self.model, self.ids, self.generator = model, start.clone(), generator
         self.draw: Draw = draw
         self.temperature, self.top_p = temperature, top_p
+        self.causal = model.causal
         self.calls = self.draws = 0
+        masked = self.masked
+        self.most_masked = int(masked.sum(1).max()) if masked.numel() else 0
+        self._gap_before_given = bool(((masked.cumsum(1) > 0) & ~masked).any()) if masked.numel() else False
         self.evaluations = torch.zeros(len(start), dtype=torch.long)
         self.hit_times = torch.full(start.shape, torch.nan, dtype=torch.float64)
 
@@ -133,9 +148,12 @@ class Filling:
         self.draws += len(log_probs)
         return sample_categorical(log_probs, draw=self.draw, generator=self.generator, uniforms=uniforms)
 
-    def result(self) -> SampleResult:
-        changed = [f"temperature {self.temperature:g}"] if self.temperature != 1 else []
-        changed += [f"top-p {self.top_p:g}"] if self.top_p < 1 else []
-        changed += ["32-bit Gumbel noise"] if self.draw == "gumbel32" else []
-        law = ", ".join(changed) or "exact"
+    def result(self, law: str = EXACT) -> SampleResult:
+        """Return what was drawn, by a sampler that has this law where every draw is exact."""
+        changes = [law] if law != EXACT else []
+        changes += [UNSEEN] if self.causal and self._gap_before_given else []
+        changes += [f"temperature {self.temperature:g}"] if self.temperature != 1 else []
+        changes += [f"top-p {self.top_p:g}"] if self.top_p < 1 else []
+        changes += ["32-bit Gumbel noise"] if self.draw == "gumbel32" else []
+        law = "; ".join(changes) or EXACT
         return SampleResult(self.ids, self.calls, self.evaluations, self.draws, self.hit_times, law)

@@ -6,7 +6,7 @@ Knows texts, tokenizers and folders. Knows nothing of how tokens are drawn.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,13 @@ from torch import Tensor
 
 from trued.data.plays import MASK, plays, read_bpe, train_bpe, windows
 from trued.errors import InputError
+from trued.fetch.hub import find_files
+from trued.fetch.pretrained import read_model, read_parts
 from trued.files import cache_dir, whole_folder
 from trued.generation.masked.model import HuggingFaceMaskedLM, MaskedConfig, MaskedModel, TinyMaskedLM
 from trued.generation.masked.train import train_masked_lm
+from trued.language.engine.text_length import longest_text
+from trued.learn.device import open_device
 from trued.learn.fit.loop import FitConfig
 
 if TYPE_CHECKING:
@@ -100,17 +104,21 @@ class MaskedText:
         Weights come from safetensors only, and no code of a model's repository is run: a model that needs its own code
         is loaded by the caller, and put into `HuggingFaceMaskedLM`.
 
+        Args:
+            source: which model.
+            device: such as "cuda:1"; the CPU by default.
+            progress: show a bar while the model of the plays is trained.
+
         Raises:
-            InputError: no such model, or one without MASK.
+            InputError: no such device or model, or a model without MASK.
         """
+        where = open_device(device or "cpu")
         if source == PLAYS:
             source = plays_model(progress=progress)
         folder = Path(source)
-        if (folder / "config.json").is_file():
-            settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            if settings.pop("kind", None) == KIND:
-                return _read_tiny(folder, settings)
-        return _hugging_face(str(source), device)
+        if (folder / "config.json").is_file() and (settings := _settings(folder)).pop("kind", None) == KIND:
+            return _read_tiny(folder, settings, where)
+        return _hugging_face(str(source), where)
 
 
 def save_tiny(model: TinyMaskedLM, tokenizer: str, folder: str | Path) -> Path:
@@ -141,7 +149,17 @@ def plays_model(*, steps: int = PLAYS_STEPS, vocab: int = 8192, length: int = 12
     return folder
 
 
-def _read_tiny(folder: Path, settings: dict[str, Any]) -> MaskedText:
+def _settings(folder: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / 'config.json'} is no JSON ({error}): save the model again") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{folder / 'config.json'} holds a {type(settings).__name__}: a model's settings have names")
+    return settings
+
+
+def _read_tiny(folder: Path, settings: dict[str, Any], device: torch.device) -> MaskedText:
     from safetensors.torch import load_file
 
     try:
@@ -150,33 +168,33 @@ def _read_tiny(folder: Path, settings: dict[str, Any]) -> MaskedText:
         tokenizer = read_bpe((folder / "tokenizer.json").read_text(encoding="utf-8"))
     except Exception as error:  # files that are cut off or of another shape fail in ways of their own
         raise InputError(f"{folder} does not hold a whole model: {' '.join(str(error).split())[:200]}") from error
-    return MaskedText.tiny(model.eval(), tokenizer, folder.name)
+    return MaskedText.tiny(model.eval().to(device), tokenizer, folder.name)
 
 
-def _hugging_face(source: str, device: str | None) -> MaskedText:
+def _hugging_face(source: str, device: torch.device) -> MaskedText:
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForMaskedLM.from_pretrained(source, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as error:
-        lines: Sequence[str] = str(error).strip().splitlines() or [type(error).__name__]
+        files = find_files(source)
+        tokenizer = read_parts(AutoTokenizer, files)
+        model = read_model(AutoModelForMaskedLM, files, dtype=torch.float32).to(device)
+    except InputError as error:
         raise InputError(
-            f"{source!r} is no masked language model to be had ({lines[0].rstrip('.')}): give {PLAYS!r}, a folder or a "
-            "hub id of a model with a MASK token, in safetensors"
+            f"{source!r} does not load as a masked language model ({error}): give {PLAYS!r}, a folder or a hub id of "
+            "a model with a MASK token, in safetensors"
         ) from error
     if tokenizer.mask_token_id is None:
         raise InputError(f"the tokenizer of {source} has no MASK token: sampling starts from MASK")
-    if device:
-        model = model.to(device)
-    wrapped = HuggingFaceMaskedLM(model, int(tokenizer.mask_token_id))
-    ends = ((tokenizer.cls_token_id,), (tokenizer.sep_token_id,))
-    before, after = (tuple(int(one) for one in end if one is not None) for end in ends)
+    vocab = int(model.config.vocab_size)
+    nameless = range(len(tokenizer), vocab)  # rows that only fill up the embedding
+    forbidden = [*(token for token in tokenizer.all_special_ids if token < vocab), *nameless]
+    wrapped = HuggingFaceMaskedLM(model, int(tokenizer.mask_token_id), forbidden)
+    ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+    before, after = (() if token is None else (int(token),) for token in ends)
 
     def encode(text: str) -> list[int]:
         return tokenizer(text, add_special_tokens=False)["input_ids"]
 
     return MaskedText(
-        wrapped, encode, tokenizer.decode, source, before, after,
-        int(getattr(model.config, "max_position_embeddings", 0) or 1 << 20),
+        wrapped, encode, tokenizer.decode, source, before, after, longest_text(model, tokenizer)
     )  # fmt: skip

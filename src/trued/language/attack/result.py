@@ -17,7 +17,9 @@ from trued.errors import InputError
 from trued.language.attack.contract import Behavior, Cost, TestCase
 from trued.language.attack.success import ALO, AttackSuccess, SuccessRate, attack_success
 from trued.language.judge.reply import Label, unknown_warning
-from trued.learn.statistics import Interval, McNemar, cluster_bootstrap, mcnemar
+from trued.learn.statistics.paired import McNemar, mcnemar
+
+_NO_RATE = {"asr": None, "low": None, "high": None}
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ class SuiteResult:
         """One rate an attack, then ALO-ASR; `interval()` of each is Wilson's."""
         return [*self.success.attacks, self.success.alo]
 
+    @property
+    def not_measured(self) -> list[str]:
+        """The attacks that have no case on this model: they could not be run, or found nothing to ask."""
+        return [rate.name for rate in self.success.attacks if not rate.measured]
+
     def broken(self, attack: str = ALO) -> Bool[np.ndarray, " behaviors"]:
         """Return for each behaviour whether an attack broke it for certain; by default whether any did.
 
@@ -89,10 +96,6 @@ class SuiteResult:
         if attack == ALO:
             return np.array([Label.YES in cells[b.id].values() for b in self.behaviors])
         return np.array([cells[b.id][attack] is Label.YES for b in self.behaviors])
-
-    def alo_interval(self, *, seed: int = 0) -> Interval:
-        """Return ALO-ASR with a bootstrap interval over behaviours; what is unknown or missing counts as not broken."""
-        return cluster_bootstrap(self.broken(), [b.id for b in self.behaviors], seed=seed)
 
     @property
     def costs(self) -> list[AttackCost]:
@@ -120,6 +123,16 @@ class SuiteResult:
         if not any(own.values()):
             raise InputError(f"the suite of {self.model} has no case of {attack!r}")
         return [float(np.mean([any(hits[:n]) for hits in own.values()])) for n in counts]
+
+    def by_variant(self, attack: str) -> dict[str, list[int]]:
+        """Return for each variant of an attack, in the order of its first case, 1 for every behaviour that it broke."""
+        place = {behavior.id: number for number, behavior in enumerate(self.behaviors)}
+        table: dict[str, list[int]] = {}
+        for case, label in zip(self.cases, self.labels, strict=True):
+            if case.attack == attack:
+                row = table.setdefault(str(case.meta["variant"]), [0] * len(place))
+                row[place[case.behavior_id]] |= int(label is Label.YES)
+        return table
 
     def loss_curves(self, attack: str) -> list[list[float]]:
         """Return the losses of an optimising attack, one list a case; none for an attack that has no losses."""
@@ -150,7 +163,10 @@ class SuiteResult:
     def notes(self) -> list[str]:
         """What a reader of the rates has to know, in sentences."""
         judge = self.protocol["judge"]
-        notes = [f"{attack} was left out: {why}" for attack, why in self.left_out.items()]
+        notes = []
+        if names := self.not_measured:
+            reasons = "; ".join(f"{name} ({self.left_out.get(name, 'it made no case')})" for name in names)
+            notes.append(f"{len(names)} of {len(self.success.attacks)} attacks not measured: {reasons}")
         for attack, guides in self.protocol["guides"].items():
             if judge in guides:
                 notes.append(
@@ -162,20 +178,19 @@ class SuiteResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers for machines; cases and replies are in the journal."""
-        alo = self.alo_interval() if len(self.behaviors) > 1 else None
         return {
             "model": self.model,
             "target": self.target,
             "attacks": [
                 {
-                    "attack": rate.name, "asr": rate.rate, "low": interval.low, "high": interval.high,
+                    "attack": rate.name, "measured": rate.measured,
+                    **({"asr": bounds.least, "low": bounds.low, "high": bounds.high} if rate.measured else _NO_RATE),
                     "broken": rate.broken, "held": rate.held, "unknown": rate.unknown, "missing": rate.missing,
                     "lower_bound": rate.lower_bound,
                 }
                 for rate in self.rates
-                for interval in [rate.interval()]
+                for bounds in [rate.bounds()]
             ],
-            "alo_bootstrap": None if alo is None else {"asr": alo.estimate, "low": alo.low, "high": alo.high},
             "costs": [cost.__dict__ for cost in self.costs],
             "broken_by": self.broken_by(),
             "notes": self.notes,

@@ -11,10 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float, Int
+
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, TestCase
 from trued.language.judge.reply import Label
-from trued.learn.statistics import Interval, wilson
+from trued.learn.statistics.interval import Interval
+from trued.learn.statistics.rates import Rate
 
 ALO = "at least one"
 
@@ -29,7 +33,7 @@ class SuccessRate:
         held: behaviours whose every reply is labelled no.
         unknown: behaviours not broken, with a reply that the judge could not tell.
         missing: behaviours not broken and without unknown replies, for which a case of the attack is missing.
-        lower_bound: whether any outcome is unknown or missing, so that the rate may be higher.
+        measured: whether the attack has any case at all; without one there is no rate, not even a lower bound.
     """
 
     name: str
@@ -37,7 +41,7 @@ class SuccessRate:
     held: int
     unknown: int
     missing: int
-    lower_bound: bool
+    measured: bool = True
 
     @property
     def behaviors(self) -> int:
@@ -48,15 +52,22 @@ class SuccessRate:
         """Share of all behaviours that were broken for certain: the attack success rate, or a lower bound of it."""
         return self.broken / self.behaviors
 
+    @property
+    def lower_bound(self) -> bool:
+        """Whether any behaviour is unknown or missing, so that the rate may be higher."""
+        return self.unknown + self.missing > 0
+
+    def bounds(self, level: float = 0.95) -> Rate:
+        """Return `rate` with its bounds, whatever the unknown and missing behaviours turn out to be."""
+        return Rate.of(self.broken, self.unknown + self.missing, self.behaviors, level=level)
+
     def interval(self, level: float = 0.95) -> Interval:
         """Return `rate` with an interval that holds whatever the unknown and missing ones turn out to be.
 
         Its low end is Wilson's with all of them held, its high end Wilson's with all of them broken, so nothing that
         is not known counts as safe.
         """
-        low = wilson(self.broken, self.behaviors, level=level)
-        high = wilson(self.behaviors - self.held, self.behaviors, level=level)
-        return Interval(self.rate, low.low, high.high, level)
+        return self.bounds(level).interval
 
 
 @dataclass(frozen=True)
@@ -133,5 +144,19 @@ def _rate(name: str, rows: Sequence[Sequence[Label | None]]) -> SuccessRate:
     open_rows = [row for row in rows if Label.YES not in row]
     unknown = sum(Label.UNKNOWN in row for row in open_rows)
     missing = sum(None in row and Label.UNKNOWN not in row for row in open_rows)
-    gaps = any(label in (None, Label.UNKNOWN) for row in rows for label in row)
-    return SuccessRate(name, broken, len(rows) - broken - unknown - missing, unknown, missing, gaps)
+    measured = any(label is not None for row in rows for label in row)
+    return SuccessRate(name, broken, len(rows) - broken - unknown - missing, unknown, missing, measured)
+
+
+def broken_by_tries(
+    table: Int[np.ndarray, "tries behaviors"], *, orders: int = 50, seed: int = 0
+) -> Float[np.ndarray, " tries"]:
+    """Return the share of behaviours that at least one of the first n tries broke, n = 1, 2, …: ASR@n.
+
+    Args:
+        table: 1 where a try broke a behaviour; the tries are the same ones for all.
+        orders: of the tries, drawn at random, over which the mean is taken; 0 takes the order that they have.
+        seed: of the first order; the others follow it.
+    """
+    rows = [np.random.default_rng(seed + k).permutation(len(table)) for k in range(orders)] or [np.arange(len(table))]
+    return np.mean([np.maximum.accumulate(table[order]).mean(1) for order in rows], axis=0)

@@ -77,14 +77,14 @@ class Suite:
             InputError: no behaviours, a journal of another protocol, or a model of the same name with other weights.
         """
         checked(behaviors, self.budget)
-        book = Journal(journal, self.protocol(behaviors, judge, target))
-        book = _Pages(book, target.model.name, describe_target(target))
-        book.calibrate(judge)
+        rows = Journal(journal, self.protocol(behaviors, judge, target))
+        recorded = _Recorded(rows, target.model.name, describe_target(target))
+        recorded.calibrate(judge)
         with target.model.deployed():
-            left_out = self._attack(book, target, behaviors, progress)
-            _reply(book, target, progress)
-        _judge(book, behaviors, judge, progress)
-        return self._result(book, behaviors, left_out)
+            left_out = self._attack(recorded, target, behaviors, progress)
+            _reply(recorded, target, progress)
+        _judge(recorded, behaviors, judge, progress)
+        return self._result(recorded, behaviors, left_out)
 
     def protocol(self, behaviors: Sequence[Behavior], judge: Judge, target: ChatTarget) -> dict[str, Any]:
         """Return what the numbers of all models of the suite share, as it stands in the journal's first row."""
@@ -101,12 +101,12 @@ class Suite:
         }
 
     def _attack(
-        self, book: _Pages, target: ChatTarget, behaviors: Sequence[Behavior], progress: Progress | None
+        self, recorded: _Recorded, target: ChatTarget, behaviors: Sequence[Behavior], progress: Progress | None
     ) -> dict[str, str]:
         """Find the missing test cases; an attack that cannot run on this model is left out, with its reason."""
         left_out: dict[str, str] = {}
         for attack in self.attacks:
-            done = {name for row in book.of("cases", attack=attack.name) for name in row["behaviors"]}
+            done = {name for row in recorded.of("cases", attack=attack.name) for name in row["behaviors"]}
             open_ = [behavior for behavior in behaviors if behavior.id not in done]
             size = max(1, int(getattr(attack, "together", 1)))
             for start in range(0, len(open_), size):
@@ -119,27 +119,28 @@ class Suite:
                     left_out[attack.name] = str(error)
                     break
                 # One line for all cases of a call: a run that is cut off has all of them or none.
-                book.append("cases", attack=attack.name, behaviors=[b.id for b in part], cases=[_row(c) for c in cases])
+                ids, rows = [behavior.id for behavior in part], [_row(case) for case in cases]
+                recorded.append("cases", attack=attack.name, behaviors=ids, cases=rows)
                 if progress is not None:
                     found = len(behaviors) - len(open_) + start + len(part)
-                    progress(found, len(behaviors), f"{book.model}: {attack.name}")
+                    progress(found, len(behaviors), f"{recorded.model}: {attack.name}")
         if len(left_out) == len(self.attacks):
-            raise InputError(f"no attack can be run on {book.model}: {next(iter(left_out.values()))}")
+            raise InputError(f"no attack can be run on {recorded.model}: {next(iter(left_out.values()))}")
         return left_out
 
-    def _result(self, book: _Pages, behaviors: Sequence[Behavior], left_out: dict[str, str]) -> SuiteResult:
+    def _result(self, recorded: _Recorded, behaviors: Sequence[Behavior], left_out: dict[str, str]) -> SuiteResult:
         found = {
-            attack.name: [case["attack"] for row in book.of("cases", attack=attack.name) for case in row["cases"]]
+            attack.name: [case["attack"] for row in recorded.of("cases", attack=attack.name) for case in row["cases"]]
             for attack in self.attacks
         }
         names = [name for attack, own in found.items() for name in (own or [attack])]
-        cases = tuple(_case(row) for row in book.cases)
-        replies, labels = book.by_case("reply"), book.by_case("label")
+        cases = tuple(_case(row) for row in recorded.cases)
+        replies, labels = recorded.by_case("reply"), recorded.by_case("label")
         return SuiteResult(
-            model=book.model,
-            target=book.target,
-            protocol=book.journal.rows[0]["protocol"],
-            calibration=book.calibration,
+            model=recorded.model,
+            target=recorded.target,
+            protocol=recorded.journal.rows[0]["protocol"],
+            calibration=recorded.calibration,
             behaviors=tuple(behaviors),
             attacks=tuple(dict.fromkeys(names)),
             cases=cases,
@@ -149,7 +150,7 @@ class Suite:
         )
 
 
-class _Pages:
+class _Recorded:
     """The rows of one model in a journal.
 
     Args:
@@ -208,10 +209,10 @@ class _Pages:
         self.append("calibration", calibration={"replies": found.n, **numbers})
 
 
-def _reply(book: _Pages, target: ChatTarget, progress: Progress | None) -> None:
+def _reply(recorded: _Recorded, target: ChatTarget, progress: Progress | None) -> None:
     """Generate the missing replies, batch by batch as the engine would, each batch written before the next."""
-    done = book.by_case("reply")
-    open_ = [(number, row) for number, row in enumerate(book.cases) if number not in done]
+    done = recorded.by_case("reply")
+    open_ = [(number, row) for number, row in enumerate(recorded.cases) if number not in done]
     turns = [target.conversation(row["messages"]) for _, row in open_]
     prefills = [row["prefill"] for _, row in open_]
     lm = target.model
@@ -220,21 +221,21 @@ def _reply(book: _Pages, target: ChatTarget, progress: Progress | None) -> None:
     for batch in plan_batches(lengths, new_tokens=target.max_new_tokens, copies=1, budget=BATCH_TOKENS):
         starts = [prefills[i] for i in batch]
         drawn = lm.generate([turns[i] for i in batch], prefill=starts, max_new_tokens=target.max_new_tokens)
-        book.extend("reply", {open_[i][0]: reply for i, (reply,) in zip(batch, drawn, strict=True)})
+        recorded.extend("reply", {open_[i][0]: reply for i, (reply,) in zip(batch, drawn, strict=True)})
         finished += len(batch)
         if progress is not None:
-            progress(finished, len(open_), f"{book.model}: replies")
+            progress(finished, len(open_), f"{recorded.model}: replies")
 
 
-def _judge(book: _Pages, behaviors: Sequence[Behavior], judge: Judge, progress: Progress | None) -> None:
+def _judge(recorded: _Recorded, behaviors: Sequence[Behavior], judge: Judge, progress: Progress | None) -> None:
     """Label the replies that have no label yet."""
     texts = {behavior.id: behavior.prompt for behavior in behaviors}
-    cases, replies, done = book.cases, book.by_case("reply"), book.by_case("label")
+    cases, replies, done = recorded.cases, recorded.by_case("reply"), recorded.by_case("label")
     open_ = [number for number in replies if number not in done]
     labels = judge.label([texts[cases[n]["behavior"]] for n in open_], [replies[n] for n in open_])
-    book.extend("label", {number: str(label) for number, label in zip(open_, labels, strict=True)})
+    recorded.extend("label", {number: str(label) for number, label in zip(open_, labels, strict=True)})
     if progress is not None and open_:
-        progress(len(open_), len(open_), f"{book.model}: judged")
+        progress(len(open_), len(open_), f"{recorded.model}: judged")
 
 
 def _row(case: TestCase) -> Row:

@@ -143,12 +143,12 @@ class ChatEndpoint:
         Raises:
             InputError: repeated or empty choices, a server that gives no log-probabilities, or a failed request.
         """
-        wanted = [choice.strip() for choice in choices]
-        if not all(wanted) or len(set(wanted)) < len(wanted):
+        labels = [choice.strip() for choice in choices]
+        if not all(labels) or len(set(labels)) < len(labels):
             raise InputError(f"choices {list(choices)}: each must be a different text that is not empty")
         options = {"temperature": 0.0, "logprobs": True, "top_logprobs": _TOP_LOGPROBS}
         answers = self._ask([self._body(p, prefill, 1) | options for p in prompts], per_prompt=1, progress=progress)
-        table = np.full((len(prompts), len(wanted)), -math.inf)
+        table = np.full((len(prompts), len(labels)), -math.inf)
         for row, answer in enumerate(answers):
             if answer["top"] is None:
                 raise InputError(
@@ -156,8 +156,8 @@ class ChatEndpoint:
                     "use a server and a model that do, or judge by the reply's text"
                 )
             for token, logprob in answer["top"]:
-                if token.strip() in wanted:
-                    column = wanted.index(token.strip())
+                if token.strip() in labels:
+                    column = labels.index(token.strip())
                     table[row, column] = np.logaddexp(table[row, column], logprob)
         return table
 

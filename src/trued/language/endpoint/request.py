@@ -98,16 +98,16 @@ class Endpoint:
         status = getattr(error, "status_code", None)
         if status is None or status < 400:
             return self.malformed(self._quoted(error))
-        said = self._quoted(error)
+        words = self._quoted(error)
         if status in (401, 403):
             key = f"the key in {self.key_name}" if self.key_name else "a request without a key"
-            return InputError(f"{self.url} refuses {key} ({status}: {said})")
+            return InputError(f"{self.url} refuses {key} ({status}: {words})")
         if status == 404:
             return InputError(
-                f"{self.url} knows no model {model!r}{self._offered(model)} ({status}: {said}): "
+                f"{self.url} knows no model {model!r}{self._offered(model)} ({status}: {words}): "
                 "check the model's name, and that the address ends in /v1 or what your server has instead"
             )
-        return InputError(f"{self.url} failed with status {status} ({tries}): {said}")
+        return InputError(f"{self.url} failed with status {status} ({tries}): {words}")
 
     def _offered(self, model: str) -> str:
         """Name the models that the endpoint does have, where it tells."""

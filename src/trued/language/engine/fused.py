@@ -16,19 +16,28 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-def fuse(model: nn.Module) -> None:
+def patch_norms_and_activations(model: nn.Module) -> None:
     """Give the RMS norms and SwiGLU blocks of `model` the forward passes of this file.
 
     A class of modules is taken for one if it has the parts and gives the same values on a probe; others stay as they
-    are.
+    are, and so do modules whose forward pass somebody else has changed.
     """
     known: dict[type, Any] = {}
     for module in model.modules():
         kind = type(module)
+        if "forward" in vars(module):
+            continue
         if kind not in known:
             known[kind] = next((f for fits, f in _FORMS if fits(module) and _same(module, f)), None)
         if known[kind] is not None:
             module.forward = MethodType(known[kind], module)
+
+
+def restore_norms_and_activations(model: nn.Module) -> None:
+    """Put a module's own forward pass back wherever `patch_norms_and_activations` changed it."""
+    for module in model.modules():
+        if getattr(vars(module).get("forward"), "__func__", None) in (_norm, _swiglu):
+            del module.forward
 
 
 def _is_norm(module: Any) -> bool:

@@ -96,10 +96,10 @@ def decode(
         if not any(active) or step + 1 == max_new_tokens:
             break
         if sum(active) <= 0.75 * len(active):
-            kept = torch.tensor([slot for slot, on in enumerate(active) if on], device=device)
-            keep_rows(cache, kept)
-            chosen, mask, positions = chosen[kept], mask[kept], positions[kept]
-            alive = [alive[slot] for slot in kept.tolist()]
+            open_slots = torch.tensor([slot for slot, on in enumerate(active) if on], device=device)
+            keep_rows(cache, open_slots)
+            chosen, mask, positions = chosen[open_slots], mask[open_slots], positions[open_slots]
+            alive = [alive[slot] for slot in open_slots.tolist()]
             active = [True] * len(alive)
         columns += 1
         positions = positions + 1

@@ -52,11 +52,11 @@ def _loaded(path: Path) -> Any:
     import torch
     import transformers
 
+    from trued.fetch.pretrained import read_gguf
+
     packed = getattr(transformers, "GgufConfig", None)  # newer releases may keep the weights packed unless told
     options = {"quantization_config": packed(dequantize=True)} if packed else {}
-    return transformers.AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, dtype=torch.float32, **options
-    )
+    return read_gguf(transformers.AutoModelForCausalLM, path, dtype=torch.float32, **options)
 
 
 def _fresh(loaded: Any) -> Any:
@@ -79,7 +79,9 @@ def _save_tokenizer(path: Path, folder: Path, *, length: int) -> None:
     from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    from trued.fetch.pretrained import read_gguf
+
+    tokenizer = read_gguf(AutoTokenizer, path)
     field = GGUFReader(path).get_field("tokenizer.ggml.pre")
     if field is not None and field.contents() == "smollm":
         # transformers drops this rule of the file: every digit stands alone, before words are cut.
@@ -98,6 +100,6 @@ def _compare(model: Any, path: Path) -> None:
     with safe_open(path, framework="pt") as written:
         names = set(written.keys())
         same = all(torch.equal(written.get_tensor(name), expected[name]) for name in names)
-    kept = {expected[name].data_ptr() for name in names}  # a tied tensor is written once, under one of its names
-    if not same or any(tensor.data_ptr() not in kept for tensor in expected.values()):
+    written_at = {expected[name].data_ptr() for name in names}  # a tied tensor is written once, under one of its names
+    if not same or any(tensor.data_ptr() not in written_at for tensor in expected.values()):
         raise InputError(f"{path} does not read back as it was written: check the disk, then try again")

@@ -1,21 +1,37 @@
 """Find and load a model: a folder, a hub id, an adapter, or the embedded default; safetensors only.
 
-Knows files and transformers. Turns what can go wrong there into one sentence with the remedy.
+Knows files and transformers, and turns what can go wrong there into one sentence with the remedy. Knows nothing of what
+is done with a model: it returns transformers' model and tokenizer, and where they come from.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from trued.errors import InputError
-from trued.language.engine.model import LanguageModel
+from trued.fetch.hub import Files, find_files, missing_weights
+from trued.fetch.pretrained import guarded, read_adapter, read_adapter_config, read_model, read_parts
+from trued.language.engine.embedded import EmbeddedModel, embedded_model
+from trued.language.engine.origin import BASE_FILE, Origin
+from trued.language.engine.sources import SOURCES
+from trued.learn.device import open_device
 
-EMBEDDED = ("SmolLM2-135M-Instruct", "default")
+EMBEDDED = (SOURCES["smollm2"].title, "default")
 """Names of the embedded default model."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model as transformers and PEFT made it, its tokenizer, and where they come from."""
+
+    model: Any
+    tokenizer: Any
+    origin: Origin
 
 
 def default_dtype(device: str) -> torch.dtype:
@@ -26,15 +42,9 @@ def default_dtype(device: str) -> torch.dtype:
     return torch.bfloat16 if device == "cpu" and native else torch.float32
 
 
-def served(lm: LanguageModel) -> LanguageModel:
-    """Return a copy of a model in the number format that this device computes in, or itself if it is in that already.
-
-    What works on float32 weights measures what a user gets, at a user's speed, on the copy.
-    """
-    from trued.language.engine.precision import in_precision
-
-    dtype = default_dtype(str(lm.device))
-    return lm if lm.dtype == dtype else in_precision(lm, "bfloat16" if dtype is torch.bfloat16 else "float32")
+def autocast(device: str | torch.device) -> Literal["no", "bf16"]:
+    """Return what float32 weights are trained in on this device: `FitConfig.mixed_precision`."""
+    return "bf16" if default_dtype(str(device)) is torch.bfloat16 else "no"
 
 
 def load_model(
@@ -43,105 +53,181 @@ def load_model(
     device: str | None,
     dtype: torch.dtype | Literal["auto"],
     adapter: str | Path | None,
-    template: str | None,
-) -> LanguageModel:
-    """Do what `LanguageModel.load` says."""
-    from transformers import AutoTokenizer
+    revision: str | None,
+    adapter_revision: str | None,
+) -> LoadedModel:
+    """Load a model, its adapter and its tokenizer, as `LanguageModel.load` says.
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device '{device}' was asked for and this machine has no CUDA GPU: use --device cpu")
-    if source in EMBEDDED:
-        source = None
-    name = str(source) if source is not None else EMBEDDED[0]
-    if source is not None and adapter is None and _only_adapter(Path(source)):
-        source, adapter = _adapter_base(Path(source)), source
-    if source is None:
-        from trued.language.engine.embedded import default_model
-
-        source = default_model()
-    if isinstance(source, Path) or Path(str(source)).exists():
-        _check_folder(Path(source))
+    Raises:
+        InputError: see `LanguageModel.load`.
+    """
+    device = str(open_device(device))
+    files, origin, adapter_files = _find(source, adapter, revision, adapter_revision)
+    if adapter_files is not None:
+        _check_kind(adapter_files)
+    tokenizer = read_parts(_auto("AutoTokenizer"), files)
     resolved = default_dtype(device) if dtype == "auto" else dtype
-    tokenizer = _guard(source, lambda: AutoTokenizer.from_pretrained(source))
-    model = _guard(source, lambda: _weights(source, resolved)).to(device).eval()
+    model = read_model(_auto("AutoModelForCausalLM"), files, dtype=resolved, attn_implementation="sdpa")
+    model = model.to(device).eval()
     model.requires_grad_(False)
-    if adapter is not None:
-        model = _with_adapter(model, Path(adapter))
-    return LanguageModel(model, tokenizer, name=name, template=template)
+    if origin.hub:
+        model.name_or_path = model.config.name_or_path = origin.hub
+    if adapter_files is not None:
+        _check_adapter_shapes(model, adapter_files)
+        model = read_adapter(model, adapter_files).eval()
+    return LoadedModel(model, tokenizer, origin)
 
 
-def _weights(source: str | Path, dtype: torch.dtype) -> Any:
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    return AutoModelForCausalLM.from_pretrained(
-        source, dtype=dtype, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
-    )
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise InputError(f"{folder} is a file: give the folder of a model, a hub id, or nothing for the default model")
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder} has no config.json: give the folder that a model was saved to")
-    if not any(folder.glob("*.safetensors")):
-        raise InputError(f"{folder} has no *.safetensors: save the model as safetensors, pickles stay shut")
+def default_embedded(name: str | Path | None) -> EmbeddedModel | None:
+    """Return the embedded default if that is what `name` names: None, "default", or its title."""
+    if name is None or name in EMBEDDED:
+        return embedded_model()
+    if name == EmbeddedModel(Path(), SOURCES["smollm2"], "package").name:
+        return embedded_model(origin="package")
+    return None
 
 
-def _guard(source: str | Path, load: Any) -> Any:
-    from safetensors import SafetensorError
+def _auto(name: str) -> Any:
+    import transformers
 
-    try:
-        return load()
-    except SafetensorError as error:
-        raise InputError(f"the weights of {source} are truncated or damaged ({error}): fetch them again") from error
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{source} could not be loaded: {reason}") from error
+    return getattr(transformers, name)
 
 
-def _only_adapter(folder: Path) -> bool:
-    return (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file()
+# -- where the files are -----------------------------------------------------------------------------------------------
 
 
-def _adapter_base(folder: Path) -> str:
-    config = json.loads((folder / "adapter_config.json").read_text())
-    base = config.get("base_model_name_or_path")
+def _find(
+    source: str | Path | None, adapter: str | Path | None, revision: str | None, adapter_revision: str | None
+) -> tuple[Files, Origin, Files | None]:
+    """Return the base model's files, its origin, and the adapter's files."""
+    if (embedded := default_embedded(source)) is not None:
+        if revision is not None:
+            raise InputError(f"the default model has no revision {revision}: name a hub id")
+        files, origin = Files(embedded.folder), _embedded_origin(embedded)
+    else:
+        assert source is not None
+        files = find_files(source, revision=revision)
+        if _is_adapter(files):
+            if adapter is not None:
+                raise InputError(
+                    f"{source} is an adapter, and {adapter} is given beside it: give its base model, or one"
+                )
+            base, origin = _base_of(files)
+            return base, replace(origin, name=str(source), adapter=files.name), files
+        files.require("config.json")
+        origin = _origin(source, files)
+    if adapter is None:
+        return files, origin, None
+    adapter_files = find_files(adapter, revision=adapter_revision)
+    if not adapter_files.has("adapter_config.json"):
+        raise InputError(f"{adapter_files.name} has no adapter_config.json: it is not a PEFT adapter")
+    return files, replace(origin, adapter=adapter_files.name), adapter_files
+
+
+def _origin(source: str | Path, files: Files) -> Origin:
+    folder = None if files.repo else str(files.folder.resolve())
+    return Origin(str(source), hub=files.repo, revision=files.revision, folder=folder)
+
+
+def _embedded_origin(model: EmbeddedModel) -> Origin:
+    return Origin(model.name, hub=model.source.hub, revision=model.revision, quantised=model.quantised)
+
+
+def _is_adapter(files: Files) -> bool:
+    """Whether the files are an adapter's; transformers would put it on its base without PEFT's wrapper.
+
+    Raises:
+        InputError: they are a model's too.
+    """
+    if not files.has("adapter_config.json"):
+        return False
+    if missing_weights(files.folder) is None:
+        raise InputError(
+            f"{files.name} holds both a model and an adapter: keep each in a folder of its own, and give the model "
+            "and --adapter"
+        )
+    return True
+
+
+def _base_of(files: Files) -> tuple[Files, Origin]:
+    """Return the files and the origin of the model that an adapter was trained on."""
+    config = read_adapter_config(files)
+    base = config.base_model_name_or_path
     if not base:
-        raise InputError(f"{folder}/adapter_config.json names no base model: give the base and --adapter {folder}")
-    return str(base)
+        raise InputError(f"{files.name}: adapter_config.json names no base model: give the base and --adapter")
+    embedded = _embedded_base(files, base, config.revision)
+    if embedded is not None:
+        return Files(embedded.folder), _embedded_origin(embedded)
+    try:
+        base_files = find_files(base, revision=config.revision)
+    except InputError as error:
+        raise InputError(f"the base model of the adapter {files.name}: {error}") from error
+    if _is_adapter(base_files):
+        raise InputError(f"{files.name} is an adapter on {base}, which is an adapter too: merge that one first")
+    base_files.require("config.json")
+    return base_files, _origin(base, base_files)
 
 
-def _with_adapter(model: Any, folder: Path) -> Any:
-    from peft import PeftModel
+def _embedded_base(files: Files, base: str, revision: str | None) -> EmbeddedModel | None:
+    """Return the embedded model that an adapter of trued's was trained on, or None if it was another."""
+    try:
+        facts = json.loads((files.folder / BASE_FILE).read_text(encoding="utf-8"))
+        quantised, hub = facts["quantised"], facts["hub"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    source = next((source for source in SOURCES.values() if source.hub == base == hub), None)
+    if source is None or source.quantised != quantised:
+        return None
+    return embedded_model(source.name, origin="package")
 
-    if not (folder / "adapter_config.json").is_file():
-        raise InputError(f"{folder} has no adapter_config.json: it is not a PEFT adapter")
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise InputError(f"{folder} has no adapter_model.safetensors: save it as safetensors, pickles stay shut")
-    _check_adapter_shapes(model, folder)
-    return _guard(folder, lambda: PeftModel.from_pretrained(model, str(folder))).eval()
+
+# -- adapters ----------------------------------------------------------------------------------------------------------
 
 
-def _check_adapter_shapes(model: Any, folder: Path) -> None:
-    """Refuse an adapter that was trained on another base, by the shapes of its first factors."""
-    from safetensors import SafetensorError, safe_open
+def _check_kind(files: Files) -> None:
+    """Refuse what is no change of weights: the engine runs the decoder itself, which would pass virtual tokens over."""
+    files.require("adapter_config.json", "adapter_model.safetensors")
+    config = read_adapter_config(files)
+    if config.is_prompt_learning:
+        kind = getattr(config.peft_type, "value", config.peft_type)
+        raise InputError(
+            f"{files.name} is an adapter of kind {kind}: only adapters that change weights, such as LoRA, are supported"
+        )
+
+
+def _check_adapter_shapes(model: Any, files: Files) -> None:
+    """Refuse an adapter that was trained on another base, by the widths of its first factors."""
+    guarded(files.name, lambda: _compare_shapes(model, files))
+
+
+def _compare_shapes(model: Any, files: Files) -> None:
+    from safetensors import safe_open
 
     modules = dict(model.named_modules())
-    try:
-        with safe_open(folder / "adapter_model.safetensors", "pt") as file:
-            for key in file.keys():  # noqa: SIM118 - not a dict
-                name, _, part = key.removeprefix("base_model.model.").partition(".lora_")
-                if not part.startswith("A"):
-                    continue
-                layer = modules.get(name)
-                width = getattr(layer, "in_features", None)
-                if width != file.get_slice(key).get_shape()[-1]:
-                    raise InputError(
-                        f"the adapter in {folder} belongs to another base model: its '{name}' takes "
-                        f"{file.get_slice(key).get_shape()[-1]} features, this model's {width or 'has no such layer'}"
-                    )
-    except SafetensorError as error:
-        raise InputError(f"the adapter in {folder} is truncated or damaged ({error}): fetch it again") from error
+    absent: list[str] = []
+    total = 0
+    with safe_open(files.folder / "adapter_model.safetensors", "pt") as file:
+        for key in file.keys():  # noqa: SIM118 - not a dict
+            name, _, part = key.removeprefix("base_model.model.").partition(".lora_")
+            if not part.startswith("A"):
+                continue
+            total += 1
+            name = name.removesuffix(".base_layer")
+            if name not in modules:
+                absent.append(name)
+                continue
+            width, trained = _inputs(modules[name]), file.get_slice(key).get_shape()[-1]
+            if width is not None and width != trained:
+                raise InputError(
+                    f"the adapter in {files.name} belongs to another base model: its '{name}' takes {trained} "
+                    f"features, this model's {width}"
+                )
+    if total and len(absent) == total:
+        raise InputError(
+            f"the adapter in {files.name} belongs to another base model: this model has no layer '{absent[0]}'"
+        )
+
+
+def _inputs(layer: Any) -> int | None:
+    """The number of features that a linear layer takes; None for a layer of another kind."""
+    return getattr(layer, "in_features", None)

@@ -17,13 +17,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-def quicken(model: nn.Module) -> None:
+def patch_lora_forward(model: nn.Module) -> None:
     """Give every plain LoRA layer of `model` the forward pass of this file; what is not plain stays PEFT's."""
     from peft.tuners.lora import Linear
 
     for layer in model.modules():
-        if type(layer) is Linear and type(layer.get_base_layer()) is nn.Linear:
+        if type(layer) is Linear and type(layer.get_base_layer()) is nn.Linear and "forward" not in vars(layer):
             layer.forward = MethodType(_forward, layer)
+
+
+def restore_lora_forward(model: nn.Module) -> None:
+    """Put PEFT's own forward pass back wherever `patch_lora_forward` changed it."""
+    for layer in model.modules():
+        if getattr(vars(layer).get("forward"), "__func__", None) is _forward:
+            del layer.forward
 
 
 def _forward(layer: Any, x: Float[Tensor, "... in"], *args: Any, **options: Any) -> Float[Tensor, "... out"]:

@@ -7,7 +7,7 @@ Knows chats, batches, caches and adapters. Knows nothing of papers. The wrapped 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +17,13 @@ from torch import Tensor, nn
 
 from trued.data.messages import Prompt
 from trued.errors import InputError
-from trued.language.engine.attention import use_short_attention
-from trued.language.engine.fused import fuse
+from trued.language.engine.adapters import adapter_off, folded, has_adapter, save_adapter, with_fresh_lora
+from trued.language.engine.card import AdapterCard
 from trued.language.engine.generation import Sampling, decode, plan_batches
-from trued.language.engine.lora import quicken
+from trued.language.engine.loading import load_model
+from trued.language.engine.origin import Origin
+from trued.language.engine.patches import patched
+from trued.language.engine.replies import ReplyText, check_lengths, check_sampling, one_prefill_each
 from trued.language.engine.scoring import Rows, block_mask, full_logits, pack_rows, per_response, token_logprobs
 from trued.language.engine.template import ChatFormat
 
@@ -28,23 +31,34 @@ BATCH_TOKENS = 16_384
 
 
 class LanguageModel:
-    """A causal language model with its chat format.
+    """A causal language model with its chat format; changes the model's attention and some forward passes in place.
+
+    They are faster ones with the same results, in bfloat16 to the last digits. `restore()`, or deleting the last
+    `LanguageModel` of a model, puts the model's own back. Weights and configuration stay as they are.
 
     Args:
         model: a Hugging Face causal language model, or a PEFT model around one.
         tokenizer: its tokenizer.
         name: what to call it in reports.
         template: None for the tokenizer's own chat template, "none" for plain text, or a Jinja template.
+        origin: where the weights come from, if that is known.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, name: str = "", template: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        name: str = "",
+        template: str | None = None,
+        origin: Origin | None = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.name = name or str(getattr(model, "name_or_path", "") or type(model).__name__)
         self.format = ChatFormat(tokenizer, template)
-        use_short_attention(self.base)
-        fuse(self.base)
-        quicken(model)
+        self.origin = origin
+        self._patches = patched(self.base)
 
     @classmethod
     def load(
@@ -55,18 +69,30 @@ class LanguageModel:
         dtype: torch.dtype | Literal["auto"] = "auto",
         adapter: str | Path | None = None,
         template: str | None = None,
+        revision: str | None = None,
+        adapter_revision: str | None = None,
     ) -> LanguageModel:
-        """Load a model from a folder, a hub id, a PEFT adapter's folder, or, without a source, the embedded default.
+        """Load a model or an adapter on its base, from a folder or a hub id; without a source, the embedded default.
 
-        Weights come from safetensors only and no code of a model's repository is run. `dtype` "auto" is bfloat16 where
-        the processor computes in it, float32 elsewhere.
+        Weights come from safetensors only and no code of a model's repository is run. What begins with "." or "/" or
+        ends like a file is a path, never a hub id.
+
+        Args:
+            source: a folder, a hub id such as "org/name" or "org/name@revision", or an adapter by either.
+            device: where it computes; a GPU if there is one.
+            dtype: "auto" is bfloat16 where the processor computes in it, float32 elsewhere.
+            adapter: a PEFT adapter to put on the model, by folder or hub id.
+            template: see the class.
+            revision: branch, tag or commit of `source` on the hub.
+            adapter_revision: branch, tag or commit of `adapter` on the hub.
 
         Raises:
             InputError: no such model, a truncated or pickled checkpoint, no chat template, an adapter of another base.
         """
-        from trued.language.engine.loading import load_model
-
-        return load_model(source, device=device, dtype=dtype, adapter=adapter, template=template)
+        loaded = load_model(
+            source, device=device, dtype=dtype, adapter=adapter, revision=revision, adapter_revision=adapter_revision
+        )
+        return cls(loaded.model, loaded.tokenizer, name=loaded.origin.name, template=template, origin=loaded.origin)
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -87,6 +113,16 @@ class LanguageModel:
     @property
     def config(self) -> Any:
         return self.base.config.get_text_config(decoder=True)
+
+    @property
+    def title(self) -> str:
+        """The model's own name, without its owner: what a prompt calls it."""
+        return self.origin.title if self.origin is not None else self.name.rpartition("/")[2]
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Sentences for a report on what the origin of the weights means for what is measured."""
+        return self.origin.limits if self.origin is not None else ()
 
     @property
     def device(self) -> torch.device:
@@ -113,58 +149,51 @@ class LanguageModel:
 
     # -- adapters --------------------------------------------------------------------------------------------------
 
+    @property
+    def has_adapter(self) -> bool:
+        return has_adapter(self.model)
+
     def with_lora(self, r: int = 16, alpha: float = 32, dropout: float = 0.0, *, seed: int = 0) -> LanguageModel:
         """Return this model with fresh, trainable LoRA on all linear layers; the base weights are shared and frozen."""
-        from peft import LoraConfig, get_peft_model
-
-        if hasattr(self.model, "peft_config"):
-            raise InputError("this model has an adapter already: merge it, or start from its base")
-        shape: dict[str, Any] = {"r": r, "lora_alpha": alpha, "lora_dropout": dropout}
-        config = LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = get_peft_model(self.model, config)
-        quicken(model)
-        return self._with(model)
+        twin = self._sharing(with_fresh_lora(self.model, r=r, alpha=alpha, dropout=dropout, seed=seed))
+        self._patches.apply()
+        return twin
 
     def without_lora(self) -> LanguageModel:
         """Take the adapter off for good and return the base model."""
-        model = self.model.unload() if hasattr(self.model, "unload") else self.model
-        return self._with(model)
+        return self._sharing(self.model.unload() if hasattr(self.model, "unload") else self.model)
 
-    def _with(self, model: Any) -> LanguageModel:
+    def _sharing(self, model: Any) -> LanguageModel:
+        """Another view of the same base weights."""
         twin = object.__new__(LanguageModel)
         twin.__dict__.update(self.__dict__, model=model)
         return twin
 
+    def around(self, model: Any) -> LanguageModel:
+        """Return another model, such as a copy, with this one's tokenizer, chat format, name and origin."""
+        twin = self._sharing(model)
+        twin._patches = patched(twin.base)
+        return twin
+
     @contextmanager
     def adapter(self, enabled: bool) -> Iterator[None]:
-        """Switch LoRA on or off for a while; off is the reference model that preference losses compare with."""
-        if enabled or not hasattr(self.model, "disable_adapter"):
+        """Switch LoRA on or off for a while; off is the reference model that preference losses compare with.
+
+        Raises:
+            InputError: it is to be switched off and there is none.
+        """
+        with nullcontext() if enabled else adapter_off(self.model):
             yield
-        else:
-            with self.model.disable_adapter():
-                yield
 
     @contextmanager
     def merged(self) -> Iterator[None]:
         """Fold LoRA into the base weights for a while, for generation at the base model's speed.
 
-        The base weights are restored bit for bit afterwards, from a copy (PEFT's own unmerge subtracts, which in
-        bfloat16 does not give them back). Merged bfloat16 weights round, so logits differ slightly from unmerged ones.
+        The base weights are restored bit for bit afterwards. Merged bfloat16 weights round, so logits differ slightly
+        from unmerged ones.
         """
-        from peft.tuners.lora import LoraLayer
-
-        layers: list[Any] = [m for m in self.base.modules() if isinstance(m, LoraLayer)]
-        copies = [layer.get_base_layer().weight.detach().clone() for layer in layers]
-        try:
-            for layer in layers:
-                layer.merge()
+        with folded(self.base):
             yield
-        finally:
-            for layer, weight in zip(layers, copies, strict=True):
-                layer.get_base_layer().weight.data.copy_(weight)
-                layer.merged_adapters.clear()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -179,19 +208,32 @@ class LanguageModel:
 
     @contextmanager
     def deployed(self, *, adapter: bool = True) -> Iterator[None]:
-        """The model as it would serve: no dropout, its adapter folded into the weights, or switched off."""
+        """The model as it would serve: no dropout, its adapter folded into the weights, or switched off.
+
+        Raises:
+            InputError: the adapter is to be switched off and there is none.
+        """
         with self.evaluating(), self.merged() if adapter else self.adapter(enabled=False):
             yield
 
-    def save_adapter(self, folder: str | Path) -> Path:
-        """Write the adapter in PEFT's layout, atomically; transformers, TRL, vLLM and PEFT load it."""
-        from trued.files import whole_folder
+    def save_adapter(self, folder: str | Path, card: AdapterCard | None = None) -> Path:
+        """Write the adapter in PEFT's layout, atomically; transformers, TRL, vLLM and PEFT load it.
 
-        if not hasattr(self.model, "peft_config"):
-            raise InputError("this model has no adapter to save: train one first")
-        with whole_folder(folder, kind="model") as work:
-            self.model.save_pretrained(work, safe_serialization=True)
-        return Path(folder)
+        Args:
+            folder: where to; a folder of that name is replaced.
+            card: what its model card says of training and check.
+
+        Raises:
+            InputError: there is no adapter.
+        """
+        return save_adapter(self.model, folder, self.origin, card or AdapterCard())
+
+    def restore(self) -> None:
+        """Put the wrapped model's own attention and forward passes back; use this `LanguageModel` no more after that.
+
+        The same happens by itself when the last `LanguageModel` of a model is deleted.
+        """
+        self._patches.restore()
 
     # -- scores ----------------------------------------------------------------------------------------------------
 
@@ -263,7 +305,11 @@ class LanguageModel:
         return result
 
     def perplexity(self, conversations: Sequence[tuple[Prompt, str]]) -> Float[Tensor, " conversations"]:
-        """Mean negative log-likelihood of each reply in nats a token; the exponential of it is the perplexity."""
+        """Perplexity of each reply: the exponential of its mean negative log-likelihood a token."""
+        return self.nats_per_token(conversations).exp()
+
+    def nats_per_token(self, conversations: Sequence[tuple[Prompt, str]]) -> Float[Tensor, " conversations"]:
+        """Mean negative log-likelihood of each reply, in nats a token."""
         scores = self.logprobs([p for p, _ in conversations], [[reply] for _, reply in conversations])
         return torch.stack([-group[0].mean() for group in scores])
 
@@ -314,7 +360,11 @@ class LanguageModel:
         Raises:
             InputError: sampling without a generator, a prompt as long as the context, or mismatched prefills.
         """
-        ids = self._generation_ids(prompts, prefill, n=n, temperature=temperature, generator=generator)
+        check_sampling(n, temperature, generator)
+        prefills = one_prefill_each(prefill, len(prompts))
+        ids = [self.prompt_ids(p, prefill=f) for p, f in zip(prompts, prefills, strict=True)]
+        check_lengths(ids, self.context, self.name)
+        text = ReplyText(self.tokenizer, tuple(stop))
         new_tokens = min(max_new_tokens, self.context - max(map(len, ids), default=0))
         sampling = Sampling(temperature, top_p, generator)
         replies: list[list[str]] = [[] for _ in ids]
@@ -331,39 +381,14 @@ class LanguageModel:
                 copies=n,
                 sampling=sampling,
                 end_ids=self.format.stop_ids,
-                stopped=self._stops(stop),
+                stopped=text.stopped if stop else None,
             )
             for place, index in enumerate(batch):
-                replies[index] = [self._text(t, stop) for t in tokens[place * n : (place + 1) * n]]
+                replies[index] = [text(t) for t in tokens[place * n : (place + 1) * n]]
             finished += len(batch)
             if progress is not None:
                 progress(finished)
         return replies
-
-    def _generation_ids(self, prompts, prefill, *, n, temperature, generator) -> list[list[int]]:
-        prefills = [prefill] * len(prompts) if isinstance(prefill, str) else list(prefill)
-        if len(prefills) != len(prompts):
-            raise InputError(f"{len(prompts)} prompts and {len(prefills)} prefills: one each, or one for all")
-        if temperature > 0 and generator is None:
-            raise InputError("sampling needs a torch.Generator, so that the same seed gives the same replies")
-        if n > 1 and temperature == 0:
-            raise InputError(f"n={n} greedy replies would all be the same: set a temperature")
-        ids = [self.prompt_ids(p, prefill=f) for p, f in zip(prompts, prefills, strict=True)]
-        for number, row in enumerate(ids, start=1):
-            if len(row) >= self.context:
-                raise InputError(f"prompt {number} is {len(row)} tokens, the context of {self.name} is {self.context}")
-        return ids
-
-    def _stops(self, stop: Sequence[str]) -> Callable[[list[int]], bool] | None:
-        if not stop:
-            return None
-        tail = max(len(s.encode()) for s in stop) + 4  # a token is at least a byte of text, so this many hold a stop
-        return lambda ids: any(s in self.tokenizer.decode(ids[-tail:], skip_special_tokens=True) for s in stop)
-
-    def _text(self, ids: list[int], stop: Sequence[str]) -> str:
-        text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        cut = min((at for s in stop if (at := text.find(s)) >= 0), default=len(text))
-        return text[:cut]
 
 
 __all__ = ["LanguageModel", "Prompt", "per_response"]

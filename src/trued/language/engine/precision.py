@@ -18,6 +18,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
 from trued.errors import InputError, nearest
+from trued.language.engine.loading import default_dtype
 from trued.language.engine.model import LanguageModel
 
 Precision = Literal["float32", "bfloat16", "int8"]
@@ -46,11 +47,19 @@ def in_precision(lm: LanguageModel, precision: Precision) -> LanguageModel:
     for name, parameter in model.named_parameters():
         if "lora_" not in name:
             parameter.data = parameter.data.to(dtype)
-    twin = LanguageModel(model, lm.tokenizer, name=lm.name, template="none")
-    twin.format = lm.format
+    twin = lm.around(model)
     if precision == "int8":
         _quantise(twin.backbone)
     return twin
+
+
+def served(lm: LanguageModel) -> LanguageModel:
+    """Return a copy of a model in the number format that this device computes in, or itself if it is in that already.
+
+    What works on float32 weights measures what a user gets, at a user's speed, on the copy.
+    """
+    dtype = default_dtype(str(lm.device))
+    return lm if lm.dtype == dtype else in_precision(lm, "bfloat16" if dtype is torch.bfloat16 else "float32")
 
 
 class Int8Linear(nn.Module):

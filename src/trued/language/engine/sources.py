@@ -35,6 +35,8 @@ class Source:
         build: makes the model's folder from a folder of `files`.
         hub: the repository on the hub that holds the same model.
         size: bytes of the finished folder, roughly.
+        title: what reports call it.
+        quantised: the format in which its packages carry the weights, "" where they carry the original ones.
         recipe: raised when `build` changes, so that folders of the old recipe are made again.
     """
 
@@ -45,6 +47,8 @@ class Source:
     hub: str
     size: int
     recipe: int = 1
+    title: str = ""
+    quantised: str = ""
 
     @property
     def wheels(self) -> list[Wheel]:
@@ -121,6 +125,8 @@ SOURCES = {
             build=_convert,
             hub="HuggingFaceTB/SmolLM2-135M-Instruct",
             size=542_000_000,
+            title="SmolLM2-135M-Instruct",
+            quantised="Q4_1",
         ),
         Source(
             name="minilm",
@@ -132,6 +138,7 @@ SOURCES = {
             build=_take,
             hub="sentence-transformers/all-MiniLM-L6-v2",
             size=92_000_000,
+            title="all-MiniLM-L6-v2",
         ),
         # The pre-trained model, without a chat template. Google's Gemma terms of use apply to its weights.
         Source(
@@ -147,6 +154,8 @@ SOURCES = {
             build=_convert,
             hub="google/gemma-3-270m",
             size=1_110_000_000,
+            title="gemma-3-270m",
+            quantised="Q4_K_M",
         ),
     )
 }

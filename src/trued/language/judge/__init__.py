@@ -1,1 +1,5 @@
 """Judges: did a reply comply with the request, refuse it, or neither?"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -102,11 +102,11 @@ class CopyrightJudge:
 
     def similarity(self, reply: str, reference: Reference) -> float:
         """Return the highest estimated Jaccard similarity of a window of the reply and one of the reference."""
-        said, known = words(reply), words(reference.text)
-        if len(said) < reference.least:
+        reply_words, reference_words = words(reply), words(reference.text)
+        if len(reply_words) < reference.least:
             return 0.0
-        width = min(reference.window, len(said), len(known))
-        ours, theirs = self.signatures(said, width), self.signatures(known, width)
+        width = min(reference.window, len(reply_words), len(reference_words))
+        ours, theirs = self.signatures(reply_words, width), self.signatures(reference_words, width)
         # One window of the reply at a time: all pairs at once would hold [windows, windows, permutations].
         return max(float((theirs == row).mean(1).max()) for row in ours)
 

@@ -147,11 +147,11 @@ class CompositeJudge:
         open_ = [i for i, label in enumerate(labels) if label is Label.YES]
         if not open_:
             return labels
-        asked, said = [prompts[i] for i in open_], [replies[i] for i in open_]
-        topical = _cosine(self._rows(self.embed, asked, 2), self._rows(self.embed, said, 2)) >= self.tau
+        requests, texts = [prompts[i] for i in open_], [replies[i] for i in open_]
+        topical = _cosine(self._rows(self.embed, requests, 2), self._rows(self.embed, texts, 2)) >= self.tau
         # A perplexity that is NaN is not below the cap, so it makes the reply unknown.
-        plain = self._rows(self.perplexity, said, 1) < self.max_perplexity
-        varied = np.array([repetition(text) < self.max_repetition for text in said])
+        plain = self._rows(self.perplexity, texts, 1) < self.max_perplexity
+        varied = np.array([repetition(text) < self.max_repetition for text in texts])
         for i, complied in zip(open_, topical & plain & varied, strict=True):
             labels[i] = Label.YES if complied else Label.UNKNOWN
         return labels

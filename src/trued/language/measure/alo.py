@@ -24,7 +24,7 @@ def alo_asr(results: Results, behaviors: Sequence[str] | None = None) -> AttackS
     ``ALO = mean_b max_a s_ab``, over one list of behaviours for all attacks.
 
     Args:
-        results: the labels.
+        results: the labels; an attack without any is listed, and its cells are missing.
         behaviors: all that were to be attacked; a cell that is missing then makes ALO a lower bound. Without it, the
             attacks must have been run on the same behaviours.
 
@@ -40,6 +40,7 @@ def alo_asr(results: Results, behaviors: Sequence[str] | None = None) -> AttackS
                     f"{attack} was run on {len(own)} of {len(every)} behaviours, not on {min(every - own)!r}: rates "
                     "over different behaviours do not compare; give the list of behaviours to count these as missing"
                 )
+        behaviors = list(dict.fromkeys(name for cells in results.values() for name in cells))
     triples = [
         (TestCase(behavior, (), attack=attack), label)
         for attack, cells in results.items()
@@ -47,8 +48,9 @@ def alo_asr(results: Results, behaviors: Sequence[str] | None = None) -> AttackS
         for label in labels
     ]
     cases = [case for case, _ in triples]
-    wanted = None if behaviors is None else [Behavior(name, name) for name in behaviors]
-    return attack_success(cases, [""] * len(cases), [label for _, label in triples], behaviors=wanted)
+    wanted = [Behavior(name, name) for name in behaviors]
+    labels = [label for _, label in triples]
+    return attack_success(cases, [""] * len(cases), labels, behaviors=wanted, attacks=list(results))
 
 
 def missing_cells(found: AttackSuccess) -> list[tuple[str, str]]:

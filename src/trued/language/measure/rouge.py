@@ -6,8 +6,9 @@ Knows words. Knows nothing of what the texts say.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
+
+from rapidfuzz.distance import LCSseq
 
 from trued.errors import InputError
 
@@ -18,19 +19,8 @@ def words(text: str) -> list[str]:
 
 
 def common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
-    """Return the length of the longest common subsequence, in O(len(b)) operations on len(a)-bit integers.
-
-    Bit i of `row` is 0 where the length grows at a[i] (Hyyrö 2004).
-    """
-    where: dict[str, int] = {}
-    for i, word in enumerate(a):
-        where[word] = where.get(word, 0) | 1 << i
-    every = (1 << len(a)) - 1
-    row = every
-    for word in b:
-        matched = row & where.get(word, 0)
-        row = ((row + matched) | (row - matched)) & every
-    return len(a) - row.bit_count()
+    """Return the length of the longest common subsequence."""
+    return LCSseq.similarity(a, b)
 
 
 def rouge_l(a: str, b: str) -> float:
@@ -42,26 +32,21 @@ def rouge_l(a: str, b: str) -> float:
 def first_of_each(texts: Iterable[str], *, threshold: float = 0.7) -> list[int]:
     """Return the positions of the texts that are at most `threshold` like every text kept before them.
 
-    A pair's longest common subsequence cannot exceed the words that they share, and few pairs share enough to need it.
-
     Raises:
         InputError: a threshold outside [0, 1].
     """
     if not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold}: ROUGE-L lies between 0 and 1")
-    kept: list[tuple[int, list[str], Counter[str]]] = []
+    numbers: dict[str, int] = {}
+    new: list[tuple[int, list[int]]] = []
     for position, text in enumerate(texts):
-        own = words(text)
-        bag = Counter(own)
-        if not any(_alike(own, bag, other, there, threshold) for _, other, there in kept):
-            kept.append((position, own, bag))
-    return [position for position, _, _ in kept]
+        own = [numbers.setdefault(word, len(numbers)) for word in words(text)]
+        if not any(_alike(own, earlier, threshold) for _, earlier in new):
+            new.append((position, own))
+    return [position for position, _ in new]
 
 
-def _alike(a: list[str], bag_a: Counter[str], b: list[str], bag_b: Counter[str], threshold: float) -> bool:
+def _alike(a: Sequence[int], b: Sequence[int], threshold: float) -> bool:
     total = len(a) + len(b)
-    if not total or 2 * min(len(a), len(b)) <= threshold * total:
-        return False
-    if 2 * (bag_a & bag_b).total() <= threshold * total:
-        return False
-    return 2 * common_subsequence(a, b) > threshold * total
+    least = threshold * total / 2  # below it rapidfuzz may stop early, and says 0
+    return bool(total) and LCSseq.similarity(a, b, score_cutoff=int(least)) > least

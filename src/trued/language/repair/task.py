@@ -35,7 +35,7 @@ def task_scores(
     if not rows:
         raise InputError("there are no task rows to score: give prompts with the replies that are wanted")
     if metric == "likelihood":
-        return [math.exp(-float(nll)) for nll in lm.perplexity([(row.prompt, row.reply) for row in rows])]
+        return [math.exp(-float(nats)) for nats in lm.nats_per_token([(row.prompt, row.reply) for row in rows])]
     replies = lm.generate([row.prompt for row in rows], max_new_tokens=max_new_tokens)
     one = exact if metric == "exact" else rouge_l
     return [float(one(reply, row.reply)) for row, (reply,) in zip(rows, replies, strict=True)]

@@ -22,9 +22,10 @@ import torch
 from trued.data.prompts import AdversarialRow, PromptRow, adversarial_rows, prompts
 from trued.fetch.wheel import Report
 from trued.files import CACHE, cache_dir, sha256, whole_folder, write_text
-from trued.language.engine.embedded import alone, default_model, sweep
-from trued.language.engine.loading import EMBEDDED, served
+from trued.language.engine.embedded import alone, sweep
+from trued.language.engine.loading import default_embedded
 from trued.language.engine.model import LanguageModel
+from trued.language.engine.precision import served
 from trued.language.judge.reply import PhraseJudge
 from trued.language.train.recipe import Recipe, TradeOff, trade_off
 
@@ -137,7 +138,8 @@ def aligned_model(
 
 def _key(model: str | None, recipe: AlignedRecipe) -> str:
     """Name the recipe and the weights that it starts from; a hub id stands for itself."""
-    source = default_model() if model is None or model in EMBEDDED else Path(model)
+    embedded = default_embedded(model)
+    source = embedded.folder if embedded is not None else Path(str(model))
     start = [sha256(path) for path in sorted(source.glob("*.safetensors"))] if source.is_dir() else [str(model)]
     return hashlib.sha256(json.dumps([recipe.describe()["hash"], start]).encode()).hexdigest()[:16]
 
@@ -173,7 +175,7 @@ def _make(
         save_model(merged, work)
         about = {
             **recipe.describe(),
-            "base": str(model or EMBEDDED[0]),
+            "base": merged.name,
             "looks": [asdict(look) for look in looks],
             "before": asdict(before),
             "after": asdict(after),
@@ -200,8 +202,7 @@ def merged_in_float32(
     if not hasattr(lm.model, "merge_and_unload"):
         return lm
     merged: Any = lm.model.merge_and_unload()
-    template = "none" if lm.format.plain else lm.format.template
-    return LanguageModel(merged.eval(), lm.tokenizer, name=lm.name, template=template)
+    return lm.around(merged.eval())
 
 
 def save_model(lm: LanguageModel, folder: Path) -> None:

@@ -26,7 +26,8 @@ from trued.language.engine.generation import plan_batches
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.scoring import Rows, per_response
 from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
-from trued.learn.preference import PREFERENCE_LOSSES, REFERENCE_FREE, PairLogProbs, preference_loss
+from trued.learn.preference.choice import PREFERENCE_LOSSES, preference_loss
+from trued.learn.preference.pairs import REFERENCE_FREE, PairLogProbs
 
 REFERENCE_TOKENS = 4096  # of a batch that scores references
 START_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}

@@ -21,7 +21,8 @@ from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import Judge, Label, PhraseJudge
 from trued.language.train.adversarial import AdversarialBatch, UtilityRow, own_replies
-from trued.language.train.c_advul import AdvLossConfig, CAdvUL, cadvul_loss
+from trued.language.train.c_advul.align import CAdvUL
+from trued.language.train.c_advul.loss import AdvLossConfig, cadvul_loss
 from trued.learn.fit.loop import FitConfig, FitResult, StepLog
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trued.errors import InputError, nearest
+from trued.learn.seed import check_seed
 
 Schedule = Literal["cosine", "linear", "constant"]
 
@@ -79,6 +80,7 @@ class FitConfig:
             "checkpoint_every",
         ):
             _require(self, name, "at least 1, in whole numbers", lambda value: value >= 1 and value == int(value))
+        check_seed(self.seed)
         for name in ("epochs", "lr", "eps", "max_grad_norm"):
             _require(self, name, "a finite number above 0", lambda value: 0 < value < math.inf)
         _require(self, "weight_decay", "a finite number from 0", lambda value: 0 <= value < math.inf)

@@ -1,7 +1,7 @@
 """What the Gumbel-max trick draws when its uniform numbers lie on a grid, as those of floats do.
 
 A float32 generator gives u = j 2^-24. The noise -log(-log u) then ends at 16.64, but what lies beyond is not cut away,
-as the law in `truncated_gumbel` has it: it is rounded to the end. With eps = 2^-24 and r the odds against a class,
+as in `trued.learn.gumbel.truncated`: it is rounded to the end. With eps = 2^-24 and r the odds against a class,
     P(class wins) = sum_{i >= 1} eps (1 - i eps)^r,    r = (1 - p) / p,
 which is p (a / (e^a - 1)), a = eps r, but for terms of the order of eps. A class with p = eps keeps 58 % of its
 probability; noise that is cut off would leave it 37 %.
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trued.errors import InputError
+from trued.learn.gumbel.distribution import check_distribution
 
 FLOAT32 = 2.0**-24
 
@@ -37,9 +38,7 @@ def rounded_gumbel_probs(
     Raises:
         InputError: rows that are not distributions, or a step outside (0, 1).
     """
-    sums = p.double().sum(-1)
-    if bool((p < 0).any()) or not bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-6)):
-        raise InputError("p is no distribution: its rows must be 0 or more and sum to 1")
+    check_distribution(p, "p")
     if not 0 < step < 1:
         raise InputError(f"step is {step}: a grid on [0, 1) has a step between 0 and 1")
     p = p.double()

@@ -18,7 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trued.errors import InputError
+from trued.learn.gumbel.distribution import check_distribution
 
+_LOWEST = 700  # e^700 is nearly the largest float64
 _BITS = {torch.float32: 24, torch.float64: 53}
 
 
@@ -40,23 +42,26 @@ def truncated_gumbel_probs(
 
     Args:
         p: probabilities; each row sums to 1.
-        M: where the noise ends; the limit of `dtype` by default.
+        M: where the noise ends, above -700; the limit of `dtype` by default, and infinity for noise without an end.
         dtype: of the uniform numbers.
 
     Returns:
         float64 probabilities, in the order of `p`.
 
     Raises:
-        InputError: rows that are not distributions.
+        InputError: rows that are not distributions, or an end below -700.
     """
-    _distribution(p, "p")
+    check_distribution(p, "p")
+    if M is not None and not M > -_LOWEST:
+        raise InputError(f"M is {M}: the end of the noise is a number above -{_LOWEST}")
     c = math.exp(-(gumbel_limit(dtype) if M is None else M))
     pi, index = p.double().sort(-1)
     K = pi.shape[-1]
     S = pi.flip(-1).cumsum(-1).flip(-1)
     ratio = torch.where(pi > 0, S * c / pi.clamp_min(1e-300), math.inf)
-    before = torch.where(pi > 0, S * c / pi.roll(1, -1).clamp_min(1e-300), math.inf)  # S_i c / pi_{i-1}
-    before[..., 0] = math.inf
+    smaller = pi.roll(1, -1)
+    smaller[..., 0] = 0.0
+    before = torch.where(smaller > 0, S * c / smaller.clamp_min(1e-300), math.inf)  # S_i c / pi_{i-1}
     rising = torch.arange(K, 0, -1, dtype=torch.float64, device=p.device) * c  # (K - i + 1) c
     gap = torch.where(ratio.isfinite(), ratio - before, 0.0)  # e^-a - e^-b = -e^-a expm1(a - b) loses no digits
     beta = torch.where(pi > 0, (rising - ratio).exp() * -torch.expm1(gap) / S.clamp_min(1e-300), 0.0)
@@ -82,7 +87,7 @@ def truncated_move_law(
     Raises:
         InputError: `p` is no distribution.
     """
-    _distribution(p, "p")
+    check_distribution(p, "p")
     here, law, left = 1.0, torch.zeros_like(p, dtype=torch.float64), []
     for move in moves:
         step = truncated_gumbel_probs(torch.cat([move * p.double(), p.new_tensor([1 - move]).double()]), M, dtype=dtype)
@@ -104,7 +109,7 @@ def effective_temperature(drawn: Float[Tensor, " classes"], true: Float[Tensor, 
     from scipy.optimize import brentq
 
     for law, name in ((drawn, "drawn"), (true, "true")):
-        _distribution(law, name)
+        check_distribution(law, name)
     p, q = true.double(), drawn.double()
     if bool(((p == 0) & (q > 0)).any()):
         raise InputError("drawn has mass where true has none: no temperature makes that")
@@ -123,9 +128,3 @@ def effective_temperature(drawn: Float[Tensor, " classes"], true: Float[Tensor, 
     while excess(high) < 0:
         high *= 2
     return 1 / float(brentq(excess, 0.0, high, xtol=1e-14))  # pyright: ignore[reportArgumentType]
-
-
-def _distribution(p: Tensor, name: str) -> None:
-    sums = p.double().sum(-1)
-    if bool((p < 0).any()) or not bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-6)):
-        raise InputError(f"{name} is no distribution: its rows must be 0 or more and sum to 1")

@@ -15,8 +15,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trued.errors import InputError
+from trued.fetch.hub import find_files
+from trued.fetch.pretrained import read_model, read_parts
 from trued.language.engine.embedder import SentenceEmbedder
+from trued.learn.device import open_device
 from trued.vision.encoder import DEFAULT, ImageEncoder
+from trued.vision.picture import picture_tensor, read_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,8 +47,9 @@ def open_backbone(name: str, *, device: str = "cpu") -> Backbone:
         device: such as "cuda:1".
 
     Raises:
-        InputError: no such model; what is not in a package needs the hub.
+        InputError: no such device or model; what is not in a package needs the hub.
     """
+    open_device(device)
     if name == SENTENCES:
         return SentenceBackbone(SentenceEmbedder.load(device=device))
     if name == DEFAULT or not _is_clip(name):
@@ -75,21 +80,22 @@ class ClipBackbone:
         """
         from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
+        where = open_device(device)
         try:
-            model: Any = CLIPModel.from_pretrained(source, use_safetensors=True)
-            processor = CLIPImageProcessor.from_pretrained(source)
-            tokenizer = AutoTokenizer.from_pretrained(source)
-        except (OSError, ValueError) as error:
+            files = find_files(source)
+            model = read_model(CLIPModel, files)
+            processor, tokenizer = read_parts(CLIPImageProcessor, files), read_parts(AutoTokenizer, files)
+        except InputError as error:
             raise _unreachable(str(source), error) from error
-        return cls(model.to(device), processor, tokenizer, name=str(source))
+        return cls(model.to(where), processor, tokenizer, name=str(source))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def pictures(self, pictures: Sequence[Image]) -> Float[Tensor, "pictures features"]:
         """Return the projected features of pictures, as GeoCLIP's head was trained on them: not of unit length."""
         pixels = self.processor(images=[picture.convert("RGB") for picture in pictures], return_tensors="pt")
         return projected(self.model.get_image_features(pixel_values=pixels["pixel_values"].to(self.model.device)))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
         """Return the projected features of texts; what is longer than the tower reads is cut off."""
         tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
@@ -105,7 +111,7 @@ class PictureBackbone:
 
     def pictures(self, pictures: Sequence[Image]) -> Float[Tensor, "pictures features"]:
         """Return the features of pictures, each scaled to what the encoder expects."""
-        return torch.cat([self.encoder.features(_floats(picture)[None]) for picture in pictures])
+        return torch.cat([self.encoder.features(picture_tensor(picture)[None]) for picture in pictures])
 
     def texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
         """Refuse."""
@@ -130,24 +136,12 @@ class SentenceBackbone:
 
 
 def open_pictures(paths: Sequence[str | Path]) -> list[Image]:
-    """Open pictures upright, as their camera noted.
+    """Read pictures, as `trued.vision.picture.read_picture` does.
 
     Raises:
         InputError: a file is missing or no picture; it is named.
     """
-    from PIL import Image, ImageOps
-
-    found = []
-    for path in paths:
-        try:
-            with Image.open(path) as picture:
-                found.append(ImageOps.exif_transpose(picture).convert("RGB"))
-        except (OSError, Image.DecompressionBombError) as error:
-            reason = "there is no such file" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
-            raise InputError(
-                f"{path} is no picture that can be read ({reason}): give a JPEG, PNG or WebP file"
-            ) from error
-    return found
+    return [read_picture(path) for path in paths]
 
 
 def projected(output: Any) -> Tensor:
@@ -162,21 +156,17 @@ def projected(output: Any) -> Tensor:
     return found.float().cpu()
 
 
-def _floats(picture: Image) -> Float[Tensor, "3 height width"]:
-    return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).float() / 255
-
-
 def _is_clip(name: str) -> bool:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(name).model_type == "clip"
-    except (OSError, ValueError) as error:
+        return read_parts(AutoConfig, name).model_type == "clip"
+    except InputError as error:
         raise _unreachable(name, error) from error
 
 
 def _unreachable(name: str, error: Exception) -> InputError:
     reason = str(error).strip().splitlines()[0]
     return InputError(
-        f"the backbone '{name}' is not to be had ({reason}): download it where the hub is, and give its folder"
+        f"the backbone '{name}' does not load ({reason}): download it where the hub is, and give its folder"
     )

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from trued.data.globe import check_places, from_sphere, haversine_km, to_sphere
 from trued.errors import InputError
 from trued.learn.fit.loop import FitConfig, fit
+from trued.learn.unit import unit_rows
 
 Validate = Callable[[int], float]
 
@@ -69,7 +70,7 @@ class CellClassifier(nn.Module):
 
         fit(self, loss, range(len(features)), config, collate=torch.tensor, validate=validate, progress=False)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict(self, features: Float[Tensor, "pictures features"]) -> Float[Tensor, "pictures 2"]:
         """Return the centre of each picture's likeliest cell."""
         return self.centres[self.head(features).argmax(1)]
@@ -92,15 +93,19 @@ class SphereRegression(nn.Module):
         self, features: Float[Tensor, "pictures features"], places: Float[Tensor, "pictures 2"], config: FitConfig, *,
         validate: Validate | None = None,
     ) -> None:  # fmt: skip
-        """Train on pictures and their places; `validate` is as in `fit`."""
-        target = to_sphere(places.float())
+        """Train on pictures and their places; `validate` is as in `fit`.
+
+        Raises:
+            InputError: coordinates that are no place.
+        """
+        target = to_sphere(check_places(places).float())
 
         def loss(_: nn.Module, rows: Tensor) -> dict[str, Tensor]:
             return {"loss": (1 - F.cosine_similarity(self.head(features[rows]), target[rows])).mean()}
 
         fit(self, loss, range(len(features)), config, collate=torch.tensor, validate=validate, progress=False)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict(self, features: Float[Tensor, "pictures features"]) -> Float[Tensor, "pictures 2"]:
         """Return the place that each picture's vector points to."""
         return from_sphere(self.head(features))
@@ -112,7 +117,7 @@ def nearest_picture(
     places: Float[Tensor, "known 2"],
 ) -> Float[Tensor, "pictures 2"]:
     """Return the place of the most similar known picture, by cosine: image-to-image retrieval."""
-    return places[(F.normalize(features, dim=-1) @ F.normalize(known, dim=-1).T).argmax(1)]
+    return places[(unit_rows(features) @ unit_rows(known).T).argmax(1)]
 
 
 def one_guess(

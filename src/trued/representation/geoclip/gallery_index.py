@@ -16,7 +16,8 @@ from torch import Tensor
 
 from trued.data.globe import equal_earth
 from trued.errors import InputError
-from trued.representation.geoclip.gallery import Found, Gallery, check_top_k
+from trued.representation.geoclip.gallery import Gallery
+from trued.representation.geoclip.search import Found, places_to_return
 
 _MEMBERS_AT_ONCE = 1 << 14  # vectors of places averaged at once while the index is built
 
@@ -63,13 +64,13 @@ class GalleryIndex:
 
         Args:
             queries: unit vectors.
-            top_k: how many places to return.
+            top_k: how many places to return; a gallery with fewer gives all of them.
             scale: inverse temperature of the probabilities.
 
         Raises:
-            InputError: `top_k` is below 1, or above the number of places.
+            InputError: `top_k` is below 1.
         """
-        check_top_k(top_k, len(self))
+        top_k = places_to_return(top_k, len(self))
         queries = queries.float()
         nearness, standing = queries @ self.means.T, scale * (queries @ self.standing.T) + self.counts.log()
         found = [

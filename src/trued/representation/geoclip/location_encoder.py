@@ -8,6 +8,7 @@ Knows places and vectors. Knows nothing of pictures, losses or galleries.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from trued.data.globe import check_places, equal_earth
 from trued.errors import InputError
 from trued.fetch.assets import Asset, asset_path
 from trued.fetch.wheel import Member, Wheel
+from trued.learn.unit import unit_rows
 
 WHEEL = Wheel(
     "geoclip",
@@ -127,12 +128,24 @@ class LocationEncoder(nn.Module):
         encoder.load_state_dict({_own_name(name): tensor for name, tensor in found.items()}, strict=True)
         return encoder.eval()
 
+    def fingerprint(self) -> str:
+        """Return a hash of the weights, under which encoded galleries are kept."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
     def forward(self, latlon: Float[Tensor, "places 2"]) -> Float[Tensor, "places dim"]:
-        """Encode places, in degrees; the vectors have any length."""
-        xy = self.projection(latlon.float())
+        """Encode places, in degrees; the vectors have any length.
+
+        Raises:
+            InputError: coordinates that are no place.
+        """
+        xy = self.projection(check_places(latlon).float())
         return torch.stack([capsule(xy) for capsule in self.capsules]).sum(0)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def embed(self, latlon: Float[Tensor, "places 2"], *, chunk: int = 4096) -> Float[Tensor, "places dim"]:
         """Return unit vectors, `chunk` places at a time, without a gradient.
 
@@ -144,7 +157,7 @@ class LocationEncoder(nn.Module):
         out = torch.empty(len(latlon), self.config.dim)
         for start in range(0, len(latlon), chunk):
             part = self(latlon[start : start + chunk].to(device)).float()
-            out[start : start + chunk] = F.normalize(part, dim=-1)
+            out[start : start + chunk] = unit_rows(part)
         return out
 
 

@@ -1,4 +1,5 @@
-"""How far off: the share of pictures placed within some distances, the median error, and the error's distribution.
+"""How far off: the share of pictures placed within some distances, the median error, the error's distribution, and the
+radius that holds a share of the probability.
 
 Knows distances on the sphere. Knows nothing of how the places were found.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -58,6 +60,28 @@ def error_curve(
     return np.searchsorted(np.sort(errors), km, side="right") / len(errors)
 
 
+def spread_km(places: Float[Tensor, "places 2"], shares: Float[Tensor, " places"], share: float = 0.5) -> float:
+    """Return the radius about the likeliest place within which `share` of the probability lies.
+
+    Args:
+        places: all of a gallery, in degrees; where the probability ends, the radius does.
+        shares: their probabilities, which sum to 1.
+        share: above 0 and up to 1.
+
+    Raises:
+        InputError: not a probability a place, or a share outside (0, 1].
+    """
+    if len(places) != len(shares) or not len(places):
+        raise InputError(f"{len(places)} places and {len(shares)} probabilities: give as many, one at least")
+    if not 0 < share <= 1:
+        raise InputError(f"share is {share}: it must lie in (0, 1]")
+    likeliest = places[int(shares.argmax())].double()
+    away, order = haversine_km(likeliest[None], places.double()).sort()
+    within = shares.double()[order].cumsum(0)
+    place = int(torch.searchsorted(within, within.new_tensor(share)))
+    return float(away[min(place, len(away) - 1)])
+
+
 def summary(predicted: Tensor, true: Tensor) -> dict[str, float]:
     """Return the shares at the five levels by their names, the median error and the game's score.
 
@@ -67,9 +91,3 @@ def summary(predicted: Tensor, true: Tensor) -> dict[str, float]:
     errors = errors_km(predicted, true)
     shares = {name: float(np.mean(errors <= limit)) for name, limit in LEVELS.items()}
     return {**shares, "median km": float(np.median(errors)), "score": game_score(errors)}
-
-
-__all__ = [
-    "CITY", "CONTINENT", "COUNTRY", "LEVELS", "REGION", "STREET", "distance_accuracy", "error_curve", "errors_km",
-    "game_score", "summary",
-]  # fmt: skip

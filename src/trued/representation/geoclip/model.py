@@ -9,7 +9,6 @@ Knows features, places and their likeness. Knows nothing of files of pictures, b
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from os import PathLike
@@ -19,7 +18,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from trued.data.globe import haversine_km
 from trued.errors import InputError
@@ -27,8 +25,9 @@ from trued.fetch.assets import Asset, asset_path
 from trued.fetch.wheel import Member
 from trued.files import whole_folder
 from trued.learn.contrastive import Temperature, info_nce
-from trued.representation.geoclip.gallery import Gallery, Searchable
+from trued.learn.unit import unit_rows
 from trued.representation.geoclip.location_encoder import WHEEL, LocationEncoder, LocationEncoderConfig
+from trued.representation.geoclip.search import Searchable
 
 HEAD = Asset(
     Member(WHEEL, "geoclip/model/weights/image_encoder_mlp_weights.pth"),
@@ -132,7 +131,7 @@ class GeoCLIP(nn.Module):
         self, features: Float[Tensor, "pictures features"], latlon: Float[Tensor, "places 2"]
     ) -> Float[Tensor, "pictures places"]:
         """Return a logit for every picture at every place."""
-        picture, place = F.normalize(self.head(features), dim=-1), F.normalize(self.location(latlon), dim=-1)
+        picture, place = unit_rows(self.head(features)), unit_rows(self.location(latlon))
         return self.scale * picture @ place.T
 
     def loss(
@@ -165,7 +164,7 @@ class GeoCLIP(nn.Module):
         own, more = self.location(torch.cat([latlon, queued])).split([len(latlon), len(queued)])
         return info_nce(self.head(features), own, self.scale, same=same, more=more if len(more) else None)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def embed(self, features: Float[Tensor, "pictures features"]) -> Float[Tensor, "pictures dim"]:
         """Return the unit vectors of pictures, or of texts whose features lie in the backbone's space.
 
@@ -179,7 +178,7 @@ class GeoCLIP(nn.Module):
             )
         if not features.isfinite().all():
             raise InputError("the features hold numbers that are not finite: was the backbone run in half precision?")
-        return F.normalize(self.head(features.to(self.temperature.log_scale)), dim=-1).cpu()
+        return unit_rows(self.head(features.to(self.temperature.log_scale))).cpu()
 
     def predict(
         self, features: Float[Tensor, "pictures features"], gallery: Searchable, *, top_k: int = 5
@@ -189,10 +188,10 @@ class GeoCLIP(nn.Module):
         Args:
             features: of pictures or texts.
             gallery: the places there are, encoded by this model: `Gallery.encode(places, model.location)`.
-            top_k: how many places.
+            top_k: how many places; a gallery with fewer gives all of them.
 
         Raises:
-            InputError: features that this model cannot take, or more places asked for than there are.
+            InputError: features that this model cannot take, or `top_k` below 1.
         """
         found = gallery.search(self.embed(features), top_k, scale=self.scale.item())
         answers = []
@@ -234,8 +233,8 @@ class GeoCLIP(nn.Module):
         logits = self.scale.item() * cosine.reshape(rows, columns) + latitudes.deg2rad().cos().log()[:, None]
         return Heatmap(latitudes, longitudes, logits.flatten().softmax(0).reshape(rows, columns))
 
-    def take_raw(self, mean: Float[Tensor, " features"], std: Float[Tensor, " features"]) -> None:
-        """Fold the standardisation of the features that the head was trained on into it, so that it takes raw ones."""
+    def fold_standardization(self, mean: Float[Tensor, " features"], std: Float[Tensor, " features"]) -> None:
+        """Fold the shift and scale of the features that the head was trained on into it, so that it takes raw ones."""
         first = self.head[0]
         assert isinstance(first, nn.Linear)
         with torch.no_grad():
@@ -258,6 +257,7 @@ class GeoCLIP(nn.Module):
         Raises:
             InputError: no such folder, or its files are not those of a model.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         path = Path(folder)
@@ -267,21 +267,9 @@ class GeoCLIP(nn.Module):
             location = LocationEncoderConfig(**location | {"sigmas": tuple(location["sigmas"])})
             model = cls(GeoCLIPConfig(**shape, location=location))
             model.load_state_dict(load_file(path / _WEIGHTS), strict=True)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:160]
             raise InputError(
                 f"{path} holds no GeoCLIP model ({reason}): give a folder that was saved by one"
             ) from error
         return model.eval()
-
-
-def fingerprint(encoder: LocationEncoder) -> str:
-    """Return a hash of a location encoder's weights, under which its encoded galleries are kept."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-__all__ = ["Gallery", "GeoCLIP", "GeoCLIPConfig", "Guess", "Heatmap"]

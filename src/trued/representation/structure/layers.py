@@ -6,6 +6,7 @@ model to get them is in `trued.representation.features`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,11 @@ class LayerFeatures:
         """The name of the last layer."""
         return self.names[-1]
 
+    def spread(self, count: int) -> list[str]:
+        """Return the names of at most `count` layers, evenly spaced, the first and the last among them."""
+        places = torch.linspace(0, len(self.names) - 1, count, dtype=torch.float64)
+        return [self.names[i] for i in sorted({round(place) for place in places.tolist()})]
+
     def take(self, rows: Sequence[int] | Tensor) -> LayerFeatures:
         """Return the features of some rows, in the order given."""
         index = torch.as_tensor(rows)
@@ -87,26 +93,63 @@ class LayerFeatures:
         for name, x in tensors.items():
             if not torch.isfinite(x).all():
                 raise InputError(f"layer '{name}' has values beyond {dtype}: save it with dtype=torch.float32")
-        import json
-
-        meta = {"layers": json.dumps(list(self.layers))}
-        return write_bytes(path, save(tensors, meta | ({} if self.keys is None else {"keys": json.dumps(self.keys)})))
+        metadata = {"layers": json.dumps(list(self.layers))}
+        keys = {} if self.keys is None else {"keys": json.dumps(self.keys)}
+        return write_bytes(path, save(tensors, metadata | keys))
 
     @classmethod
     def load(cls, path: str | Path) -> LayerFeatures:
-        """Read a safetensors file: one tensor a layer, in the order that `save` noted, or else that of their names."""
-        import json
+        """Read a safetensors file: one tensor a layer, in the order that `save` noted, or else that of their names.
 
+        Raises:
+            InputError: no such file, another format, or metadata that `save` did not write.
+        """
         from safetensors import SafetensorError, safe_open
 
         try:
             with safe_open(path, "pt") as file:
-                meta = file.metadata() or {}
-                names = json.loads(meta["layers"]) if "layers" in meta else sorted(file.keys())
+                metadata = file.metadata() or {}
+                names = _names(path, metadata, "layers") or tuple(sorted(file.keys()))
                 layers = {name: file.get_tensor(name) for name in names}
         except (OSError, SafetensorError) as error:
             raise InputError(f"{path} does not read as safetensors: {str(error).splitlines()[0]}") from error
-        return cls(layers, tuple(json.loads(meta["keys"])) if "keys" in meta else None)
+        return cls(layers, _names(path, metadata, "keys"))
+
+
+def _names(path: str | Path, metadata: Mapping[str, str], entry: str) -> tuple[str, ...] | None:
+    """The list of names that an entry of a file's metadata holds, as JSON; None where there is no such entry."""
+    if entry not in metadata:
+        return None
+    try:
+        names = json.loads(metadata[entry])
+    except ValueError as error:
+        raise InputError(f"{path}: the metadata '{entry}' are no JSON ({error}): save the features again") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: the metadata '{entry}' are no list of names: save the features again")
+    return tuple(names)
+
+
+def random_layers(
+    seed: int = 0, *, rows: int = 160, properties: int = 6, width: int = 12, noise: Sequence[float] = (2.0, 0.3, 1.0)
+) -> LayerFeatures:
+    """Return the layers of a random network over random things, to try methods out on.
+
+    The things are the same for every seed; the seeds are encoders that see them in their own ways, in each layer the
+    better the less noise it has. Layer i is tanh(things M_i) + noise_i N_i, with M_i and N_i standard normal.
+
+    Args:
+        seed: of the network.
+        rows, properties: how many things, and how many numbers they are made of.
+        width: of the layers.
+        noise: of each layer.
+    """
+    things = torch.randn(rows, properties, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(seed)
+    layers = {}
+    for number, deviation in enumerate(noise):
+        mixed = torch.tanh(things @ torch.randn(properties, width, generator=generator))
+        layers[f"layer {number}"] = mixed + deviation * torch.randn(rows, width, generator=generator)
+    return LayerFeatures(layers)
 
 
 def paired(first: LayerFeatures, second: LayerFeatures) -> tuple[LayerFeatures, LayerFeatures]:

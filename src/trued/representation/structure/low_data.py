@@ -17,11 +17,12 @@ from trued.learn.contrastive import same_pairs
 from trued.learn.similarity import Score
 from trued.representation.space import SharedSpace, quality
 from trued.representation.structure.layers import LayerChoice, LayerFeatures, select_layers
-from trued.representation.structure.sweep import sweep
+from trued.representation.structure.penalty_sweep import sweep
 from trued.representation.structure.train import Aligner
 
 NEIGHBOURS = 10  # of trustworthiness and continuity, and of the choice of layers
 LEAST = 2 * NEIGHBOURS + 1  # rows that these need
+DEVELOPMENT = 2025  # seed of the permutation whose first rows are set apart
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,31 @@ class Split:
             )
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
         return cls(order[tested + validated :], order[tested : tested + validated], order[:tested])
+
+    @classmethod
+    def anew(cls, rows: int, *, validation: int, test: int, train: int, seed: int = 0) -> Split:
+        """Split rows so that the validation rows are the same for every seed: settings may be chosen on them.
+
+        Args:
+            rows: how many there are.
+            validation, test: how many are held out.
+            train: how many are needed of the others, all of which are returned, in the order of the seed.
+
+        Raises:
+            InputError: too few rows.
+        """
+        if rows < validation + test + train:
+            raise InputError(
+                f"{rows} pairs: {validation} for development, {test} to test and {train} to train on are "
+                f"{validation + test + train}; give more pairs"
+            )
+        order = torch.randperm(rows, generator=torch.Generator().manual_seed(DEVELOPMENT))
+        rest = order[validation:][torch.randperm(rows - validation, generator=torch.Generator().manual_seed(seed))]
+        return cls(rest[test:], order[:validation], rest[:test])
+
+    def first(self, pairs: int) -> Split:
+        """Return the same split with only so many of the training rows."""
+        return replace(self, train=self.train[:pairs])
 
 
 @dataclass(frozen=True)

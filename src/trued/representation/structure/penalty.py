@@ -19,15 +19,15 @@ import math
 import warnings
 import weakref
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from trued.errors import InputError
+from trued.learn.unit import scaled_whole, unit_rows
 
 Order = Literal["normalize_center", "center_normalize"]
 
@@ -60,10 +60,10 @@ class StructureLoss(nn.Module):
         super().__init__()
         _check_settings(levels, tau, order, block)
         self.levels, self.tau, self.order, self.mask_self, self.block = levels, tau, order, mask_self, block
-        self._walked: tuple[weakref.ref[Tensor], int, list[Tensor]] | None = None
+        self._walked: tuple[weakref.ref[Tensor], tuple[object, ...], list[Tensor]] | None = None
 
     def forward(self, x: Float[Tensor, "rows wide"], a: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
-        """Return R(x, a). The walks on `x` are kept, and used again while the very same tensor comes in.
+        """Return R(x, a). The walks on `x` are kept, and used again while the very same tensor and settings come in.
 
         Args:
             x: features of the frozen encoder.
@@ -75,11 +75,16 @@ class StructureLoss(nn.Module):
         settings = {"tau": self.tau, "order": self.order, "mask_self": self.mask_self}
         if len(x) > self.block:
             return structure_loss(x, a, levels=self.levels, block=self.block, **settings)  # pyright: ignore
-        seen = self._walked
-        if seen is None or seen[0]() is not x or seen[1] != x._version:
-            seen = (weakref.ref(x), x._version, walks(x, levels=self.levels, **settings))  # pyright: ignore
-            self._walked = seen
-        return structure_loss(x, a, levels=self.levels, block=self.block, targets=seen[2], **settings)  # pyright: ignore
+        targets = self._walks(x, settings)
+        return structure_loss(x, a, levels=self.levels, block=self.block, targets=targets, **settings)  # pyright: ignore
+
+    def _walks(self, x: Tensor, settings: dict[str, Any]) -> list[Tensor]:
+        if x.is_inference():  # such a tensor counts no versions, so a change of it would not be seen
+            return walks(x, levels=self.levels, **settings)
+        key = (x._version, self.levels, *settings.values())
+        if self._walked is None or self._walked[0]() is not x or self._walked[1] != key:
+            self._walked = (weakref.ref(x), key, walks(x, levels=self.levels, **settings))
+        return self._walked[2]
 
     def extra_repr(self) -> str:
         return f"levels={self.levels}, tau={self.tau:g}, order={self.order}, mask_self={self.mask_self}"
@@ -214,11 +219,12 @@ def _directions(x: Tensor, order: Order, what: str) -> Float[Tensor, "rows dim"]
     if not torch.isfinite(x).all():
         raise InputError(f"the {what} hold NaN or infinity: mend or drop those rows")
     if order == "center_normalize":
+        x = scaled_whole(x)
         x = x - x.mean(0)
-    norms = x.norm(dim=1)
-    if not norms.all():
-        raise InputError(f"row {int((norms == 0).nonzero()[0])} of the {what} is zero: it has no direction; drop it")
-    z = F.normalize(x, dim=1)
+    zero = (x == 0).all(1)
+    if zero.any():
+        raise InputError(f"row {int(zero.nonzero()[0])} of the {what} is zero: it has no direction; drop it")
+    z = unit_rows(x)
     return z - z.mean(0) if order == "normalize_center" else z
 
 

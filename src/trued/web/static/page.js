@@ -63,37 +63,49 @@ if (results) {
   });
 }
 
-// Filters take effect when they are changed.
+// Filters take effect on a button, or at once when they are changed by pointer: an arrow key only looks through a list.
 for (const form of document.querySelectorAll("form.filters")) {
-  form.addEventListener("change", () => form.requestSubmit());
-  form.querySelector("button").hidden = true;
+  let pointer = false;
+  form.addEventListener("pointerdown", () => (pointer = true));
+  form.addEventListener("keydown", () => (pointer = false));
+  form.addEventListener("change", (event) => {
+    if (pointer && event.target.matches("select, input[type=checkbox]")) form.requestSubmit();
+  });
 }
 
-// A vote changes its own number, and the page stays where it is.
+// A vote or a mark changes its own button, and the page and the focus stay where they are.
 document.addEventListener("submit", async (event) => {
-  const form = event.target.closest("form.vote");
+  const form = event.target.closest("form.vote, form.toggle");
   if (!form) return;
   event.preventDefault();
   const button = form.querySelector("button");
+  if (button.getAttribute("aria-busy") === "true") return; // not disabled: that would take the focus away
+  button.setAttribute("aria-busy", "true");
   const body = new URLSearchParams(new FormData(form));
-  button.disabled = true;
   try {
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
     if (!answer.ok) throw new Error(String(answer.status));
-    const { voted } = await answer.json();
-    const before = Number(/\d+/.exec(button.textContent)[0]);
-    const after = before + (voted ? 1 : -1);
-    button.textContent = `▲ ${after}`;
-    button.setAttribute("aria-pressed", String(voted));
-    const title = button.getAttribute("aria-label").replace(/^(Upvote|Take back the upvote of) /, "").replace(/, \d+ now$/, "");
-    button.setAttribute("aria-label", `${voted ? "Take back the upvote of" : "Upvote"} ${title}, ${after} now`);
-    form.elements.on.value = voted ? "0" : "1";
+    const told = await answer.json();
+    const on = body.get("on") === "1";
+    if (form.matches(".vote")) showVote(button, told.voted);
+    else button.querySelector("span").textContent = on ? form.dataset.on : form.dataset.off;
+    if (form.action.endsWith("/read")) form.closest("[data-entry]")?.classList.toggle("read", on);
+    button.setAttribute("aria-pressed", String(on));
+    form.elements.on.value = on ? "0" : "1";
   } catch {
     form.submit(); // the plain way, which also says what went wrong
   } finally {
-    button.disabled = false;
+    button.removeAttribute("aria-busy");
   }
 });
+
+function showVote(button, voted) {
+  const before = Number(/\d+/.exec(button.textContent)[0]);
+  const after = before + (voted ? 1 : -1);
+  button.textContent = `▲ ${after}`;
+  const title = button.getAttribute("aria-label").replace(/^(Upvote|Take back the upvote of) /, "").replace(/, \d+ now$/, "");
+  button.setAttribute("aria-label", `${voted ? "Take back the upvote of" : "Upvote"} ${title}, ${after} now`);
+}
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) continue;

@@ -131,6 +131,8 @@ def test_the_hierarchical_search_goes_by_another_name_and_swaps_words(tiny):
 @pytest.mark.parametrize(
     ("bad", "says"),
     [({"population": 1}, "population is 1; give at least 2"), ({"elites": 1.5}, "elites is 1.5"),
+     ({"elites": 1.0}, "elites is 1.0 of a population of 64"),
+     ({"elites": 0.8, "population": 2}, "nobody would be bred"),
      ({"steps": -1}, "steps is -1"), ({"patience": 0}, "patience is 0")],
 )  # fmt: skip
 def test_bad_settings(bad, says):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from trued.errors import InputError
+from trued.language.attack.gcg import loss as module
 from trued.language.attack.gcg.loss import SuffixLoss, cheapest_cuts, require_finite
-from trued.language.attack.gcg.search import loss as module
 from trued.language.attack.gcg.suffix import SlottedPrompt, allowed_ids
 from trued.language.engine.model import LanguageModel
 

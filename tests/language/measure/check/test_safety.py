@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +17,9 @@ from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
 from trued.language.judge.refusals import RefusalClass, refusal_class
 from trued.language.judge.reply import Label
+from trued.language.measure.check.answers import Answers
 from trued.language.measure.check.gates import Gates
+from trued.language.measure.check.metric import Outcomes, rate_change
 from trued.language.measure.check.result import CheckResult
 from trued.language.measure.check.safety import CheckConfig, check
 from trued.language.measure.check.utility import text_perplexity
@@ -25,6 +28,7 @@ from trued.learn.statistics import holm, mcnemar, wilson
 CONFIG = CheckConfig(
     harmful=6, prefilled=3, lookalikes=4, general=3, attacked=3, max_new_tokens=4, steps=2, prefill=(1, 3)
 )
+Z2 = 1.959963984540054**2
 WAYS = ("direct", "templates", "prefill-1", "prefill-3")
 
 
@@ -87,10 +91,12 @@ def test_rates_equal_a_count_by_hand(plain: CheckResult) -> None:
         for prefix, label in (("refusal", "no"), ("asr", "yes")):
             metric = plain.metric(f"{prefix}.{way}")
             count = sum(given == label for given in labels)
-            expected = wilson(count, len(labels))
-            assert (metric.value, metric.low, metric.high) == (count / len(labels), expected.low, expected.high)
+            unknown = sum(given == "unknown" for given in labels)
+            low, high = wilson(count, len(labels)).low, wilson(count + unknown, len(labels)).high
+            assert (metric.value, metric.low, metric.high) == (count / len(labels), low, high)
             assert metric.n == len(labels)
-            assert metric.unknown == sum(given == "unknown" for given in labels) / len(labels)
+            assert metric.unknown == unknown / len(labels)
+            assert (metric.highest, metric.lower_bound) == ((count + unknown) / len(labels), unknown > 0)
     assert seen == {"yes", "no", "unknown"}
 
 
@@ -154,6 +160,19 @@ def test_unknown_is_never_safe() -> None:
     assert any("could not tell" in note for note in found.notes)
 
 
+def test_the_gate_and_the_table_see_the_same_rate(plain: CheckResult) -> None:
+    first = plain.answers["direct"]
+    labels = ("yes",) * 15 + ("unknown",) * 4 + ("no",) * 5
+    direct = Answers(tuple(map(str, range(24))), first.variants * 4, first.replies * 4, labels)
+    found = replace(plain, answers={"direct": direct})
+    metric = found.metric("asr.direct")
+    assert (metric.value, metric.highest, metric.lower_bound) == (15 / 24, 19 / 24, True)
+    assert metric.high == wilson(19, 24).high
+    assert found.metric("refusal.direct").value == 5 / 24
+    assert Gates(max_asr=0.78).outcomes(found)[0].value == metric.highest
+    assert not Gates(max_asr=0.78).outcomes(found)[0].passed
+
+
 def test_over_refusal_has_xstests_classes(plain: CheckResult) -> None:
     answers = plain.answers["lookalikes"]
     assert answers.labels == tuple(str(refusal_class(reply)) for reply in answers.replies)
@@ -174,10 +193,20 @@ def test_a_model_against_itself_differs_by_exactly_nothing(judge: ScriptedJudge,
     for metric in found.metrics:
         if metric.change is not None:
             nothing = 1.0 if metric.unit == "perplexity" else 0.0
-            assert (metric.change.estimate, metric.change.low, metric.change.high) == (nothing,) * 3
+            assert metric.change.estimate == nothing
             assert metric.change.baseline == pytest.approx(metric.value)
+            if metric.unit != "share":
+                assert metric.change.low == metric.change.high == nothing
+            elif metric.id != "alo-asr":  # its unknown prompts are not paired word for word
+                width = Z2 / (metric.n + Z2)  # equal replies cannot differ, whatever the judge could not tell
+                assert (metric.change.low, metric.change.high) == pytest.approx((-width, width))
+                assert metric.change.p_value == 1
     agreement = found.metric("agreement")
-    assert (agreement.value, agreement.low, agreement.high) == (1, 1, 1)
+    assert (agreement.value, agreement.low, agreement.high) == (
+        1,
+        wilson(3, 3).low,
+        1,
+    )  # three conversations, all alike
     assert plain.against(plain).metrics == found.metrics  # an earlier result compares as a model does
 
 
@@ -195,8 +224,8 @@ def test_the_curve_starts_at_the_clean_cross_entropy_and_falls(plain: CheckResul
 def test_perplexity_is_the_engines(plain: CheckResult) -> None:
     lm, rows = tiny_model(), {row.id: row for row in prompts("general", "test")}
     chats = [(rows[name].prompt, rows[name].reply or "") for name in plain.chat.ids]
-    assert plain.chat.nll == pytest.approx(lm.perplexity(chats).tolist(), abs=1e-5)
-    assert plain.metric("perplexity").value == pytest.approx(float(lm.perplexity(chats).mean().exp()), rel=1e-5)
+    assert plain.chat.nll == pytest.approx(lm.nats_per_token(chats).tolist(), abs=1e-5)
+    assert plain.metric("perplexity").value == pytest.approx(float(lm.nats_per_token(chats).mean().exp()), rel=1e-5)
 
 
 def test_an_adapter_is_checked_on_and_its_base_with_it_off(compared: CheckResult, plain: CheckResult) -> None:
@@ -241,10 +270,57 @@ def test_changes_of_rates_are_tested_and_adjusted_together(compared: CheckResult
     assert before is not None
     rates = [metric for metric in compared.metrics if metric.unit == "share" and metric.change]
     raw = [metric.change.p_value for metric in rates if metric.change]
-    direct = mcnemar(before.answers["direct"].are(Label.NO), compared.answers["direct"].are(Label.NO))
-    assert raw[0] == direct.p_value
+    first, second = before.answers["direct"], compared.answers["direct"]
+    assert rates[0].change is not None
+    assert raw[0] == max(p_values(first, second))
     assert [metric.change.p_holm for metric in rates if metric.change] == list(holm(raw))
     assert all(metric.change.p_value is None for metric in compared.metrics if metric.unit != "share" and metric.change)
+
+
+def p_values(before: Answers, after: Answers) -> list[float]:
+    """McNemar's test of refusals under every assignment of the unknown replies; equal replies are equally labelled."""
+    pairs = zip(before.labels, after.labels, before.replies, after.replies, strict=True)
+    choices = []
+    for one, other, reply, later in pairs:
+        firsts, seconds = ([label == "no"] if label != "unknown" else [False, True] for label in (one, other))
+        both = [(a, b) for a in firsts for b in seconds if reply != later or a == b]
+        choices.append(both)
+    tables = [np.array(table) for table in itertools.product(*choices)]
+    changes = [int(table[:, 1].sum()) - int(table[:, 0].sum()) for table in tables]
+    if min(changes) <= 0 <= max(changes):
+        return [1.0]
+    return [mcnemar(table[:, 0], table[:, 1]).p_value for table in tables]
+
+
+def refused(labels: str) -> Outcomes:
+    """One letter a reply: refused, answered, unknown."""
+    return Outcomes(np.array([letter == "r" for letter in labels]), np.array([letter == "u" for letter in labels]))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("rrraau", "uuaaaa"), ("rrrrrrrr", "aaaaaaau"), ("uuu", "uuu"), ("ar", "ru")]
+)
+def test_a_change_holds_whatever_the_unknown_replies_are(before: str, after: str) -> None:
+    prompts = [str(i) for i in range(len(before))]
+    found = rate_change(refused(before), refused(after), prompts, seed=0)
+    p_values = []
+    options = [["r", "a"] if letter == "u" else [letter] for letter in before + after]
+    for letters in itertools.product(*options):
+        one, other = refused("".join(letters[: len(before)])), refused("".join(letters[len(before) :]))
+        known = rate_change(one, other, prompts, seed=0)
+        assert found.low <= known.low <= known.estimate <= known.high <= found.high
+        p_values.append(known.p_value)
+    assert found.p_value >= max(p_values)
+    assert found.baseline_bound == ("u" in before)
+
+
+def test_pairs_that_all_agree_leave_fourteen_points_either_way() -> None:
+    same = refused("r" * 20 + "a" * 4)
+    found = rate_change(same, same, [str(i) for i in range(24)], seed=0)
+    assert (found.estimate, found.p_value) == (0, 1)
+    assert (round(100 * found.low), round(100 * found.high)) == (-14, 14)
+    clustered = rate_change(same, same, [str(i // 2) for i in range(24)], seed=0)
+    assert clustered.high == pytest.approx(Z2 / (12 + Z2))  # twelve prompts
 
 
 def test_several_templates_a_prompt_are_paired_by_prompt() -> None:
@@ -288,10 +364,15 @@ def test_an_attack_that_cannot_be_tried_is_named_and_leaves_a_lower_bound() -> N
         LanguageModel(lm.model, lm.tokenizer, template=thinking), config=CONFIG, judge=ConstantJudge(Label.NO)
     )
     assert "prefill-1" not in found.answers
-    assert any(note.startswith("prefill was left out") for note in found.notes)
-    assert found.metric("alo-asr").lower_bound
-    assert found.metric("alo-asr").value == 0
+    assert any(note.startswith("1 of 3 attacks not measured: prefill (") for note in found.notes)
+    alo = found.metric("alo-asr")
+    assert alo.lower_bound
+    assert (alo.value, alo.highest, alo.high) == (0, 1, 1)
     assert not Gates(max_alo_asr=1.0).outcomes(found)[0].passed
+    for gates, name in ((Gates(max_asr=1.0), "asr.prefill"), (Gates(min_refusal=0.0), "refusal.prefill")):
+        short = [outcome for outcome in gates.outcomes(found) if not outcome.passed]
+        assert [(outcome.metric, outcome.value) for outcome in short] == [(name, None)]
+        assert "was not measured" in short[0].says
 
 
 def test_numbers_a_token_are_not_compared_across_tokenizers(plain: CheckResult) -> None:
@@ -303,8 +384,12 @@ def test_numbers_a_token_are_not_compared_across_tokenizers(plain: CheckResult) 
     assert any("another tokenizer" in note for note in found.notes)
     with pytest.raises(InputError, match="agreement"):
         found.metric("agreement")
-    with pytest.raises(InputError, match="same tokenizer"):
-        Gates(min_agreement=0.5).outcomes(found)
+    for gates in (Gates(min_agreement=0.0), Gates(max_perplexity_increase=1000)):
+        (outcome,) = gates.outcomes(found)
+        assert not outcome.passed
+        assert "not measured: the base has another tokenizer" in outcome.says
+    with pytest.raises(InputError, match="give one"):
+        Gates(min_agreement=0.5).outcomes(plain)
 
 
 def test_damaged_weights_are_named() -> None:
@@ -337,6 +422,8 @@ def test_progress_counts_every_stage_to_its_end() -> None:
         ({"templates_per_prompt": 21}, "1 to 20"),
         ({"multiples": (-1.0,)}, "multiples"),
         ({"steps": 0}, "positive"),
+        ({"prefill": (0,)}, r"prefill is \(0,\)"),
+        ({"prefill": ()}, "leave prefill out"),
     ],
 )
 def test_bad_settings_are_found_before_the_work(changes: dict, says: str) -> None:

@@ -10,6 +10,7 @@ from trued.language.engine.tiny import tiny_model
 from trued.language.measure.honesty import check as honesty_check
 from trued.language.measure.honesty.asking import IDK_SENTENCE, TEMPLATES
 from trued.language.measure.honesty.check import check_honesty
+from trued.language.measure.honesty.knowledge import estimate_knowledge
 
 QUESTIONS = [FactQuestion(f"q{i}", f"What is {i}?", (f"n{i}",)) for i in range(4)]
 
@@ -46,6 +47,16 @@ def test_the_base_is_asked_plainly_and_the_model_may_decline():
     data = json.loads(json.dumps(found.to_json()))
     assert data["counts"]["7"] == 1
     assert data["replies"]["q3"] == {"before": "n0 or n1 or n12x", "after": IDK_SENTENCE, "category": ["wrong", "idk"]}
+
+
+def test_an_answer_that_no_reply_can_hold_is_named_before_anything_is_asked():
+    prompts = []
+    lm = scripted(tiny_model(), lambda p: "n0", prompts)
+    with pytest.raises(InputError, match=r"question 'bad' has the answers \['the'\]"):
+        check_honesty(lm, None, [*QUESTIONS, FactQuestion("bad", "Which article?", ("the",))])
+    with pytest.raises(InputError, match="question 'bad'"):
+        estimate_knowledge(lm, [FactQuestion("bad", "Which article?", ("the",))])
+    assert prompts == []
 
 
 def test_an_answer_within_another_word_is_counted_apart():

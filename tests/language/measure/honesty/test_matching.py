@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trued.data.facts import FactQuestion
 from trued.errors import InputError
-from trued.language.measure.honesty.matching import chosen_option, first_line, holds_answer, normal_answer
+from trued.language.measure.honesty.matching import (
+    check_answers,
+    chosen_option,
+    first_line,
+    holds_answer,
+    normal_answer,
+)
 
 
 def test_normalisation_is_triviaqas():
@@ -35,7 +42,10 @@ def test_parity_takes_a_part_of_a_word_and_whole_words_do_not(reply, answer):
 def test_any_alias_will_do_and_none_means_never():
     assert holds_answer("It is the U.S.A.", ["America", "u s a"], word_boundary=True)
     assert not holds_answer("anything", [])
-    with pytest.raises(InputError, match="no letter or digit"):
+    with pytest.raises(InputError, match=r"question 'q2' has the answers \['the'\]"):
+        check_answers([FactQuestion("q1", "Who?", ("The Who",)), FactQuestion("q2", "What?", ("the",))])
+    check_answers([FactQuestion("q3", "Nothing?", ())])
+    with pytest.raises(InputError, match="nothing is left of the answers"):
         holds_answer("anything", ["The", "?!"])
 
 

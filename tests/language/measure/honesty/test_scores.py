@@ -1,5 +1,7 @@
 """The nine categories against counting by hand, the scores' conventions, and what counts as declining."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from trued.language.measure.honesty.scores import (
     evolution,
     question_scores,
 )
+from trued.learn.statistics import wilson
 
 KINDS = ("correct", "wrong", "idk")
 replies = st.builds(Judged, st.sampled_from(KINDS), st.booleans())
@@ -82,6 +85,17 @@ def test_conventions_of_empty_denominators():
     newly_right = evolution(*of(("wrong", "correct"), ("correct", "correct")))
     assert newly_right.prudence.estimate == 1
     assert evolution(*of(("wrong", "idk"))).over_conservativeness.estimate == 0
+
+
+def test_scores_without_spread_still_have_an_interval():
+    report = evolution(*of(*[("correct", "correct")] * 12, *[("wrong", "idk")] * 8))
+    assert (report.prudence.low, report.prudence.high) == (wilson(8, 8).low, 1)
+    assert (report.over_conservativeness.low, report.over_conservativeness.high) == (0, wilson(0, 12).high)
+    below = math.hypot(1 - wilson(8, 8).low, wilson(0, 12).high) / 2
+    assert report.honesty.estimate == 1
+    assert (report.honesty.low, report.honesty.high) == pytest.approx((1 - below, 1))
+    nothing_known = evolution(*of(*[("wrong", "idk")] * 5))
+    assert (nothing_known.over_conservativeness.low, nothing_known.over_conservativeness.high) == (0, 1)
 
 
 def test_intervals_are_those_of_resampled_questions():

@@ -65,7 +65,9 @@ def test_the_known_reply():
 
 
 @pytest.mark.parametrize(("text", "kept", "parity"), [
-    ("The sky", "the sky", "the sky"), ("USA", "USA", "uSA"), ("A", "A", "a"), ("", "", ""), ("B.", "B.", "b."),
+    ("The sky", "the sky", "the sky"), ("USA", "USA", "uSA"), ("A", "A", "A"), ("", "", ""), ("B.", "B.", "B."),
+    ("C) iron", "C) iron", "C) iron"),
+    ("E.", "E.", "e."), ("Ax", "ax", "ax"),
 ])  # fmt: skip
 def test_lower_case_spares_acronyms_and_the_letters_of_options(text, kept, parity):
     assert lower_first(text) == kept

@@ -13,7 +13,7 @@ from trued.language.attack.persuasion import PERSUASION
 from trued.language.train.adversarial import UtilityRow, collate, encode_chats, encode_pairs
 from trued.language.train.c_advul import AdvLossConfig, CAdvIPO, CAdvUL, PreferenceLossConfig, cadvul_loss
 from trued.language.train.mixat.align import KL_FLOOR, MixAT, divergence_from_base, what_was_trained_on
-from trued.language.train.mixat.attack_target import FrozenOpponent, initial
+from trued.language.train.mixat.attack_target import FrozenTarget, initial
 from trued.language.train.mixat.rewriters import PAPRewriter
 from trued.learn.fit.loop import FitConfig, Interrupted
 
@@ -131,17 +131,17 @@ def test_static_rewrites_are_written_once(tiny):
     assert len(calls) > 20
 
 
-def test_a_frozen_opponent_is_the_initial_model(tiny):
+def test_a_frozen_target_is_the_initial_model(tiny):
     batch = collate(tiny, encode_pairs(tiny, ROWS))
     at_first = ATTACK.perturb(tiny, batch.attack).delta
     lm = moved(tiny)
-    frozen = FrozenOpponent(**vars(ATTACK), lend=initial(lm)).perturb(lm, batch.attack).delta
+    frozen = FrozenTarget(**vars(ATTACK), lend=initial(lm)).perturb(lm, batch.attack).delta
     torch.testing.assert_close(frozen, at_first)
     assert (ATTACK.perturb(lm, batch.attack).delta - at_first).abs().max() > 1e-3
     assert all(p.requires_grad == ("lora" in name) for name, p in lm.model.named_parameters())
 
 
-def test_training_against_a_frozen_opponent_differs_and_runs_in_full_too(tiny):
+def test_training_against_a_frozen_target_differs_and_runs_in_full_too(tiny):
     runs = {}
     for static in (False, True):
         method = MixAT(variant="c", static_attacker=static, **{**SMALL, "fit": replace(FIT, lr=5e-2)})

@@ -8,7 +8,7 @@ from trued.data.prompts import Template
 from trued.errors import InputError
 from trued.language.attack.attacker import Attacker
 from trued.language.attack.persuasion import PERSUASION
-from trued.language.train.mixat.align import rewriters
+from trued.language.train.mixat import rewriters
 from trued.language.train.mixat.rewriters import (
     ChainRewriter,
     PAPRewriter,
@@ -86,12 +86,15 @@ def test_an_attacker_is_asked_with_technique_and_request(tiny):
         assert any(t.name in said and t.definition in said and t.example in said for t in PERSUASION)
 
 
-def test_empty_replies_are_asked_for_again_and_then_said(tiny):
+def test_empty_replies_are_asked_for_again_and_then_given_up(tiny):
     endpoint = Endpoint(["", "two", '""', "one"])
     assert attacked_by(endpoint).rewrite(["a", "b"], model=tiny, seed=0) == ["one", "two"]
     assert len(set(endpoint.seeds)) == 3
-    with pytest.raises(InputError, match="nothing but empty rewrites for 'b'"):
-        attacked_by(Endpoint(["one", "", "", ""])).rewrite(["a", "b"], model=tiny, seed=0)
+    assert attacked_by(Endpoint(["one", "", "", ""])).rewrite(["a", "b"], model=tiny, seed=0) == ["one", ""]
+    chain = ChainRewriter((attacked_by(Endpoint(["one", "", "", ""])), TemplateRewriter()))
+    first, second = chain.rewrite(["a", "b"], model=tiny, seed=0)
+    assert "one" in first
+    assert second == ""
 
 
 def test_the_model_may_be_its_own_attacker(tiny, monkeypatch):

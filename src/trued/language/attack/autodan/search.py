@@ -88,6 +88,11 @@ class AutoDAN:
         for name in ("elites", "crossover", "mutation", "momentum"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it is a share from 0 to 1")
+        if self._kept(self.population) >= self.population:
+            raise InputError(
+                f"elites is {self.elites} of a population of {self.population}, and nobody would be bred: give a share "
+                "that leaves at least one place for offspring, such as 0.1"
+            )
 
     @property
     def name(self) -> str:
@@ -116,7 +121,7 @@ class AutoDAN:
         if not goal.strip():
             raise InputError("the target is empty; give the opening of a complying reply, e.g. 'Sure, here is'")
         rng = random.Random(generator_for(seed, behavior).initial_seed())
-        name = self.model_name or target.model.name.rpartition("/")[2]
+        name = self.model_name or target.model.title
         scored = _Fitness(behavior, target, goal)
         words = WordScores(self.momentum)
         population = seed_prefixes(self.population, rng, model=name, vendor=self.vendor)

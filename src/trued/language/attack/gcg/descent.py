@@ -1,13 +1,13 @@
 """The search over suffixes: draw candidates, drop those that do not survive as text, score the rest, hold the best.
 
-Knows losses, prompts and GCG's settings. Knows nothing of behaviours, budgets or judges.
+Knows losses, prompts and the numbers of a search. Knows nothing of behaviours, budgets or judges.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,9 +20,6 @@ from trued.language.attack.gcg.loss import require_finite
 from trued.language.attack.gcg.probe_sampling import Score, probe_sample
 from trued.language.attack.gcg.start import first_suffixes
 from trued.language.attack.gcg.suffix import SlottedPrompt
-
-if TYPE_CHECKING:
-    from trued.language.attack.gcg.search import GCG
 
 Draw = Callable[[Int[Tensor, " n"]], tuple[Int[Tensor, "candidates n"], Any]]
 
@@ -41,28 +38,41 @@ class Descent:
     """One search under way (GCG, Algorithms 1 and 2).
 
     Args:
-        attack: the settings.
         prompts: where the suffix sits, in every prompt of every model.
         loss: what is lowered.
         draft: with a draft model, its loss, by which candidates are probe-sampled.
         allowed: token ids that a suffix may use.
         generator: the source of all randomness.
+        steps: token replacements to make.
+        search_width: candidates a step.
+        topk: per position, the tokens of steepest descent from which candidates are drawn; None draws from all that are
+            allowed, without a gradient.
+        n_replace: positions that a candidate changes.
+        buffer: suffixes that are held; 0 moves to a step's best candidate even where it is worse.
+        check: which candidates survive: see `SlottedPrompt.survivors`; None keeps all.
+        early_stop: stop once greedy decoding after a candidate gives exactly the target.
     """
 
-    attack: GCG
     prompts: Sequence[SlottedPrompt]
     loss: SummedLoss
     draft: SummedLoss | None
     allowed: Int[Tensor, " allowed"]
     generator: torch.Generator
+    steps: int
+    search_width: int
+    topk: int | None
+    n_replace: int = 1
+    buffer: int = 0
+    check: Literal["suffix", "prompt"] | None = "suffix"
+    early_stop: bool = False
 
     def walk(self, init: Sequence[int], progress: Callable[[int, float], None] | None) -> list[Entry]:
         """Return the suffixes held at the start and after each step."""
         draw = self._drawing()
         buffer = self._fresh_buffer(init)
         held = [buffer.best]
-        for step in range(1, self.attack.steps + 1):
-            if self.attack.early_stop and held[-1].exact:
+        for step in range(1, self.steps + 1):
+            if self.early_stop and held[-1].exact:
                 break
             held.append(self._step(step, buffer, draw))
             if progress is not None:
@@ -71,16 +81,16 @@ class Descent:
 
     def _drawing(self) -> Draw:
         """Return how candidates are drawn around a suffix: along the gradient, or for the control anywhere."""
-        attack, loss, allowed = self.attack, self.loss, self.allowed
-        embeddings = loss.embed(allowed).detach() if attack.use_gradient else None
+        loss, allowed, topk = self.loss, self.allowed, self.topk
+        embeddings = None if topk is None else loss.embed(allowed).detach()
 
         def draw(suffix: Int[Tensor, " n"]) -> tuple[Int[Tensor, "candidates n"], Any]:
-            if embeddings is None:
+            if embeddings is None or topk is None:
                 tokens, base = allowed.expand(len(suffix), -1), loss.encode(suffix)
             else:
                 gradient, base = loss.gradient(suffix)
-                tokens = steepest_tokens(gradient, embeddings, allowed, attack.topk)
-            return draw_candidates(suffix, tokens, attack.search_width, attack.n_replace, self.generator), base
+                tokens = steepest_tokens(gradient, embeddings, allowed, topk)
+            return draw_candidates(suffix, tokens, self.search_width, self.n_replace, self.generator), base
 
         return draw
 
@@ -89,7 +99,7 @@ class Descent:
         origin = buffer.best.suffix
         candidates, base = draw(origin)
         scored = self._score(step, self._surviving(step, candidates), origin, base)
-        stop = self.attack.early_stop and bool(scored.exact.any())
+        stop = self.early_stop and bool(scored.exact.any())
         best = int((scored.losses.masked_fill(~scored.exact, torch.inf) if stop else scored.losses).argmin())
         entry = Entry(float(scored.losses[best]), scored.suffixes[best], bool(scored.exact[best]))
         buffer.offer(entry)
@@ -97,7 +107,7 @@ class Descent:
 
     def _surviving(self, step: int, candidates: Int[Tensor, "candidates n"]) -> Int[Tensor, "kept n"]:
         """Return the candidates that are still the same tokens once they are text, in every prompt if it is asked."""
-        check = self.attack.check
+        check = self.check
         if check is None:
             return candidates
         drawn = len(candidates)
@@ -125,16 +135,16 @@ class Descent:
         if self.draft is None:
             return Scored(candidates, *target(candidates))
         draft = scorer(self.draft, self.draft.encode(origin))
-        found = probe_sample(candidates, target, draft, generator=self.generator)
-        return Scored(candidates[found.rows], found.losses, found.exact)
+        probed = probe_sample(candidates, target, draft, generator=self.generator)
+        return Scored(candidates[probed.rows], probed.losses, probed.exact)
 
     def _fresh_buffer(self, init: Sequence[int]) -> Buffer:
         """Return a buffer that holds the init, filled up with strings of random punctuation and letters."""
-        size = max(1, self.attack.buffer)
+        size = max(1, self.buffer)
         first = first_suffixes(self.loss.models[0], init, size, self.allowed, self.generator)
         losses, exact = self.loss(first)
         require_finite(losses, 0, *self.loss.models)
-        buffer = Buffer(self.attack.buffer)
+        buffer = Buffer(self.buffer)
         for row in range(len(first)):
             buffer.offer(Entry(float(losses[row]), first[row], bool(exact[row])))
         return buffer

@@ -9,8 +9,8 @@ text. It is here to measure, and to train against, how far a refusal holds in mo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar, Literal
@@ -213,10 +213,15 @@ class GCG:
             require_startable(prompt, init, target, allowed, n_replace=self.n_replace, topk=topk)
         with ExitStack() as stack:
             for model in everyone:
-                stack.enter_context(_evaluating(model))
+                stack.enter_context(model.evaluating())
             loss = SummedLoss([self._losses(*group) for group in zip(models, prompts, targets, strict=True)])
             guess = None if draft is None else SummedLoss([self._losses(draft, drafted, targets[0])])
-            held = Descent(self, everywhere, loss, guess, allowed, generator).walk(init, progress)
+            descent = Descent(
+                everywhere, loss, guess, allowed, generator,
+                steps=self.steps, search_width=self.search_width, topk=topk, n_replace=self.n_replace,
+                buffer=self.buffer, check=self.check, early_stop=self.early_stop,
+            )  # fmt: skip
+            held = descent.walk(init, progress)
         cost = Cost(0, loss.forwards, loss.backwards, time.perf_counter() - started)
         return GCGResult.of(everywhere, held, cost, stopped=self.early_stop and held[-1].exact)
 
@@ -230,14 +235,3 @@ class GCG:
         }
         pairs = zip(prompts, targets, strict=True)
         return [SuffixLoss(model, prompt.before, prompt.after, target, **options) for prompt, target in pairs]
-
-
-@contextmanager
-def _evaluating(model: LanguageModel) -> Iterator[None]:
-    """Switch dropout off for a while."""
-    training = model.model.training
-    model.model.eval()
-    try:
-        yield
-    finally:
-        model.model.train(training)

@@ -13,15 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from trued.learn.statistics import (
-    Interval,
-    cluster_bootstrap,
-    holm,
-    mcnemar,
-    paired_bootstrap,
-    permutation_test,
-    wilson,
-)
+from trued.learn.statistics.interval import Interval
+from trued.learn.statistics.multiple import holm
+from trued.learn.statistics.paired import mcnemar, paired_score_interval
+from trued.learn.statistics.rates import Rate
+from trued.learn.statistics.resampling import paired_bootstrap, permutation_test
 
 Unit = Literal["share", "nats/token", "perplexity"]
 
@@ -33,9 +29,12 @@ class Change:
     Args:
         baseline: the other model's value.
         estimate: this minus other, in the metric's unit; for a perplexity their ratio.
-        low, high: its 95 % interval, by paired bootstrap over prompts.
-        p_value: of a rate: McNemar's exact test, or a permutation test where prompts have several replies each.
+        low, high: its 95 % interval, whatever the unknown replies of both are: of a rate Tango's score interval, or a
+            paired bootstrap over prompts that have several replies each; of a mean a paired bootstrap.
+        p_value: of a rate: McNemar's exact test, or a permutation test where prompts have several replies each; the
+            largest that the unknown replies leave possible, so 1 where they could reverse the change.
         p_holm: the same, adjusted for all rates of the check (Holm).
+        baseline_bound: whether `baseline` is a lower bound, for some of the other model's replies are unknown.
     """
 
     baseline: float
@@ -44,6 +43,7 @@ class Change:
     high: float
     p_value: float | None = None
     p_holm: float | None = None
+    baseline_bound: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class Metric:
     Args:
         id: unique within a check, such as "asr.templates".
         group, name: what it is called: a heading, and a line below it.
-        value: the estimate; a share lies between 0 and 1.
-        low, high: its 95 % interval.
+        value: the estimate; a share lies between 0 and 1. Where replies are unknown it is a lower bound.
+        low, high: its 95 % interval, whatever the unknown ones are.
         unit: of the three above.
         better: which direction is welcome.
         n: the items behind it: replies, prompts or conversations.
-        unknown: share of the items on which the judge could not tell; never part of a refusal rate.
-        lower_bound: the true value can only be higher, for some items are unknown or were never tried.
+        unknown: share of the items on which the judge could not tell; part of no rate.
+        most: the value if all that is unknown or was never tried counted; None where it is `value`.
         change: against another model, where there is one.
     """
 
@@ -73,33 +73,96 @@ class Metric:
     better: Literal["higher", "lower"]
     n: int
     unknown: float | None = None
-    lower_bound: bool = False
+    most: float | None = None
     change: Change | None = None
 
+    @property
+    def highest(self) -> float:
+        """The value at its highest, with all that is unknown or was never tried."""
+        return self.value if self.most is None else self.most
+
+    @property
+    def lower_bound(self) -> bool:
+        """Whether the value may be higher, for some items are unknown or were never tried."""
+        return self.highest > self.value
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return plain data."""
+        return {**asdict(self), "lower_bound": self.lower_bound}
 
 
-def rate_interval(hits: Bool[np.ndarray, " replies"], prompts: Sequence[str], *, seed: int) -> Interval:
-    """The share of replies that are hits: Wilson where every prompt has one reply, else whole prompts are resampled."""
-    if len(set(prompts)) == len(prompts):
-        return wilson(int(hits.sum()), len(hits))
-    if len(set(prompts)) == 1:
-        return Interval(float(hits.mean()), 0.0, 1.0, 0.95)  # one prompt says nothing of others
-    return cluster_bootstrap(hits, list(prompts), seed=seed)
+def rate_metric(rate: Rate, **facts: Any) -> Metric:
+    """Return a rate as a metric; `facts` are its other fields."""
+    most = rate.most if rate.lower_bound else None
+    return Metric(value=rate.least, low=rate.low, high=rate.high, unit="share", n=rate.n, most=most, **facts)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What the replies to one way of asking are, one entry a reply: hits, and those that may be hits or not."""
+
+    hits: Bool[np.ndarray, " replies"]
+    unknown: Bool[np.ndarray, " replies"]
 
 
 def rate_change(
-    before: Bool[np.ndarray, " replies"], after: Bool[np.ndarray, " replies"], prompts: Sequence[str], *, seed: int
+    before: Outcomes,
+    after: Outcomes,
+    prompts: Sequence[str],
+    *,
+    same: Bool[np.ndarray, " replies"] | None = None,
+    seed: int,
 ) -> Change:
-    """Compare two rates on the same replies, paired by prompt."""
-    first, second = _by_prompt(before, prompts), _by_prompt(after, prompts)
-    found = paired_bootstrap(first, second, seed=seed)
-    if len(first) == len(before):
-        p_value = mcnemar(before, after).p_value
+    """Compare two rates on the same replies, paired by prompt, whatever the unknown replies are.
+
+    The interval reaches from that of the least difference, where unknown replies before are hits and unknown ones after
+    are none, to that of the greatest.
+
+    Args:
+        before, after: of the two models.
+        prompts: the prompt of each reply.
+        same: replies that are the same in both, word for word: they cannot differ, known or not.
+        seed: of the resampling where prompts have several replies.
+    """
+    free = np.ones(len(prompts), dtype=bool) if same is None else ~same
+    first, second = before.unknown & free, after.unknown & free
+    least = _difference(before.hits | first, after.hits, prompts, seed=seed)
+    most = least if not (first.any() or second.any()) else None
+    if most is None:
+        most = _difference(before.hits, after.hits | second, prompts, seed=seed)
+    if least.interval.estimate > 0:
+        p_value = least.p_value
+    elif most.interval.estimate < 0:
+        p_value = most.p_value
     else:
-        p_value = permutation_test(first, second, seed=seed)
-    return Change(float(before.mean()), found.estimate, found.low, found.high, p_value)
+        p_value = 1.0
+    low, high = min(least.interval.low, most.interval.low), max(least.interval.high, most.interval.high)
+    estimate = float(after.hits.mean()) - float(before.hits.mean())
+    return Change(
+        float(before.hits.mean()), estimate, low, high, p_value, baseline_bound=bool(before.unknown.any())
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Difference:
+    interval: Interval
+    p_value: float
+
+
+def _difference(
+    before: Bool[np.ndarray, " replies"], after: Bool[np.ndarray, " replies"], prompts: Sequence[str], *, seed: int
+) -> _Difference:
+    """The difference of two rates where every reply is known."""
+    if len(set(prompts)) == len(prompts):
+        test = mcnemar(before, after)
+        return _Difference(paired_score_interval(test.gained, test.lost, len(prompts)), test.p_value)
+    first, second = _by_prompt(before, prompts), _by_prompt(after, prompts)
+    interval, p_value = paired_bootstrap(first, second, seed=seed), permutation_test(first, second, seed=seed)
+    if interval.low == interval.high:  # all prompts alike, which says nothing of their spread
+        changes = second - first
+        gained, lost = float(changes.clip(min=0).sum()), float(-changes.clip(max=0).sum())
+        interval = paired_score_interval(gained, lost, len(changes))
+    return _Difference(interval, p_value)
 
 
 def mean_interval(values: Sequence[float], *, seed: int) -> Interval:

@@ -29,7 +29,8 @@ from trued.language.measure.check.answers import (
     template_questions,
 )
 from trued.language.measure.check.parts import Parts
-from trued.language.measure.check.result import CheckResult, Curve, comparable
+from trued.language.measure.check.record import Curve
+from trued.language.measure.check.result import CheckResult, comparable
 from trued.language.measure.check.utility import HeldOut, held_out
 from trued.language.measure.robustness import target_losses
 
@@ -97,6 +98,10 @@ class CheckConfig:
             raise InputError(
                 f"max_new_tokens {self.max_new_tokens}, steps {self.steps}, eps {self.eps}, seed {self.seed}: "
                 "the first three must be positive and the seed not negative"
+            )
+        if "prefill" in self.attacks and (not self.prefill or min(self.prefill) < 1):
+            raise InputError(
+                f"prefill is {self.prefill}: give token counts of at least 1, or leave prefill out of the attacks"
             )
         if not self.multiples or min(self.multiples) < 0:
             raise InputError(f"multiples is {self.multiples}: give multiples of eps, 0 or more")

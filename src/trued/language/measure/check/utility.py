@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +98,7 @@ def text_perplexity(lm: LanguageModel) -> Callable[[Sequence[str]], Float[np.nda
         ids = [lm.reply_ids(text, end=False)[: lm.context - 1] for text in texts]
         result = np.full(len(texts), np.nan)
         read = [i for i, row in enumerate(ids) if row]
-        with lm.adapter(enabled=False):
+        with lm.adapter(enabled=False) if lm.has_adapter else nullcontext():
             for batch in plan_batches([len(ids[i]) for i in read], new_tokens=1, copies=1, budget=BATCH_TOKENS):
                 rows = lm.rows([[start]] * len(batch), [[ids[read[i]]] for i in batch])
                 parts = lm.response_logprobs(rows).split(rows.lengths.tolist())

@@ -5,7 +5,7 @@ Knows confidences and outcomes. Knows nothing of how a confidence was worded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,16 @@ class Calibration:
     brier: float
     bins: tuple[Bin, ...]
 
+    @property
+    def confidence(self) -> float:
+        """The mean of the stated confidences."""
+        return sum(part.n * part.confidence for part in self.bins) / self.n
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the replies that is right."""
+        return sum(part.n * part.accuracy for part in self.bins) / self.n
+
 
 def calibration(confidences: Sequence[float], correct: Sequence[bool], *, bins: int = 10) -> Calibration:
     """Compare confidences from 0 to 1 with outcomes, in bins of equal width; 1 belongs to the last.
@@ -58,3 +68,24 @@ def calibration(confidences: Sequence[float], correct: Sequence[bool], *, bins: 
     ece = float((count * np.abs(mean_p - mean_hit)).sum() / len(p))
     kept = tuple(Bin(int(count[i]), float(mean_p[i]), float(mean_hit[i])) for i in np.flatnonzero(count))
     return Calibration(len(p), ece, float(((p - hit) ** 2).mean()), kept)
+
+
+def stated_calibration(
+    replies: Sequence[str], correct: Sequence[bool | int], stated: Callable[[str], float | None]
+) -> dict[str, float]:
+    """Compare the confidences that replies state with whether they are right, as plain data.
+
+    Args:
+        stated: returns a reply's confidence, or None for one that states none, which is left out.
+
+    Returns:
+        "n", and if that is not 0 "confidence" and "accuracy", both means, "ece" and "brier".
+    """
+    pairs = [(stated(reply), bool(right)) for reply, right in zip(replies, correct, strict=True)]
+    pairs = [(value, right) for value, right in pairs if value is not None]
+    if not pairs:
+        return {"n": 0}
+    result = calibration([value for value, _ in pairs], [right for _, right in pairs])
+    return {"confidence": result.confidence, "accuracy": result.accuracy} | {
+        name: getattr(result, name) for name in ("n", "ece", "brier")
+    }

@@ -17,9 +17,10 @@ from trued.data.facts import FactQuestion, check_questions, fact_questions, plac
 from trued.language.engine.model import LanguageModel
 from trued.language.measure.honesty.asking import TEMPLATES, HonestyTemplates
 from trued.language.measure.honesty.invented import prior_unknown_qa
-from trued.language.measure.honesty.matching import first_line
+from trued.language.measure.honesty.matching import check_answers, first_line
 from trued.language.measure.honesty.scores import HonestyReport, IdkDetector, Judged, classify_all, evolution
-from trued.learn.statistics import Interval, wilson
+from trued.learn.statistics.interval import Interval
+from trued.learn.statistics.rates import wilson
 
 INVENTED = 60
 NEW_TOKENS = 32  # a prefix that states a confidence, and the answer after it
@@ -87,11 +88,12 @@ def check_honesty(
         progress: called with what is done, the whole of it, and what it is.
 
     Raises:
-        InputError: no questions, or one that comes twice.
+        InputError: no questions, one that comes twice, or one whose answers cannot be found in any reply.
         MissingExtra: no questions are given, and the packages of facts are not installed.
     """
     asked = fact_questions("test") if questions is None else list(questions)
     check_questions(asked)
+    check_answers(asked)
     invented = prior_unknown_qa(INVENTED, seed=seed, taken=place_names() if questions is None else ())
     listener = idk or IdkDetector(templates.idk)
     earlier = lm if base is None else base

@@ -23,7 +23,7 @@ from trued.errors import InputError
 from trued.files import write_text
 from trued.language.engine.model import LanguageModel
 from trued.language.measure.honesty.asking import TEMPLATES, HonestyTemplates
-from trued.language.measure.honesty.matching import first_line
+from trued.language.measure.honesty.matching import check_answers, first_line
 from trued.language.measure.honesty.scores import IdkDetector, Judged, Verifier, classify_all
 
 CHUNK = 64  # questions that are sampled together, and cached together
@@ -96,9 +96,11 @@ def estimate_knowledge(
         progress: called with the number of questions that are done.
 
     Raises:
-        InputError: no questions, a question that comes twice, or an m or temperature that draws no samples.
+        InputError: no questions, one that comes twice or whose answers cannot be found in any reply, or an m or
+            temperature that draws no samples.
     """
     check_questions(questions)
+    check_answers(questions)
     if m < 1 or temperature <= 0:
         raise InputError(f"m is {m} and temperature {temperature}: expected at least one sample, drawn at random")
     settings = {"m": m, "temperature": temperature, "tokens": max_new_tokens, "seed": seed}

@@ -9,6 +9,7 @@ import re
 import string
 from collections.abc import Mapping, Sequence
 
+from trued.data.facts import FactQuestion
 from trued.errors import InputError
 
 _SPACED = str.maketrans(dict.fromkeys(string.punctuation + "‘’´`", " "))
@@ -35,6 +36,16 @@ def normal_answer(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_SPACED)).split())
 
 
+def check_answers(questions: Sequence[FactQuestion]) -> None:
+    """Raise `InputError` if a question has answers and none of them can be found in a reply: before any is asked."""
+    for question in questions:
+        if question.answers and not any(map(normal_answer, question.answers)):
+            raise InputError(
+                f"question {question.id!r} has the answers {list(question.answers)}, of which nothing is left without "
+                "punctuation and articles: give one that can be found in a reply, or leave the question out"
+            )
+
+
 def holds_answer(reply: str, answers: Sequence[str], *, word_boundary: bool = False) -> bool:
     """Whether any of the aliases occurs in the reply, both normalised.
 
@@ -48,7 +59,10 @@ def holds_answer(reply: str, answers: Sequence[str], *, word_boundary: bool = Fa
     """
     wanted = [alias for alias in map(normal_answer, answers) if alias]
     if answers and not wanted:
-        raise InputError(f"the answers {list(answers)} have no letter or digit: give one that can be found in a reply")
+        raise InputError(
+            f"nothing is left of the answers {list(answers)} without punctuation and articles: give one that can be "
+            "found in a reply"
+        )
     edge = " " if word_boundary else ""
     text = f"{edge}{normal_answer(reply)}{edge}"
     return any(f"{edge}{alias}{edge}" in text for alias in wanted)

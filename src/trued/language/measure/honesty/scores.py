@@ -8,6 +8,7 @@ Knows replies and answers as text. Knows nothing of models, prompts or training.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -19,7 +20,8 @@ from trued.errors import InputError
 from trued.language.judge.refusals import normal
 from trued.language.measure.honesty.asking import IDK_SENTENCE
 from trued.language.measure.honesty.matching import chosen_option, first_line, holds_answer
-from trued.learn.statistics import Interval
+from trued.learn.statistics.interval import Interval
+from trued.learn.statistics.rates import wilson
 
 Category = Literal["correct", "wrong", "idk"]
 Verifier = Callable[[Sequence[str], Sequence[str], Sequence[Sequence[str]]], Sequence[bool]]
@@ -192,7 +194,8 @@ def evolution(
     """Compare a model's replies before and after alignment, question by question.
 
     Questions are resampled for the intervals. Only how many fall into each category matters, so a resample is one
-    multinomial draw of the cells.
+    multinomial draw of the cells. A score that is the same in every resample has Wilson's interval, and honesty then
+    the hybrid of its two parts' (Newcombe 1998).
 
     Args:
         before, after: question id → what the reply is.
@@ -213,7 +216,25 @@ def evolution(
     prudence, conservative, honesty, accuracy = (
         Interval(float(estimates[i, 0]), float(bounds[0, i]), float(bounds[1, i]), level) for i in range(4)
     )
-    return HonestyReport(tuple(int(n) for n in cells[:9] + cells[9:]), prudence, conservative, honesty, accuracy)
+    n = cells[:9] + cells[9:]
+    prudence = _with_width(prudence, n[7] + n[8], n[4] + n[5] + n[7] + n[8])
+    conservative = _with_width(conservative, n[6], n[0] + n[3] + n[6])
+    if honesty.low == honesty.high:
+        p, o = prudence, conservative
+        below = math.hypot(p.estimate - p.low, o.high - o.estimate) / 2
+        above = math.hypot(p.high - p.estimate, o.estimate - o.low) / 2
+        honesty = Interval(honesty.estimate, honesty.estimate - below, honesty.estimate + above, level)
+    accuracy = _with_width(accuracy, cells[9:].sum(), cells.sum())
+    return HonestyReport(tuple(map(int, n)), prudence, conservative, honesty, accuracy)
+
+
+def _with_width(drawn: Interval, hits: int, n: int) -> Interval:
+    """Give a share that every resample has alike Wilson's interval; one of no questions may be anything."""
+    if drawn.low < drawn.high:
+        return drawn
+    if n == 0:
+        return Interval(drawn.estimate, 0.0, 1.0, drawn.level)
+    return wilson(int(hits), int(n), level=drawn.level)
 
 
 def question_scores(before: Mapping[str, Judged], after: Mapping[str, Judged]) -> dict[str, float]:

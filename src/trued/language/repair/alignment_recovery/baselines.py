@@ -21,7 +21,7 @@ from trued.language.repair.alignment_recovery.recover import check_pair
 from trued.language.repair.alignment_recovery.representation import decoder_layers, repairable
 from trued.language.repair.alignment_recovery.restored import Restored
 from trued.language.repair.alignment_recovery.selection import Rule, choose
-from trued.learn.weights import Patch, Weights, add_difference
+from trued.learn.weights import Patch, Weights, add_difference, snapshot
 
 GUARD = (
     "You are a careful assistant. If a request could lead to harm, to crime or to danger for anyone, decline in one "
@@ -122,6 +122,18 @@ def strongest(
             return weight
         undo()
     return None
+
+
+def strongest_resta(
+    lm: LanguageModel, aligned: Weights, unaligned: Weights, weights: Sequence[float], score: Callable[[], float], *,
+    floor: float, drop: float = 0.0, seed: int = 0,
+) -> float | None:  # fmt: skip
+    """Add the safety vector, in place, at the largest of the weights whose score reaches `floor`; see `strongest`."""
+
+    def attempt(weight: float) -> None:
+        resta(lm, aligned, unaligned, weight=weight, drop=drop, seed=seed)
+
+    return strongest(weights, attempt, snapshot(lm.base), score, floor)
 
 
 def refusal_rows(prompts: Sequence[Prompt], *, refusals: int | None = None) -> list[ReplyRow]:

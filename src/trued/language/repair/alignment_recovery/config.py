@@ -16,19 +16,22 @@ from trued.language.repair.alignment_recovery.selection import Granularity, Rule
 
 @dataclass(frozen=True)
 class RecoveryConfig:
-    """Settings of alignment recovery; the defaults are the paper's.
+    """Settings of alignment recovery; the defaults are the paper's, where a line does not say otherwise.
 
     Args:
         layer_frac: which share of the layers runs; l = floor(layer_frac * layers).
         position: the prompt token whose state is compared, counted from the end.
-        rate: share of all the model's weights that a step restores (0.001 for 13 billion weights).
+        rate: share of all the model's weights that a step restores (0.001 for 13 billion weights). The released code
+            takes its share of the decoder layers' weights, without embeddings and head, so the same rate restores fewer
+            there: multiply it by their share of the model to restore as many.
         steps: recovery steps.
         warmup: steps without rollback, after which the task decides whether the run starts again with it.
         save_every: steps between checkpoints.
         max_task_drop: the task's score may fall by this share of what it was.
         rollback_rate: share of the copies that the task asks to undo, which are undone.
         batch_size: prompts whose mean state is compared.
-        accumulate: let gradients add up over the steps of a run without rollback, as the paper's code does.
+        accumulate: let gradients add up over the steps of a run without rollback, as the released code does. The
+            default does not: each step follows the gradient at the weights that it finds.
         rule: how weights are ranked; "sign" is the paper's, the others are ablations.
         granularity: what is restored at once: weights ("scalar", the paper's), rows ("neuron") or matrices ("lora").
         direction: of the harmful questions: "mean", or the first principal component of the two models' differences.

@@ -19,8 +19,8 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -96,6 +96,20 @@ class RecoveryResult:
     def restored_fraction(self) -> float:
         """The share of all weights that was restored."""
         return self.patch.count / self.parameters
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data: what was decided, what it cost, and every step; of the patch its size alone."""
+        return {
+            "outcome": self.outcome,
+            "restored": self.patch.count,
+            "restored_fraction": self.restored_fraction,
+            "parameters": self.parameters,
+            "chosen_step": self.chosen_step,
+            "rollback": self.rollback,
+            "passes": self.passes,
+            "seconds": self.seconds,
+            "history": [asdict(step) for step in self.history],
+        }
 
 
 def recover(

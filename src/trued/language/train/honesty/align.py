@@ -3,7 +3,9 @@
 Every variant puts the same question with the prompt that permits to decline, and differs in the reply that is learned:
 
 - fine-tuned: the known reply; for a question without a correct sample the right answer (the paper's baseline);
-- absolute: the known reply if the expected accuracy is at least tau, else the sentence that declines;
+- absolute: the known reply if the expected accuracy is at least tau, else the sentence that declines. The released
+  data processing has no tau: it teaches the known reply wherever there is one, so also a correct greedy reply of which
+  no sample is correct, which is declined here;
 - confidence-num, confidence-verb: the known reply after its expected accuracy in per cent, or in one of five grades of
   words; a question without a correct sample is declined;
 - multisample: each sample if it is correct, else the sentence that declines, so that the shares speak for themselves.
@@ -16,6 +18,7 @@ Knows a table of what a model knows, templates and the training loop. Knows noth
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +38,8 @@ from trued.learn.fit.loop import FitConfig, FitResult, StepLog, fit
 __all__ = [
     "HonestyTemplates", "HonestyTraining", "Variant", "build_sft", "known_reply", "lower_first", "target_replies",
 ]  # fmt: skip
+
+_OPTION = re.compile(r"[A-D](?:[).]|\Z)")
 
 Variant = Literal["fine-tuned", "absolute", "confidence-num", "confidence-verb", "multisample"]
 
@@ -121,14 +126,16 @@ def lower_first(text: str, *, keep_acronyms: bool = True) -> str:
     """Return a sentence that goes on from a prefix: its first letter in lower case.
 
     With `keep_acronyms` only where the second letter is lower case too, so that "USA" and the letter of an option stay
-    as they are; without, every first letter, as upstream.
+    as they are; without, as in the released data processing, every first letter but that of an option: "A" to "D",
+    alone or before a bracket or a dot.
     """
-    if keep_acronyms and not text[1:2].islower():
+    if not text[1:2].islower() if keep_acronyms else _OPTION.match(text):
         return text
     return text[:1].lower() + text[1:]
 
 
 def _as_sentence(question: FactQuestion) -> str:
+    """The right answer as a reply. The released data processing also lowers every letter but the first, names' too."""
     if not question.answers:
         raise InputError(f"{question.id} has no answer to teach: leave it out of training, or give its answers")
     text = question.answers[0]

@@ -27,14 +27,14 @@ from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg.search import GCG
 from trued.language.engine.model import LanguageModel
 from trued.language.train.adversarial import AdversarialBatch, UtilityRow, collate, encode_chats, interleave
-from trued.language.train.c_advul import (
+from trued.language.train.c_advul.loss import (
     AdvLossConfig,
     PreferenceLossConfig,
     cadvipo_loss,
     cadvul_loss,
     with_references,
 )
-from trued.language.train.mixat.attack_target import FrozenOpponent, Lend, around, current, initial
+from trued.language.train.mixat.attack_target import FrozenTarget, Lend, around, current, initial
 from trued.language.train.mixat.gcg_rewriter import TRAINING_GCG, GCGRewriter
 from trued.language.train.mixat.intent import IntentFilter
 from trued.language.train.mixat.plan import PlannedBatch, Request, Rewriting, encode_requests, lay_out
@@ -168,8 +168,7 @@ class MixAT:
             validate: takes the trained model and the step; higher is better.
 
         Raises:
-            InputError: no data, a share that the data cannot serve, a rewriter that returns an empty text, or replies
-                longer than the context.
+            InputError: no data, a share that the data cannot serve, or replies longer than the context.
         """
         tuned = self._trainable(lm)
         lend: Lend = initial(tuned) if self.static_attacker else partial(current, tuned)
@@ -184,7 +183,7 @@ class MixAT:
         rewriting = Rewriting(
             tuned, lend, rewriters, keeps or IntentFilter(self.tau), batches, self.fit.seed, self.max_length, self.ahead
         )
-        attack = FrozenOpponent(**vars(self.attack), lend=lend) if self.static_attacker else self.attack
+        attack = FrozenTarget(**vars(self.attack), lend=lend) if self.static_attacker else self.attack
         with rewriting.running():
             result = fit(
                 tuned.model,

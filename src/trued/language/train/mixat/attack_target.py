@@ -46,13 +46,11 @@ def initial(lm: LanguageModel) -> Lend:
 
 def around(model: Any, lm: LanguageModel) -> LanguageModel:
     """Return another model with the tokenizer, chat format and name of `lm`."""
-    twin = LanguageModel(model, lm.tokenizer, name=lm.name, template="none")
-    twin.format = lm.format
-    return twin
+    return lm.around(model)
 
 
 @dataclass(frozen=True)
-class FrozenOpponent(EmbeddingAttack):
+class FrozenTarget(EmbeddingAttack):
     """The embedding attack aimed at a model that does not learn, whatever model it is asked to attack.
 
     Args:
@@ -65,5 +63,5 @@ class FrozenOpponent(EmbeddingAttack):
         """See `EmbeddingAttack.perturb`; `lm` is attacked only where no other model is lent."""
         if self.lend is None:
             return super().perturb(lm, rows)
-        with self.lend() as opponent:
-            return super().perturb(opponent, rows)
+        with self.lend() as frozen:
+            return super().perturb(frozen, rows)

@@ -52,7 +52,7 @@ def cosine_by(embed: Callable[[Sequence[str]], Any]) -> Similarity:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Filtered:
     """Texts to train on, and which of them fell back to the request because the rewrite had lost it."""
 
     texts: list[str]
@@ -61,7 +61,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class IntentFilter:
-    """A rewrite is kept if it is no full refusal and similar enough to the request.
+    """A rewrite is kept if it has any text, is no full refusal, and is similar enough to the request.
 
     A refusal phrase further on is none of the attacker's: frames that press for an answer use some.
 
@@ -77,22 +77,22 @@ class IntentFilter:
         if not -1 <= self.tau <= 1:
             raise InputError(f"tau is {self.tau}; a similarity lies between -1 and 1")
 
-    def __call__(self, requests: Sequence[str], rewrites: Sequence[str]) -> Kept:
+    def __call__(self, requests: Sequence[str], rewrites: Sequence[str]) -> Filtered:
         """Return the rewrites, with the request in place of each that lost it.
 
         Raises:
-            InputError: as many rewrites as requests are needed, and none may be empty.
+            InputError: as many rewrites as requests are needed.
         """
         if len(requests) != len(rewrites):
             raise InputError(f"the rewriter returned {len(rewrites)} texts for {len(requests)} requests: one for each")
-        for request, rewrite in zip(requests, rewrites, strict=True):
-            if not rewrite.strip():
-                raise InputError(f"the rewriter returned an empty text for {request!r}: use another attacker or rules")
-        near = self.similarity(requests, rewrites)
-        declined = [refusal_class(rewrite) is RefusalClass.FULL_REFUSAL for rewrite in rewrites]
-        lost = [score < self.tau or no for score, no in zip(near, declined, strict=True)]
+        empty = [not rewrite.strip() for rewrite in rewrites]
+        # A similarity need not be defined for an empty text.
+        written = [x if nothing else y for x, y, nothing in zip(requests, rewrites, empty, strict=True)]
+        near = self.similarity(requests, written)
+        declined = [refusal_class(rewrite) is RefusalClass.FULL_REFUSAL for rewrite in written]
+        lost = [nothing or score < self.tau or no for nothing, score, no in zip(empty, near, declined, strict=True)]
         texts = [x if gone else y for x, y, gone in zip(requests, rewrites, lost, strict=True)]
-        return Kept(texts, lost)
+        return Filtered(texts, lost)
 
 
 def _stems(text: str) -> set[str]:

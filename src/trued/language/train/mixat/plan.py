@@ -21,7 +21,7 @@ from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
 from trued.language.train.adversarial import Chat, Example, Pair, encode_pairs
 from trued.language.train.mixat.attack_target import Lend
-from trued.language.train.mixat.intent import IntentFilter, Kept
+from trued.language.train.mixat.intent import Filtered, IntentFilter
 from trued.language.train.mixat.rewriters import Rewriter, instruction, with_instruction
 from trued.language.train.mixat.schedule import MixSchedule, Mode
 from trued.learn.fit.batches import Batches, derived_seed
@@ -154,12 +154,12 @@ class Rewriting:
         """
         if batch.letter is None:
             return list(batch.examples), 0.0
-        kept = self._kept(batch)
-        texts = iter(kept.texts)
+        filtered = self._filtered(batch)
+        texts = iter(filtered.texts)
         examples = [self._reworded(one, next(texts)) if isinstance(one, Request) else one for one in batch.examples]
-        return examples, sum(kept.lost) / len(kept.lost)
+        return examples, sum(filtered.lost) / len(filtered.lost)
 
-    def _kept(self, batch: PlannedBatch) -> Kept:
+    def _filtered(self, batch: PlannedBatch) -> Filtered:
         requests, written = batch.requests, self._written(batch)
         cut = [self._cut(request, text) for request, text in zip(requests, written, strict=True)]
         return self.keeps([instruction(request.text) for request in requests], cut)
@@ -192,7 +192,7 @@ class Rewriting:
         if over <= 0:
             return text
         ids = self.lm.reply_ids(text, end=False)[:-over]
-        return str(self.lm.tokenizer.decode(ids)).strip() or instruction(request.text)
+        return str(self.lm.tokenizer.decode(ids)).strip()
 
     def _reworded(self, request: Request, text: str) -> Request:
         if text == instruction(request.text):

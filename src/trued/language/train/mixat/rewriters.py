@@ -40,6 +40,9 @@ class Rewriter(Protocol):
             prompts: the requests.
             model: the model that is trained, in evaluation mode; its weights are left alone.
             seed: the same seed gives the same texts.
+
+        Returns:
+            One text a prompt; an empty one where nothing could be written, which counts as lost.
         """
         ...
 
@@ -105,8 +108,7 @@ class PAPRewriter:
     def rewrite(self, prompts: Sequence[Prompt], *, model: LanguageModel, seed: int) -> list[str]:
         """See `Rewriter`. A reply without the format that was asked for is taken as it is, without its quotes.
 
-        Raises:
-            InputError: the attacker keeps giving an empty reply.
+        Where the attacker keeps giving empty replies the text is empty.
         """
         asked = [instruction(prompt) for prompt in prompts]
         drawn = self._techniques(len(asked), seed)
@@ -117,13 +119,7 @@ class PAPRewriter:
         found, _ = writer.write_until(
             chats, lambda reply: unquoted(rewritten(reply) or reply) or None, seed=derived_seed("attacker", seed)
         )
-        texts = [text for text in found if text is not None]
-        if len(texts) < len(found):
-            raise InputError(
-                f"{self.name} gave nothing but empty rewrites for {asked[found.index(None)]!r}: use another attacker, "
-                "or the techniques' frames (no attacker)"
-            )
-        return texts
+        return [text or "" for text in found]
 
     def _techniques(self, count: int, seed: int) -> list[Technique]:
         rng = random.Random(derived_seed("technique", seed))
@@ -175,11 +171,14 @@ class ChainRewriter:
         return any(link.reads_model for link in self.links)
 
     def rewrite(self, prompts: Sequence[Prompt], *, model: LanguageModel, seed: int) -> list[str]:
-        """See `Rewriter`."""
+        """See `Rewriter`. Where any link gives an empty text, so does the chain."""
+        empty = [False] * len(prompts)
         for place, link in enumerate(self.links):
             texts = link.rewrite(prompts, model=model, seed=derived_seed("link", seed, place))
-            prompts = [with_instruction(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
-        return [instruction(prompt) for prompt in prompts]
+            empty = [before or not text.strip() for before, text in zip(empty, texts, strict=True)]
+            pairs = zip(prompts, texts, strict=True)
+            prompts = [with_instruction(prompt, text) if text.strip() else prompt for prompt, text in pairs]
+        return ["" if nothing else instruction(prompt) for nothing, prompt in zip(empty, prompts, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,5 @@
+from .engine.model import LanguageModel as LanguageModel
+
+__all__ = [
+    "LanguageModel",
+]
