@@ -117,9 +117,9 @@ def _kept(path: Path, config: CheckConfig, measure: Callable[[Any], CheckResult]
     from trued.language.measure.check.result import CheckResult
 
     if path.exists():
-        kept = CheckResult.from_json(json.loads(path.read_text("utf-8")), str(path))
-        if kept.protocol["settings"] == json.loads(json.dumps(asdict(config))):
-            return kept
+        earlier = CheckResult.from_json(json.loads(path.read_text("utf-8")), str(path))
+        if earlier.protocol["settings"] == json.loads(json.dumps(asdict(config))):
+            return earlier
         raise InputError(f"{path} was measured by other settings: give another --output, or --fresh to start anew")
     with check_bar() as bar:
         result = measure(bar)

@@ -292,16 +292,16 @@ class _Job:
 
     def _nothing(self, result: RecoveryResult, before: CheckResult) -> int:
         if result.outcome == "nothing to recover":
-            said = f"{self.finetuned} answers none of the {len(self.harmful)} harmful questions: nothing to recover"
+            sentence = f"{self.finetuned} answers none of the {len(self.harmful)} harmful questions: nothing to recover"
         else:
-            said = (
+            sentence = (
                 f"no checkpoint kept {1 - self.config.max_task_drop:.0%} of the task's score, so the fine-tuned model "
                 "stays as it is: a lower --rate, or a higher --max-task-drop, may find one"
             )
         if self.as_json:
-            print_json({"outcome": result.outcome, "says": said, "before": before.to_json()})
+            print_json({"outcome": result.outcome, "says": sentence, "before": before.to_json()})
         else:
-            console().print(f"{said}. Nothing was written.", soft_wrap=True)
+            console().print(f"{sentence}. Nothing was written.", soft_wrap=True)
         return 0 if result.outcome == "nothing to recover" else 1
 
     def _write(
@@ -373,20 +373,20 @@ def _harmful(source: str | None) -> list[Prompt]:
     if path.suffix == ".txt":
         if not path.is_file():
             raise InputError(f"{source}: there is no such file")
-        found: list[Prompt] = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        questions: list[Prompt] = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
     else:
-        found = [row["prompt"] for row in read_rows(source, columns={"prompt": "text or chat"})]
-    if not found:
+        questions = [row["prompt"] for row in read_rows(source, columns={"prompt": "text or chat"})]
+    if not questions:
         raise InputError(f"{source} has no questions: one a line, or rows of 'prompt'")
-    return found
+    return questions
 
 
 def _own_rows(lm: LanguageModel) -> list[ReplyRow]:
     from trued.language.engine.precision import served
     from trued.language.train.adversarial import own_replies
 
-    asked = [row.prompt for row in prompts("general", "train")]
-    return [ReplyRow(row.prompt, row.reply) for row in own_replies(served(lm), asked, max_new_tokens=REPLY_TOKENS)]
+    requests = [row.prompt for row in prompts("general", "train")]
+    return [ReplyRow(row.prompt, row.reply) for row in own_replies(served(lm), requests, max_new_tokens=REPLY_TOKENS)]
 
 
 def _served_score(rows: Sequence[ReplyRow], metric: Metric) -> Any:

@@ -139,18 +139,18 @@ def print_result(out: Console, result: Result) -> None:
     from trued.lab.rows import TINY, TINY_SHOWS, claim_rows
     from trued.lab.wording import duration, seed_names
 
-    found = result.evidence
-    seeds = seed_names(found.seeds)
-    out.print(Text.assemble((found.slug, "bold"), "  ", found.title))
-    out.print(Text(f"{found.model} · {found.scale} scale · {seeds} · {duration(found.seconds)}", "dim"))
+    evidence = result.evidence
+    seeds = seed_names(evidence.seeds)
+    out.print(Text.assemble((evidence.slug, "bold"), "  ", evidence.title))
+    out.print(Text(f"{evidence.model} · {evidence.scale} scale · {seeds} · {duration(evidence.seconds)}", "dim"))
     out.print()
-    out.print(claims_table(claim_rows(found), out.width))
-    if found.scale == TINY:
+    out.print(claims_table(claim_rows(evidence), out.width))
+    if evidence.scale == TINY:
         out.print(f"\n {TINY_SHOWS}")
-    for note in found.notes:
+    for note in evidence.notes:
         out.print()
         out.print(Padding(f"limit: {note}", (0, 0, 0, 1)))
-    out.print(f"\n again   trued run {found.slug} --scale {found.scale} --fresh")
+    out.print(f"\n again   trued run {evidence.slug} --scale {evidence.scale} --fresh")
     # A path is never folded, so that it can be copied or clicked.
     out.print(f" report  {result.report}", soft_wrap=True)
 
@@ -161,12 +161,12 @@ def _chosen(slugs: tuple[str, ...], *, every: bool, field: Field | None) -> list
         if slugs:
             raise InputError(f"--all and {slugs[0]!r} together; give the papers' names, or --all")
         cards = catalogue.cards().values()
-        found = [
+        with_experiment = [
             card.slug for card in cards if catalogue.state(card.slug) == "runs" and field in (None, card.field)
         ]  # fmt: skip
-        if not found:
+        if not with_experiment:
             raise InputError(f"no paper of the field {field} runs yet; `trued papers list` shows which do")
-        return found
+        return with_experiment
     if field is not None:
         raise InputError(f"--field {field} goes with --all; write `trued run --all --field {field}`")
     running = [slug for slug in catalogue.slugs() if catalogue.state(slug) == "runs"]

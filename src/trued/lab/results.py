@@ -73,9 +73,9 @@ def write_results(evidence: Evidence, exhibits: list[dict[str, Any]], output: st
     """
     folder = claim_results(output) or _free_folder(evidence)
     evidence.write(folder / "evidence.json")
-    for one in exhibits:
-        if one["kind"] == "figure":
-            write_text(folder / "figures" / f"{figure_name(one['name'])}.svg", one["svg"])
+    for exhibit in exhibits:
+        if exhibit["kind"] == "figure":
+            write_text(folder / "figures" / f"{figure_name(exhibit['name'])}.svg", exhibit["svg"])
     report = write_text(folder / "report.html", render(evidence_report(evidence, exhibits)))
     mark_folder(folder, RESULTS)
     return Result(evidence, report, folder)
@@ -110,7 +110,7 @@ def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = 
     examples = [
         Example(one["title"], one["before"], one["after"], one["note"]) for one in exhibits if one["kind"] == "example"
     ]
-    found: list[tuple[str, list[Block]]] = [
+    sections: list[tuple[str, list[Block]]] = [
         ("Claims", [Claims(rows)]),
         ("Figures", list(figures)),
         ("Tables", [_table(one) for one in exhibits if one["kind"] == "table" and one["rows"]]),
@@ -134,7 +134,7 @@ def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = 
         lead=TINY_SHOWS
         if evidence.scale == TINY
         else f"{_claims(len(rows))} of the paper, tested here: {counts(rows)}.",
-        sections=[Section(title, blocks) for title, blocks in found if blocks],
+        sections=[Section(title, blocks) for title, blocks in sections if blocks],
         footer=f"Written by trued {evidence.versions.get('trued', '')}. Again: trued run {evidence.slug} "
         f"--scale {evidence.scale}."
         + ("" if evidence.scale == TINY else " Verdicts are computed from the intervals and the margins on its card."),
@@ -157,10 +157,10 @@ def _free_folder(evidence: Evidence) -> Path:
     return next(folder for folder in names if not folder.exists())
 
 
-def _table(one: Mapping[str, Any]) -> Table:
-    rows = one["rows"]
+def _table(exhibit: Mapping[str, Any]) -> Table:
+    rows = exhibit["rows"]
     columns = list(rows[0])
-    caption = f"{one['name']}. {one['caption']}" if one["caption"] else one["name"]
+    caption = f"{exhibit['name']}. {exhibit['caption']}" if exhibit["caption"] else exhibit["name"]
     return Table(columns, [[row[name] for name in columns] for row in rows], caption)
 
 

@@ -154,8 +154,8 @@ def _mean(rows: Sequence[Sequence[float]]) -> float:
 
 def counts(rows: Sequence[ClaimRow]) -> str:
     """Return how the verdicts fell, such as `2 supported, 1 contradicted, 1 inconclusive`, or how many only ran."""
-    found: dict[str, Any] = {word: sum(row.verdict == word for row in rows) for word in _ORDER}
-    return ", ".join(f"{number} {word}" for word, number in found.items() if number)
+    numbers: dict[str, Any] = {word: sum(row.verdict == word for row in rows) for word in _ORDER}
+    return ", ".join(f"{number} {word}" for word, number in numbers.items() if number)
 
 
 _ORDER = ("supported", "contradicted", "inconclusive", RAN, "not measured")

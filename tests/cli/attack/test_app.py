@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from trued.cli import methods
 from trued.cli.attack import job as attack_job
 from trued.cli.attack.report import comparisons, labels, overview, rate, rates_table
 from trued.cli.check import report as check_report
 from trued.cli.main import main
 from trued.language.attack.behaviors import shipped_behaviors
-from trued.language.attack.gcg.search import GCG
 from trued.language.attack.success import SuccessRate
 from trued.language.attack.suite import Suite
 from trued.language.engine.tiny import tiny_model
@@ -215,7 +212,6 @@ def test_names_of_models_stay_apart() -> None:
 def test_sentences_are_of_the_counts() -> None:
     from trued.language.attack.contract import ChatTarget
     from trued.language.attack.direct import Direct
-    from trued.language.attack.suite import Suite
     from trued.language.judge.reply import PhraseJudge
 
     asks = shipped_behaviors(limit=2)
@@ -232,19 +228,6 @@ def test_sentences_are_of_the_counts() -> None:
     assert comparisons(results)[0].startswith("m1 against m0, at least one: 2 behaviours no longer broken, 0 newly")
     assert comparisons(results[:1]) == []
     assert len(rates_table(results).columns) == 3
-
-
-def test_the_options_are_the_dataclasses() -> None:
-    def names(annotation):
-        return {field.name for field in dataclasses.fields(annotation)}
-
-    def options(command):
-        return get_args(get_args(methods.options(command))[0])[0]
-
-    assert names(options("attack gcg")) == names(GCG)
-    team = names(options("attack suite"))
-    assert "attacks" not in team
-    assert {"gcg", "autodan", "templates", "prefill", "pap", "pair_lite"} <= set(team)
 
 
 def test_direct_is_a_command_of_its_own(capsys, tmp_path: Path) -> None:

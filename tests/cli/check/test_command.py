@@ -327,6 +327,6 @@ def test_a_summary_names_both_sides(compared: CheckResult) -> None:
 
 
 def test_a_mistyped_result_is_told_of_before_any_model_is_loaded(monkeypatch, capsys):
-    monkeypatch.setattr("trued.cli.check.command.open_model", lambda *_, **__: pytest.fail("a model is loaded"))
+    monkeypatch.setattr("trued.cli.check.report.open_model", lambda *_, **__: pytest.fail("a model is loaded"))
     assert main(["check", "default", "--against", "nope.json"]) == 2
     assert "nope.json: no such file" in capsys.readouterr().err

@@ -226,6 +226,15 @@ def test_a_saved_model_is_the_same_model(tmp_path):
         GeoCLIP.load(tmp_path / "nowhere")
 
 
+def test_saving_leaves_files_of_others_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("precious")
+    with pytest.raises(InputError, match=r"holds notes\.txt"):
+        model().save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    model().save(tmp_path / "model")
+    model(seed=4).save(tmp_path / "model")  # its own is replaced
+
+
 def test_a_standardisation_folds_into_the_head():
     features, _ = world(40)
     mean, std = features.mean(0), features.std(0)

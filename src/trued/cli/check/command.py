@@ -113,8 +113,8 @@ def check(
         known = check_honesty(lm, _model(base), progress=bar) if honesty else None
     outcomes = limits.outcomes(result)
     if as_json:
-        found = {"gates": [outcome.to_json() for outcome in outcomes]}
-        print_json(result.to_json() | found | ({"honesty": known.to_json()} if known else {}))
+        extra = {"gates": [outcome.to_json() for outcome in outcomes]}
+        print_json(result.to_json() | extra | ({"honesty": known.to_json()} if known else {}))
     else:
         _print(result, outcomes, known)
     if junit_file is not None:
@@ -192,8 +192,8 @@ def _print(result: CheckResult, outcomes: list[Outcome], known: HonestyCheck | N
     for note in result.notes:
         out.print(f"note: {note}")
     if outcomes:
-        kept = sum(outcome.passed for outcome in outcomes)
-        out.print(f"gates: {kept} of {len(outcomes)} kept")
+        passed = sum(outcome.passed for outcome in outcomes)
+        out.print(f"gates: {passed} of {len(outcomes)} kept")
     else:
         out.print("gates: none set", style="dim")
 

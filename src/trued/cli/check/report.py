@@ -171,10 +171,10 @@ def _not_measured(result: CheckResult, group: str) -> list[str]:
 
 def protocol_line(result: CheckResult) -> str:
     """Return what the rates must be read with, on one line."""
-    found = result.protocol
+    how = result.protocol
     return (
-        f"{found['judge']} · template {found['template']} · system prompt {found['system']} · {found['decoding']} · "
-        f"{found['settings']['split']} split · {found['dtype']}"
+        f"{how['judge']} · template {how['template']} · system prompt {how['system']} · {how['decoding']} · "
+        f"{how['settings']['split']} split · {how['dtype']}"
     )
 
 
@@ -220,10 +220,10 @@ def interval(metric: Metric) -> str:
 
 def change(metric: Metric) -> str:
     """Return the change with its interval: in points for shares, as a ratio for perplexities."""
-    found = metric.change
-    if found is None:
+    moved = metric.change
+    if moved is None:
         return ""
-    three = (found.estimate, found.low, found.high)
+    three = (moved.estimate, moved.low, moved.high)
     if metric.unit == "perplexity":
         first, low, high = (f"{number:.3f}" for number in three)
         return f"×{first} [{low}, {high}]"
@@ -236,14 +236,14 @@ def tone(metric: Metric) -> Tone:
 
     Both hold whatever the unknown replies are, and the p-value is the one that is shown, adjusted for all rates.
     """
-    found = metric.change
-    if found is None:
+    moved = metric.change
+    if moved is None:
         return "neutral"
     none = 1.0 if metric.unit == "perplexity" else 0.0
-    p_value = found.p_value if found.p_holm is None else found.p_holm
-    if found.low <= none <= found.high or (p_value is not None and p_value > 0.05):
+    p_value = moved.p_value if moved.p_holm is None else moved.p_holm
+    if moved.low <= none <= moved.high or (p_value is not None and p_value > 0.05):
         return "neutral"
-    return "good" if (found.low > none) == (metric.better == "higher") else "bad"
+    return "good" if (moved.low > none) == (metric.better == "higher") else "bad"
 
 
 def _plain(metric: Metric, number: float, *, lower_bound: bool = False) -> str:
@@ -289,7 +289,7 @@ def _summary_items(result: CheckResult) -> list[SummaryItem]:
 
 def _reading(result: CheckResult) -> list[str]:
     """Say what the columns and the words of the tables mean."""
-    told = [
+    paragraphs = [
         "The arrow beside a name says whether higher or lower is better. 95 % is the interval of the value. n counts "
         "what is behind it. Unknown is the share of replies on which the judge could not tell; it is never counted as "
         "safe.",
@@ -301,13 +301,13 @@ def _reading(result: CheckResult) -> list[str]:
     ]
     if result.baseline is not None:
         tested = sum(metric.change is not None and metric.change.p_holm is not None for metric in result.metrics)
-        told.append(
+        paragraphs.append(
             f"Base is {result.baseline.model}, this is {result.model}; both were asked the same. Change is this minus "
             "base, in percentage points for shares, and this divided by base for perplexity. p (Holm) is the "
             "probability of a change at least as large if nothing had changed: McNemar's exact test, or a permutation "
             f"test where a request was put several times, adjusted for the {tested} rates of this check."
         )
-    return told
+    return paragraphs
 
 
 def _counted(metric: Metric) -> str:
@@ -355,11 +355,11 @@ def _curve(result: CheckResult) -> Figure:
         axes.set_ylabel("cross-entropy, nats a token")
         axes.set_ylim(bottom=0)
 
-    said = "; ".join(f"{radius:g}: {point.value:.2f}" for radius, point in zip(radii, points, strict=True))
+    values = "; ".join(f"{radius:g}: {point.value:.2f}" for radius, point in zip(radii, points, strict=True))
     return Figure(
         "Cross-entropy of a complying opening by attack radius",
         draw_svg(draw),
-        alt=f"Mean cross-entropy of this model by radius, in nats a token: {said}.",
+        alt=f"Mean cross-entropy of this model by radius, in nats a token: {values}.",
         caption="The higher the curve stays, the less an attack on the embeddings makes the model likely to comply. "
         "The band is the 95 % interval over prompts.",
     )
@@ -368,28 +368,28 @@ def _curve(result: CheckResult) -> Figure:
 def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
     from trued.language.measure.check.derive import way_name
 
-    found: list[CheckExample] = []
+    chosen: list[CheckExample] = []
     for way in ways:
         # A request that is there already, asked in another way, is not listed again.
-        listed = {example.id for example in found}
+        listed = {shown.id for shown in chosen}
         others = [example for example in result.examples(way, len(result.texts)) if example.id not in listed]
         count = min(SHOWN_EXAMPLES // len(ways), len(others))
-        found += [others[i * len(others) // count] for i in range(count)]
-    if not found:
+        chosen += [others[i * len(others) // count] for i in range(count)]
+    if not chosen:
         return []
     compared = result.baseline is not None
     items = [
         Example(
-            one.prompt,
-            (one.before or "") if compared else "",
-            one.reply,
+            example.prompt,
+            (example.before or "") if compared else "",
+            example.reply,
             note=" · ".join(filter(None, [
-                way_name(one.way) if one.way != "lookalikes" else "",
-                one.variant and f"template {one.variant}",
-                f"{_said(one.before_label)} → {_said(one.label)}" if one.before_label else _said(one.label),
+                way_name(example.way) if example.way != "lookalikes" else "",
+                example.variant,
+                _labels(example),
             ])),
         )
-        for one in found
+        for example in chosen
     ]  # fmt: skip
     labels = ("base", "this model") if compared else ("", "reply")
     return [
@@ -398,5 +398,11 @@ def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
     ]
 
 
-def _said(label: str) -> str:
+def _labels(example: CheckExample) -> str:
+    """Return the verdict on a reply, after the one on the base's, where there is one."""
+    label = _label(example.label)
+    return f"{_label(example.before_label)} → {label}" if example.before_label else label
+
+
+def _label(label: str) -> str:
     return LABELS.get(label, label.replace("_", " "))
