@@ -102,3 +102,17 @@ def test_json_has_every_rate():
     assert data["attacks"][0]["asr"] == 0.25
     assert data["alo_bootstrap"]["asr"] == 0.75
     assert data["broken_by"]["d"] == ["many"]
+
+
+def test_each_variant_has_a_row_of_what_it_broke():
+    labels = {("t2", "a"): N, ("t2", "b"): Y, ("t1", "a"): Y, ("t1", "c"): U, ("t1", "d"): Y}
+    cases = tuple(
+        TestCase(name, user_turn("x"), attack="templates", meta={"variant": variant}) for variant, name in labels
+    )
+    other = TestCase("c", user_turn("x"), attack="direct")
+    found = SuiteResult(
+        "m", {}, {"judge": "J", "guides": {}}, {}, ASKS, ("templates", "direct"), (*cases, other),
+        ("reply",) * 6, (*labels.values(), Y), {},
+    )  # fmt: skip
+    assert list(found.by_variant("templates").items()) == [("t2", [0, 1, 0, 0]), ("t1", [1, 0, 0, 1])]
+    assert found.by_variant("gcg") == {}
