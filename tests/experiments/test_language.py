@@ -1,5 +1,7 @@
 """What experiments on language models share: choices of items, judged replies, standing notes, a suffix search."""
 
+from typing import Any
+
 import pytest
 
 from trued.experiments._language import evenly, gcg_record, judged, notes, protocol, replies_beside, spread
@@ -44,7 +46,7 @@ def test_an_empty_reply_is_answered_and_not_complied():
 
 
 def test_notes_and_protocol():
-    lab = Recorder()
+    lab: Any = Recorder()
     notes(lab, "the paper's are larger", by_phrases=False)
     assert len(lab.notes) == 1
     assert lab.notes[0].endswith("willingness and not ability; the paper's are larger.")
@@ -59,7 +61,7 @@ def test_notes_and_protocol():
 
 
 def test_replies_of_two_arms_stand_side_by_side():
-    lab = Recorder(old={"replies": {"x": ["1", "2", "3"]}}, new={"replies": {"x": ["4", "5", "6"]}})
+    lab: Any = Recorder(old={"replies": {"x": ["1", "2", "3"]}}, new={"replies": {"x": ["4", "5", "6"]}})
     replies_beside(lab, 0, {"x": ["a", "b", "c"]}, "old", "new", arm="new", count=2)
     assert lab.shown == [("new: a", "1", "4", "x"), ("new: b", "2", "5", "x")]
 
