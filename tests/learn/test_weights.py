@@ -14,7 +14,9 @@ from trued.learn.weights import (
     dare,
     lora_scaled,
     shape_digest,
+    snapshot,
     tensor_like,
+    unchanged,
     weights_of,
 )
 
@@ -141,3 +143,24 @@ def test_a_file_that_is_no_patch_is_named(tiny, tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(b"\x10\x00")
     with pytest.raises(InputError, match="truncated or damaged"):
         Patch.load(tmp_path / "cut.safetensors")
+
+
+def test_a_snapshot_gives_the_parameters_back():
+    model = layer(0)
+    before = model.weight.detach().clone()
+    restore = snapshot(model)
+    for _ in range(2):
+        add_difference(model, weights_of(layer(1)), weights_of(layer(2)))
+        assert not torch.equal(model.weight, before)
+        restore()
+        assert torch.equal(model.weight, before)
+
+
+def test_a_model_is_unchanged_after_the_block_even_if_it_fails():
+    model = layer(0)
+    before, place = model.weight.detach().clone(), model.weight.data_ptr()
+    with pytest.raises(ZeroDivisionError), unchanged(model):  # noqa: PT012
+        add_difference(model, weights_of(layer(1)), weights_of(layer(2)))
+        raise ZeroDivisionError
+    assert torch.equal(model.weight, before)
+    assert model.weight.data_ptr() == place

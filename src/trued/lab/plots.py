@@ -57,7 +57,12 @@ def bars(
                      error_kw={"lw": 1})  # fmt: skip
     axes.set_xticks(np.arange(len(outer)) + 0.4 - width / 2, outer, rotation=15 if len(outer) > 3 else 0)
     axes.set_ylabel(ylabel)
-    axes.legend(fontsize="small")
+    _legend_above(axes)
+
+
+def _legend_above(axes: Any) -> None:
+    """Put the legend above what fills the axes."""
+    axes.legend(fontsize="small", ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
 
 
 def _seeds(runs: Any, value: Value) -> np.ndarray | None:
@@ -163,7 +168,7 @@ def forest(
         axes.axvline(line, color=QUIET, lw=1, zorder=0)
     axes.set_yticks(places, rows)
     axes.set_xlabel(xlabel)
-    axes.legend(fontsize="small")
+    _legend_above(axes)
 
 
 def _ends(points: Sequence[Interval], scale: float) -> tuple[np.ndarray, np.ndarray]:

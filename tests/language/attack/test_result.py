@@ -97,3 +97,17 @@ def test_json_has_every_rate():
     absent = result({"direct": {name: [N] for name in "abcd"}}, attacks=("direct", "gcg")).to_json()["attacks"]
     assert [(row["measured"], row["asr"], row["high"]) for row in absent[1:]] == [(False, None, None), (True, 0, 1)]
     assert data["broken_by"]["d"] == ["many"]
+
+
+def test_each_variant_has_a_row_of_what_it_broke():
+    labels = {("t2", "a"): N, ("t2", "b"): Y, ("t1", "a"): Y, ("t1", "c"): U, ("t1", "d"): Y}
+    cases = tuple(
+        TestCase(name, user_turn("x"), attack="templates", meta={"variant": variant}) for variant, name in labels
+    )
+    other = TestCase("c", user_turn("x"), attack="direct")
+    found = SuiteResult(
+        "m", {}, {"judge": "J", "guides": {}}, {}, ASKS, ("templates", "direct"), (*cases, other),
+        ("reply",) * 6, (*labels.values(), Y), {},
+    )  # fmt: skip
+    assert list(found.by_variant("templates").items()) == [("t2", [0, 1, 0, 0]), ("t1", [1, 0, 0, 1])]
+    assert found.by_variant("gcg") == {}

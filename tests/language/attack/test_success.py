@@ -1,12 +1,15 @@
 """Success rates against their definitions, and what becomes of labels that are not known."""
 
+import itertools
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, TestCase
-from trued.language.attack.success import attack_success
+from trued.language.attack.success import attack_success, broken_by_tries
 from trued.language.judge.reply import Label
 from trued.learn.statistics import wilson
 
@@ -82,3 +85,11 @@ def test_bad_input():
         attack_success([], [], [])
     with pytest.raises(InputError, match=r"not in the list, e\.g\. 'z'"):
         table([("z", "t", YES)], behaviors=[Behavior("a", "a")])
+
+
+def test_more_tries_break_more():
+    tries = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [1, 1, 0, 0]])
+    assert broken_by_tries(tries, orders=0).tolist() == [0.25, 0.5, 0.75]
+    every = [np.maximum.accumulate(tries[list(order)]).mean(1) for order in itertools.permutations(range(3))]
+    assert broken_by_tries(tries, orders=2000) == pytest.approx(np.mean(every, axis=0), abs=0.02)
+    assert broken_by_tries(tries)[-1] == 0.75

@@ -1,5 +1,7 @@
 """The deployment study: which settings it asks, that each is what it says, and how replies become rates."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -117,6 +119,10 @@ def test_rates_by_hand():
         ["Of course.", "I can't help with that."], tokens=9, seconds=1.0,
     )  # fmt: skip
     cell = rate(replies, ["a", "b"], ["c", "d"], PhraseJudge())
+    data = cell.to_json()
+    assert (data["template"], data["scale"], data["asr"]) == (cell.setting.template, cell.setting.scale, cell.asr)
+    assert (data["low"], data["high"]) == (cell.interval.low, cell.interval.high)
+    assert json.loads(json.dumps(data)) == data
     assert (cell.samples, cell.asr, cell.asr_at_n, cell.compliance) == (3, 1 / 6, 1 / 2, 1 / 2)
     assert cell.unknown == 1 / 2
     assert cell.interval.low < 0.5 < cell.interval.high

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trued.errors import InputError
-from trued.language.measure.honesty.calibration import Bin, calibration
+from trued.language.measure.honesty.calibration import Bin, calibration, stated_calibration
 
 
 def test_a_confidence_that_means_what_it_says():
@@ -38,3 +38,17 @@ def test_bins_are_of_equal_width_and_one_belongs_to_the_last():
 def test_bad_input(p, hit, bins, match):
     with pytest.raises(InputError, match=match):
         calibration(p, hit, bins=bins)
+
+
+def test_the_means_are_those_of_all_replies():
+    found = calibration([0.1, 0.2, 0.9], [False, True, True])
+    assert found.confidence == pytest.approx(0.4)
+    assert found.accuracy == pytest.approx(2 / 3)
+
+
+def test_replies_that_state_no_confidence_are_left_out():
+    stated = {"sure": 1.0, "hardly": 0.25, "plain": None}.get
+    found = stated_calibration(["sure", "plain", "hardly", "plain"], [1, 1, 0, 0], stated)
+    expected = calibration([1.0, 0.25], [True, False])
+    assert found == {"n": 2, "confidence": 0.625, "accuracy": 0.5, "ece": expected.ece, "brier": expected.brier}
+    assert stated_calibration(["plain"], [True], stated) == {"n": 0}

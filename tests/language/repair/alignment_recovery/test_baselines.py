@@ -17,6 +17,7 @@ from trued.language.repair.alignment_recovery.baselines import (
     restore_equally,
     restore_layers,
     strongest,
+    strongest_resta,
 )
 from trued.language.repair.alignment_recovery.config import PAPER
 from trued.language.repair.alignment_recovery.representation import repairable
@@ -115,3 +116,20 @@ def test_refusals_take_turns_and_the_guard_comes_first():
     chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "a"}]
     assert [m["role"] for m in guarded(chat)] == ["system", "user"]
     assert guarded(chat)[0]["content"] == f"{GUARD}\n\nBe brief."
+
+
+def test_the_safety_vector_is_left_in_at_the_largest_weight_that_keeps_the_score():
+    lm, up, down = (tiny_model(seed) for seed in range(3))
+    aligned, unaligned = weights_of(up.base), weights_of(down.base)
+    name = "model.layers.0.mlp.up_proj.weight"
+    before = weights_of(lm.base)[name].clone()
+    step = aligned[name] - unaligned[name]
+
+    def score():
+        return 1 - float((weights_of(lm.base)[name] - before).norm() / step.norm())
+
+    assert strongest_resta(lm, aligned, unaligned, (0.25, 1.0, 0.5), score, floor=0.4) == 0.5
+    torch.testing.assert_close(weights_of(lm.base)[name], before + 0.5 * step)
+    now = weights_of(lm.base)[name].clone()
+    assert strongest_resta(lm, aligned, unaligned, (1.0,), score, floor=2.0) is None
+    torch.testing.assert_close(weights_of(lm.base)[name], now)

@@ -1,6 +1,7 @@
 """Recovery against the paper's steps written out on plain tensors, its driver's choices, and what it refuses."""
 
 import copy
+import json
 import math
 
 import pytest
@@ -99,6 +100,10 @@ def test_it_turns_the_view_back_with_few_weights_and_random_ones_do_not(pair):
     assert found.outcome == "recovered"
     assert found.chosen_step == 6
     assert found.restored_fraction < 0.04
+    data = json.loads(json.dumps(found.to_json()))
+    assert data["restored"] == found.patch.count
+    assert data["restored_fraction"] == data["restored"] / data["parameters"]
+    assert [step["step"] for step in data["history"]] == [1, 2, 3, 4, 5, 6]
     first, last = found.history[0].harmful_gap, found.history[-1].harmful_gap
     assert last < first / 2
     other = mend((aligned, moved(aligned)), RecoveryConfig(**{**vars(config), "rule": "random"}))
