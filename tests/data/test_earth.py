@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from trued.data import earth as module
-from trued.data.earth import SPLITS, blue_marble, land_grid, on_land
+from trued.data.earth import SPLITS, blue_marble, land_grid, land_map, on_land
 from trued.errors import InputError
 
 ROWS, COLUMNS = 180, 360  # a pixel a degree
@@ -81,6 +81,15 @@ def test_land_is_north_up_and_lakes_and_nan_are_none():
     places = [[10.0, -100.0], [-40.0, -100.0], [10.0, 100.0], [5.0, -175.0], [90.0, -180.0], [90.0, 180.0]]
     assert on_land(torch.tensor(places)).tolist() == [True, False, False, False, True, True]
     assert on_land(torch.tensor([[float("nan"), 0.0]])).tolist() == [False]
+
+
+def test_the_map_of_land_is_north_up():
+    land = land_map(90, 181)
+    assert land.shape == (90, 181)
+    assert land[10:40, 60:90].all()  # the northern half of the western hemisphere
+    assert not land[:, 91:].any()
+    assert not land[80:].any()
+    assert not land[45, 0]  # beside the globe, or in the lake
 
 
 def test_the_grid_is_of_places_on_land():

@@ -18,6 +18,7 @@ from trued.data.globe import (
     haversine_km,
     inverse_equal_earth,
     jitter,
+    outline,
     to_sphere,
 )
 from trued.errors import InputError
@@ -156,3 +157,14 @@ def test_longitudes_wrap_if_asked_and_latitudes_never():
     assert wrapped.tolist() == [[1.0, -170.0], [2.0, -180.0], [3.0, 12.0]]
     with pytest.raises(InputError, match="latitude -91"):
         check_places(torch.tensor([[-91.0, 0.0]]), wrap=True)
+
+
+def test_the_outline_is_a_closed_line_along_both_sides_of_the_map():
+    line = outline(10)
+    assert len(line) == 2 * 19 + 1
+    assert torch.equal(line[0], line[-1])
+    assert line[:, 0].min() == pytest.approx(-1, abs=1e-4)
+    assert line[:, 0].max() == pytest.approx(1, abs=1e-4)
+    assert line[:, 1].abs().max() == pytest.approx(NORTH_EDGE, abs=1e-4)
+    west = inverse_equal_earth(line[1:18].double())
+    torch.testing.assert_close(west[:, 1], torch.full((17,), -180.0, dtype=torch.float64), atol=1e-3, rtol=0)

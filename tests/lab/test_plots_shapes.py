@@ -38,3 +38,17 @@ def test_a_doubling_axis_has_ticks_where_the_numbers_are(axes):
     assert axes.get_xscale() == "log"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["500", "1,000", "2,000"]
     assert not len(axes.get_xticks(minor=True))
+
+
+def test_dots_stand_in_a_row_for_each_arm_with_the_first_above(axes):
+    arms = {"first": [{"a": 0.1, "b": 0.5}, {"a": 0.3, "b": 0.7}], "second": [{"a": 0.2, "b": 0.2}] * 2}
+    plots.dots(axes, arms, {"ten": "a", "twenty": "b"}, "right, %")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["first", "second"]
+    assert axes.get_yticks().tolist() == [1, 0]
+    means = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [line.get_label() for line in means] == ["ten", "twenty"]
+    assert means[0].get_xdata() == pytest.approx([20, 20])
+    assert means[1].get_xdata() == pytest.approx([60, 20])
+    assert means[0].get_ydata() == pytest.approx([0.89, -0.11])
+    seeds = [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "."]
+    assert np.sort(np.concatenate(seeds)) == pytest.approx([10, 20, 20, 20, 20, 30, 50, 70])

@@ -11,7 +11,7 @@ from transformers import RobertaConfig, RobertaModel, RobertaTokenizer
 
 from trued.errors import InputError
 from trued.language.engine.tiny import tiny_model
-from trued.representation.features import TextEncoder, module_features, pooled_tokens
+from trued.representation.features import TextEncoder, hashed_words, module_features, pooled_tokens
 
 TEXTS = ["a cat", "the quick brown fox jumps over it", "dog", "two words more"]
 
@@ -132,3 +132,12 @@ def test_modules_that_cannot_be_read_are_refused():
         module_features(net, [], ["conv"])
     with pytest.raises(InputError, match="two to four dimensions"):
         module_features(nn.Sequential(nn.Flatten(0)), [torch.zeros(1, 3)], ["0"])
+
+
+def test_hashed_words_count_each_word_at_its_own_place():
+    rows = hashed_words(["red house", "house red", "red red", ""], width=64)
+    assert rows.shape == (4, 64)
+    assert torch.equal(rows[0], rows[1])
+    assert rows.sum(1).tolist() == [2, 2, 2, 0]
+    assert rows[2].max() == 2
+    assert torch.equal(hashed_words(["red house"], width=64)[0], rows[0])

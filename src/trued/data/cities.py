@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trued.data.hashed import hashed_share
 from trued.errors import InputError, MissingExtra
 
 CONTINENTS = {
@@ -30,6 +31,11 @@ class City:
     continent: str
     latitude: float
     longitude: float
+
+    @property
+    def words(self) -> str:
+        """The city in words, without its continent."""
+        return f"{self.name}, a city in {self.country}"
 
 
 @cache
@@ -52,6 +58,26 @@ def cities() -> tuple[City, ...]:
             continent = CONTINENTS[country["continentcode"]]
             found.append(City(row["name"], country["name"], continent, float(row["latitude"]), float(row["longitude"])))
     return tuple(found)
+
+
+def by_country(found: Sequence[City], *, unseen: float = 0.3) -> tuple[list[City], list[City], list[City]]:
+    """Split cities by hashes of their names, so that whole countries are left out.
+
+    Args:
+        found: the cities.
+        unseen: share of the countries that are left out.
+
+    Returns:
+        One half of the cities of the countries that are not left out, their other half, and the cities of those that
+        are.
+    """
+    seen = [city for city in found if hashed_share(city.country) >= unseen]
+    share = [hashed_share(f"{city.name} {city.latitude}") for city in seen]
+    return (
+        [city for city, drawn in zip(seen, share, strict=True) if drawn < 0.5],
+        [city for city, drawn in zip(seen, share, strict=True) if drawn >= 0.5],
+        [city for city in found if hashed_share(city.country) < unseen],
+    )
 
 
 def draw(found: Sequence[City], count: int, seed: int) -> list[City]:

@@ -9,7 +9,6 @@ Knows the picture, the mask and their grids. Knows nothing of encoders or of wha
 from __future__ import annotations
 
 import gzip
-import hashlib
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -19,7 +18,8 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from trued.data.globe import check_places
+from trued.data.globe import NORTH_EDGE, check_places, inverse_equal_earth
+from trued.data.hashed import hashed_share
 from trued.errors import InputError
 from trued.fetch.assets import Asset, asset_path
 from trued.fetch.wheel import Member, Wheel
@@ -148,9 +148,16 @@ def on_land(places: Float[Tensor, "places 2"]) -> Bool[Tensor, " places"]:
     return mask[row, column] & known
 
 
+def land_map(rows: int = 180, columns: int = 370) -> Bool[Tensor, "rows columns"]:
+    """Return where land is on the Equal Earth map, north up: x from -1 to 1 and y from pole to pole."""
+    y, x = torch.linspace(NORTH_EDGE, -NORTH_EDGE, rows), torch.linspace(-1, 1, columns)
+    points = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1).reshape(-1, 2)
+    return on_land(inverse_equal_earth(points)).reshape(rows, columns)
+
+
 def _split_of(row: int, column: int) -> Split:
     """Return the split of a block, by a hash of where it lies: the same on every machine, whatever the tiles."""
-    drawn = int.from_bytes(hashlib.sha256(f"blue marble {row} {column}".encode()).digest()[:8], "big") / 2**64
+    drawn = hashed_share(f"blue marble {row} {column}")
     return SPLITS[sum(drawn >= share for share in _SHARES)]
 
 

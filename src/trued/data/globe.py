@@ -96,6 +96,13 @@ def inverse_equal_earth(xy: Float[Tensor, "*points 2"]) -> Float[Tensor, "*point
     return torch.where(outside, math.nan, latlon).to(xy.dtype)
 
 
+def outline(step: int = 3) -> Float[Tensor, "points 2"]:
+    """Return the map's edge, both sides of the 180th meridian, as a closed line with a point every `step` degrees."""
+    north = torch.arange(-90.0, 91.0, step)
+    west, east = (torch.stack([north, torch.full_like(north, side)], dim=1) for side in (-180.0, 180.0))
+    return equal_earth(torch.cat([west, east.flip(0), west[:1]]))
+
+
 def _height(theta: Tensor) -> Tensor:
     return A4 * theta**9 + A3 * theta**7 + A2 * theta**3 + A1 * theta
 

@@ -119,3 +119,29 @@ def share_interval(value: Value) -> Column:
 def rows(arms: Arms, columns: Mapping[str, Column], first: str = "arm") -> list[dict[str, str]]:
     """Return one row an arm, with a cell for every column."""
     return [{first: arm, **{name: column(runs) for name, column in columns.items()}} for arm, runs in arms.items()]
+
+
+def at_most(value: Value, limit: float) -> Callable[[Record], list[bool]]:
+    """Return what tells which of a record's numbers are no larger than a limit."""
+    return lambda record: [number <= limit for number in read(record, value)]
+
+
+def ranged(value: Value, spec: str = ".0%") -> Column:
+    """Return a table's column: the mean over seeds and, in brackets, the range over seeds."""
+
+    def text(runs: Runs) -> str:
+        seeds = values(runs, value)
+        return f"{seeds.mean():{spec}} ({seeds.min():{spec}}–{seeds.max():{spec}})"
+
+    return text
+
+
+def interval(value: Value, spec: str = ".1%") -> Column:
+    """Return a table's column: the mean and, in brackets, its 95 % interval over seeds and items."""
+
+    def text(runs: Runs) -> str:
+        table = np.array([read(record, value) for record in runs], float)
+        bounds = paired_bootstrap(np.zeros_like(table), table, seed=0)
+        return f"{bounds.estimate:{spec}} [{bounds.low:{spec}}, {bounds.high:{spec}}]"
+
+    return text

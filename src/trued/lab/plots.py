@@ -274,3 +274,21 @@ def doubling(axes: Any, x: Sequence[float]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(x, [f"{value:,}" for value in x])
     axes.minorticks_off()
+
+
+def dots(axes: Any, arms: Arms, shown: Mapping[str, Value], xlabel: str, *, scale: float = 100) -> None:
+    """Draw a row of dots for every arm, the first above: the mean over seeds, and small dots for the seeds.
+
+    Args:
+        shown: label → value; their dots stand a little apart.
+        scale: 100 shows shares in percent.
+    """
+    height = np.arange(len(arms))[::-1]
+    for number, (label, value) in enumerate(shown.items()):
+        table = scale * np.stack([values(runs, value) for runs in arms.values()], axis=1)
+        color, places = SERIES[number % len(SERIES)], height + 0.22 * (number - (len(shown) - 1) / 2)
+        axes.plot(table.mean(0), places, "o", color=color, label=label)
+        axes.plot(table.T, places, ".", color=color, alpha=0.4, markersize=3)
+    axes.set_yticks(height, list(arms))
+    axes.set_xlabel(xlabel)
+    axes.legend(fontsize="small")

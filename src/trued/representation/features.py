@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from trued.data.hashed import hashed_share
 from trued.errors import InputError, nearest
 from trued.language.engine.text_length import longest_text
 from trued.learn.device import open_device
@@ -121,6 +122,15 @@ def pooled_tokens(
         places = mask.argmax(1) if pool == "cls" else mask.shape[1] - 1 - mask.flip(1).argmax(1)
         return states[torch.arange(len(states), device=states.device), places]
     raise InputError(f"unknown pooling {pool!r}: 'mean', 'cls' or 'last'")
+
+
+def hashed_words(texts: Sequence[str], width: int = 32) -> Float[Tensor, "texts width"]:
+    """Return a bag of words a text, each word counted at a place that its hash gives: features without a model."""
+    out = torch.zeros(len(texts), width)
+    for row, text in enumerate(texts):
+        for word in text.split():
+            out[row, int(width * hashed_share(word))] += 1
+    return out
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from trued.representation.geoclip.backbone import (
     open_backbone,
     open_pictures,
     projected,
+    text_features,
 )
 from trued.vision.encoder import ImageEncoder, Pictures
 
@@ -123,3 +124,8 @@ def test_pictures_are_opened_upright_or_named(tmp_path):
         open_pictures([tmp_path / "notes.txt"])
     with pytest.raises(InputError, match=r"nowhere\.png .*no such file"):
         open_pictures([tmp_path / "nowhere.png"])
+
+
+def test_texts_are_read_by_the_backbone_of_that_name(clip):
+    texts = ("a city", "another")
+    torch.testing.assert_close(text_features(texts, str(clip)), open_backbone(str(clip)).texts(list(texts)))

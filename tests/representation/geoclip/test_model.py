@@ -166,6 +166,14 @@ def test_prediction_is_the_softmax_over_the_gallery():
         assert [(g.latitude, g.longitude) for g in guesses] == [tuple(places[i].tolist()) for i in best.indices]
 
 
+def test_a_thing_is_located_where_its_likeliest_place_is():
+    features, places = world(6)
+    net = model(seed=2)
+    gallery = Gallery.encode(places, net.location)
+    expected = [(guesses[0].latitude, guesses[0].longitude) for guesses in net.predict(features, gallery, top_k=1)]
+    torch.testing.assert_close(net.locate(features, gallery), torch.tensor(expected))
+
+
 def test_a_heat_map_weighs_places_by_their_area():
     net = model()
     features, _ = world(1)
@@ -240,8 +248,9 @@ def test_a_standardisation_folds_into_the_head():
     mean, std = features.mean(0), features.std(0)
     net = model()
     expected = net.embed((features - mean) / std)
-    net.fold_standardization(mean, std)
-    torch.testing.assert_close(net.embed(features), expected, atol=1e-5, rtol=1e-4)
+    before = net.embed(features)
+    torch.testing.assert_close(net.fold_standardization(mean, std).embed(features), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(net.embed(features), before)
 
 
 @pytest.mark.slow

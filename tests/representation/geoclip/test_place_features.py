@@ -6,7 +6,13 @@ import torch
 from trued.data.cities import cities, draw, places_of
 from trued.errors import InputError
 from trued.representation.geoclip.location_encoder import LocationEncoder, LocationEncoderConfig
-from trued.representation.geoclip.place_features import featurizers, linear_accuracy, nearest_accuracy, random_fourier
+from trued.representation.geoclip.place_features import (
+    accuracies,
+    featurizers,
+    linear_accuracy,
+    nearest_accuracy,
+    random_fourier,
+)
 
 SMALL = LocationEncoderConfig(features=8, hidden=16, depth=1, dim=12)
 
@@ -62,3 +68,12 @@ def test_a_classifier_needs_labels():
         linear_accuracy(rows, ["a"], rows, ["a", "b"])
     with pytest.raises(InputError, match="two different ones"):
         linear_accuracy(rows, ["a", "a"], rows, ["a", "b"])
+
+
+def test_every_way_is_asked_about_the_same_places():
+    train = torch.tensor([[0.0, 10.0], [0.0, 12.0], [0.0, 50.0], [0.0, 52.0]])
+    test, labels, truth = torch.tensor([[0.0, 11.0], [0.0, 51.0]]), ["a", "a", "b", "b"], ["a", "b"]
+    ways = {"both": lambda latlon: latlon, "latitude alone": lambda latlon: latlon[:, :1]}
+    right = accuracies(ways, train, labels, test, truth)
+    assert right["both"] == linear_accuracy(train, labels, test, truth) == [True, True]
+    assert sum(right["latitude alone"]) == 1  # it says nothing, so one label is given to both

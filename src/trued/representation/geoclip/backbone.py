@@ -57,6 +57,11 @@ def open_backbone(name: str, *, device: str = "cpu") -> Backbone:
     return ClipBackbone.load(name, device=device)
 
 
+def text_features(texts: Sequence[str], name: str = SENTENCES) -> Float[Tensor, "texts features"]:
+    """Return what the backbone `name` makes of texts."""
+    return open_backbone(name).texts(list(texts))
+
+
 class ClipBackbone:
     """Both towers of a CLIP model, with their projections into the space that they share.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from copy import deepcopy
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -180,6 +181,14 @@ class GeoCLIP(nn.Module):
             raise InputError("the features hold numbers that are not finite: was the backbone run in half precision?")
         return unit_rows(self.head(features.to(self.temperature.log_scale))).cpu()
 
+    def locate(self, features: Float[Tensor, "pictures features"], gallery: Searchable) -> Float[Tensor, "pictures 2"]:
+        """Return the likeliest place of each picture or text.
+
+        Raises:
+            InputError: features that this model cannot take.
+        """
+        return gallery.places[gallery.search(self.embed(features), 1).indices[:, 0]]
+
     def predict(
         self, features: Float[Tensor, "pictures features"], gallery: Searchable, *, top_k: int = 5
     ) -> list[list[Guess]]:
@@ -233,13 +242,15 @@ class GeoCLIP(nn.Module):
         logits = self.scale.item() * cosine.reshape(rows, columns) + latitudes.deg2rad().cos().log()[:, None]
         return Heatmap(latitudes, longitudes, logits.flatten().softmax(0).reshape(rows, columns))
 
-    def fold_standardization(self, mean: Float[Tensor, " features"], std: Float[Tensor, " features"]) -> None:
-        """Fold the shift and scale of the features that the head was trained on into it, so that it takes raw ones."""
-        first = self.head[0]
+    def fold_standardization(self, mean: Float[Tensor, " features"], std: Float[Tensor, " features"]) -> GeoCLIP:
+        """Return a copy whose head takes raw features: the standardisation that it was trained with is folded in."""
+        model = deepcopy(self)
+        first = model.head[0]
         assert isinstance(first, nn.Linear)
         with torch.no_grad():
             first.weight.div_(std.to(first.weight))
             first.bias.sub_(first.weight @ mean.to(first.weight))
+        return model
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write weights (safetensors) and shape into a folder, which is there whole or not at all."""

@@ -5,7 +5,7 @@ Knows places and a linear classifier on them. Knows nothing of what the labels m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -70,6 +70,18 @@ def linear_accuracy(
     model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=500))
     model.fit(train.numpy(), np.asarray(labels))
     return (model.predict(test.numpy()) == np.asarray(truth)).tolist()
+
+
+def accuracies(
+    ways: Mapping[str, Featurizer], train: Float[Tensor, "places 2"], labels: Sequence[str],
+    test: Float[Tensor, "tests 2"], truth: Sequence[str],
+) -> dict[str, list[bool]]:  # fmt: skip
+    """Return for each way to turn places into numbers which test labels a linear classifier on them gets right.
+
+    Raises:
+        InputError: as `linear_accuracy`.
+    """
+    return {name: linear_accuracy(way(train), labels, way(test), truth) for name, way in ways.items()}
 
 
 def nearest_accuracy(

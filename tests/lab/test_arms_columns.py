@@ -1,0 +1,30 @@
+"""Columns of ranges, intervals and thresholds."""
+
+from __future__ import annotations
+
+from trued.lab.arms import at_most, count, interval, number, ranged, share
+from trued.learn.statistics import paired_bootstrap
+
+RUNS = [
+    {"km": [1, 5, 9, 4], "share": 0.2, "deep": {"km": [3]}},
+    {"km": [2, 8, 7, 6], "share": 0.4, "deep": {"km": [6]}},
+]
+
+
+def test_numbers_up_to_a_limit_are_told_and_the_limit_is_one_of_them():
+    assert at_most("km", 5)(RUNS[0]) == [True, True, False, True]
+    assert at_most("deep.km", 5)(RUNS[1]) == [False]
+    assert share(at_most("km", 5))(RUNS) == "50%"
+    assert count(at_most("km", 5))(RUNS) == "4 of 8"
+
+
+def test_a_range_is_over_seeds():
+    assert ranged("share", ".1%")(RUNS) == "30.0% (20.0%–40.0%)"
+    assert ranged("km", ".2f")(RUNS) == "5.25 (4.75–5.75)"
+    assert number("km")(RUNS) == "5.25"
+
+
+def test_an_interval_is_over_seeds_and_items():
+    table = [[1, 1, 0, 1], [1, 0, 0, 0]]
+    expected = paired_bootstrap([[0] * 4] * 2, table, seed=0)
+    assert interval(at_most("km", 5))(RUNS) == f"50.0% [{expected.low:.1%}, {expected.high:.1%}]"
