@@ -103,7 +103,7 @@ def interval(runs: Runs, value: Value) -> Interval:
     return paired_bootstrap(np.zeros_like(table), table, seed=0)
 
 
-def share_interval(value: Value) -> Column:
+def share_interval(value: Value, spec: str = ".0%") -> Column:
     """Return a table's column for a share from 0 to 1 and its interval, in percent: "50% [40%, 60%]"."""
 
     def text(runs: Runs) -> str:
@@ -111,7 +111,7 @@ def share_interval(value: Value) -> Column:
             result = interval(runs, value)
         except KeyError:
             return MISSING
-        return f"{result.estimate:.0%} [{result.low:.0%}, {result.high:.0%}]"
+        return f"{result.estimate:{spec}} [{result.low:{spec}}, {result.high:{spec}}]"
 
     return text
 
@@ -132,16 +132,5 @@ def ranged(value: Value, spec: str = ".0%") -> Column:
     def text(runs: Runs) -> str:
         seeds = values(runs, value)
         return f"{seeds.mean():{spec}} ({seeds.min():{spec}}–{seeds.max():{spec}})"
-
-    return text
-
-
-def interval(value: Value, spec: str = ".1%") -> Column:
-    """Return a table's column: the mean and, in brackets, its 95 % interval over seeds and items."""
-
-    def text(runs: Runs) -> str:
-        table = np.array([read(record, value) for record in runs], float)
-        bounds = paired_bootstrap(np.zeros_like(table), table, seed=0)
-        return f"{bounds.estimate:{spec}} [{bounds.low:{spec}}, {bounds.high:{spec}}]"
 
     return text

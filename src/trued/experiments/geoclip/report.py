@@ -13,7 +13,7 @@ from trued.data.earth import land_map
 from trued.data.globe import NORTH_EDGE, equal_earth, outline
 from trued.experiments.geoclip.data import SEEN, UNSEEN
 from trued.lab import maps, plots
-from trued.lab.arms import Arms, Column, Runs, at_most, interval, number, ranged, rows, share
+from trued.lab.arms import Arms, Column, Runs, at_most, number, ranged, rows, share, share_interval
 from trued.lab.experiment import Lab
 from trued.lab.figure import QUIET
 from trued.representation.geoclip.located import Located
@@ -73,8 +73,8 @@ def present(lab: Lab, names: list[str]) -> None:
     ways: Arms = {way: [seed[way] for seed in countries] for way in countries[0]}
     counts = {f"{count} labels": str(count) for count in lab.scale.labels}
     lab.arm_table("Where the arms place test pictures", arms, {
-        "within 200 km": interval(at_most("km", REGION)), "within 750 km": interval(at_most("km", COUNTRY)),
-        "within 2,500 km": interval(at_most("km", CONTINENT)),
+        "within 200 km": share_interval(at_most("km", REGION), ".1%"), "within 750 km": share_interval(at_most("km", COUNTRY), ".1%"),
+        "within 2,500 km": share_interval(at_most("km", CONTINENT), ".1%"),
         "median km": number(lambda record: np.median(record["km"]), ",.0f"),
         "score": number(lambda record: game_score(np.array(record["km"])), ",.0f"),
     }, "Means over seeds, 95 % intervals over seeds and pictures. Score: the geography game's, of 5,000.")  # fmt: skip
