@@ -73,7 +73,8 @@ def present(lab: Lab, names: list[str]) -> None:
     ways: Arms = {way: [seed[way] for seed in countries] for way in countries[0]}
     counts = {f"{count} labels": str(count) for count in lab.scale.labels}
     lab.arm_table("Where the arms place test pictures", arms, {
-        "within 200 km": share_interval(at_most("km", REGION), ".1%"), "within 750 km": share_interval(at_most("km", COUNTRY), ".1%"),
+        "within 200 km": share_interval(at_most("km", REGION), ".1%"),
+        "within 750 km": share_interval(at_most("km", COUNTRY), ".1%"),
         "within 2,500 km": share_interval(at_most("km", CONTINENT), ".1%"),
         "median km": number(lambda record: np.median(record["km"]), ",.0f"),
         "score": number(lambda record: game_score(np.array(record["km"])), ",.0f"),
