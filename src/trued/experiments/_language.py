@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from trued.data.messages import Prompt
-from trued.data.prompts import affirmative_targets, prompts
+from trued.data.prompts import prompts
 from trued.lab.experiment import Lab
 from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.gcg.search import GCG
@@ -150,20 +150,6 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 def texts_of(kind: Any, split: Any, limit: int | None) -> list[str]:
     """Return the shipped requests of a kind and split, the first `limit` of them."""
     return [row.prompt for row in prompts(kind, split)][:limit]
-
-
-def short_gcg(lm: LanguageModel, gcg: GCG, texts: Sequence[str], tokens: int, seed: int) -> dict[str, list[Any]]:
-    """Run GCG on a few requests: losses, compliance with the string, passes and seconds a request."""
-    target, model = affirmative_targets()[0], ChatTarget(lm, max_new_tokens=tokens)
-    behaviors = [Behavior(f"request-{i}", text, target=target) for i, text in enumerate(texts)]
-    cases = gcg.run(behaviors, model, seed=seed)
-    return {
-        "first": [case.meta["losses"][0] for case in cases],
-        "best": [case.meta["loss"] for case in cases],
-        "complied": judged(texts, model.generate(cases)).answered,
-        "passes": [case.cost.forwards + case.cost.backwards for case in cases],
-        "seconds": [case.cost.seconds for case in cases],
-    }
 
 
 def evenly(items: Sequence[T], limit: int | None) -> list[T]:

@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from trued.data.prompts import AdversarialRow, adversarial_rows, affirmative_targets, prompts, templates
-from trued.experiments._language import answers, examples, judged, load, notes, short_gcg, spread, texts_of
+from trued.experiments._language import answers, examples, gcg_record, judged, load, notes, spread, texts_of
 from trued.lab import plots
 from trued.lab.arms import Arms, count, number, share
 from trued.lab.experiment import Lab, experiment
+from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.attack.gcg.search import GCG
 from trued.language.engine.model import LanguageModel
@@ -149,10 +150,8 @@ def train(
 
     def watch(tuned: LanguageModel, step: int) -> float:
         with tuned.merged():
-            refused = {
-                kind: float(np.mean(answers(tuned, texts, scale.new_tokens).refused))
-                for kind, texts in requests.trace.items()
-            }
+            given = {kind: answers(tuned, texts, scale.new_tokens) for kind, texts in requests.trace.items()}
+        refused = {kind: float(np.mean(part.refused)) for kind, part in given.items()}
         trace.append({"step": step, **refused})
         return refused["harmful"] - refused["lookalikes"]
 
@@ -205,7 +204,8 @@ def evaluate(
 
 def attack_costs(lm: LanguageModel, texts: list[str], scale: Scale, seed: int) -> dict[str, dict[str, list[float]]]:
     """Run a short GCG, and the training's embedding attack, one request at a time: what each reaches and costs."""
-    gcg = short_gcg(lm, scale.gcg, texts, scale.new_tokens, seed)
+    behaviors = [Behavior(f"request-{i}", text, target=affirmative_targets()[0]) for i, text in enumerate(texts)]
+    gcg = gcg_record(scale.gcg, behaviors, ChatTarget(lm, max_new_tokens=scale.new_tokens), seed)
     attack, reply = replace(RADIUS, steps=scale.attack_steps), lm.reply_ids(affirmative_targets()[0], end=False)
     embedding: dict[str, list[float]] = {"passes": [], "seconds": []}
     for text in texts:
@@ -257,7 +257,7 @@ def present(lab: Lab, scale: Scale) -> None:
         {
             "target loss at start": number("gcg.first"),
             "after GCG": number("gcg.best"),
-            "complied": count("gcg.complied"),
+            "not refused": count("gcg.answered"),
             **{name: number(f"gcg.{key}", ".0f") for name, key in costs.items()},
         },
         caption="Buffered; the string is judged, not the token ids.",
