@@ -109,15 +109,15 @@ def exact(settings: dict[str, Any]) -> Work:
 
 def plain(settings: dict[str, Any]) -> Work:
     """What one writes first: a product with all vectors in float32, softmax, top k."""
-    from trued.representation.geoclip.search import Found
+    from trued.representation.geoclip.search import SearchResult
 
     gallery, queries = load(settings)
     vectors = gallery.vectors.float()
 
-    def one(query: Any) -> Found:
+    def one(query: Any) -> SearchResult:
         scores = query[None] @ vectors.T
         best = (settings["scale"] * scores).softmax(1).topk(settings["top_k"], dim=1)
-        return Found(best.indices, scores.gather(1, best.indices), best.values)
+        return SearchResult(best.indices, scores.gather(1, best.indices), best.values)
 
     def run() -> dict[str, Any]:
         start = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,12 @@ def test_every_paper_has_a_page_and_a_row_if_it_runs(pages, tmp_path):
 
 def test_evidence_is_of_the_paper_that_its_file_names(pages):
     assert all(found.slug == slug for slug, found in pages.committed_evidence().items())
+
+
+def test_the_python_snippet_runs(tiny, monkeypatch, capsys):
+    from trued.language.engine.model import LanguageModel
+
+    monkeypatch.setattr(LanguageModel, "load", staticmethod(lambda: tiny))
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(snippet, "README.md", "exec"), {})
+    assert "'perplexity'" in capsys.readouterr().out

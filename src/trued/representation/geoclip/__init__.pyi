@@ -18,12 +18,11 @@ from .model import Heatmap as Heatmap
 from .places import read_places as read_places
 from .places import released_places as released_places
 from .queue import LocationQueue as LocationQueue
-from .search import Found as Found
 from .search import Searchable as Searchable
+from .search import SearchResult as SearchResult
 from .train import GeoCLIPTraining as GeoCLIPTraining
 
 __all__ = [
-    "Found",
     "FourierFeatures",
     "Gallery",
     "GalleryIndex",
@@ -35,6 +34,7 @@ __all__ = [
     "LocationEncoder",
     "LocationEncoderConfig",
     "LocationQueue",
+    "SearchResult",
     "Searchable",
     "distance_accuracy",
     "error_curve",

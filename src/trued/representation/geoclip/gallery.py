@@ -21,7 +21,7 @@ from trued.data.globe import check_places
 from trued.errors import InputError
 from trued.files import CACHE, cache_dir, whole_folder
 from trued.representation.geoclip.location_encoder import LocationEncoder
-from trued.representation.geoclip.search import Found, places_to_return
+from trued.representation.geoclip.search import SearchResult, places_to_return
 
 BLOCK = 1 << 15  # vectors compared at once: 64 MB of them at 512 numbers each
 _log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Gallery:
                 save_file({"vectors": encoder.embed(places).half()}, work / file.name)
         return cls(places, load_file(file)["vectors"])
 
-    def search(self, queries: Float[Tensor, "queries dim"], top_k: int = 5, *, scale: float = 1.0) -> Found:
+    def search(self, queries: Float[Tensor, "queries dim"], top_k: int = 5, *, scale: float = 1.0) -> SearchResult:
         """Compare every query with every place, block by block.
 
         Args:
@@ -95,4 +95,4 @@ class Gallery:
             best, where = scores.topk(min(top_k, scores.shape[1]), dim=1)
             cosines, order = torch.cat([cosines, best], 1).topk(min(top_k, cosines.shape[1] + best.shape[1]), dim=1)
             indices = torch.cat([indices, where + start], 1).gather(1, order)
-        return Found(indices, cosines, (scale * cosines - total[:, None]).exp())
+        return SearchResult(indices, cosines, (scale * cosines - total[:, None]).exp())

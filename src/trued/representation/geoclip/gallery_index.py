@@ -17,7 +17,7 @@ from torch import Tensor
 from trued.data.globe import equal_earth
 from trued.errors import InputError
 from trued.representation.geoclip.gallery import Gallery
-from trued.representation.geoclip.search import Found, places_to_return
+from trued.representation.geoclip.search import SearchResult, places_to_return
 
 _MEMBERS_AT_ONCE = 1 << 14  # vectors of places averaged at once while the index is built
 
@@ -59,7 +59,7 @@ class GalleryIndex:
     def __len__(self) -> int:
         return len(self.places)
 
-    def search(self, queries: Float[Tensor, "queries dim"], top_k: int = 5, *, scale: float = 1.0) -> Found:
+    def search(self, queries: Float[Tensor, "queries dim"], top_k: int = 5, *, scale: float = 1.0) -> SearchResult:
         """Return the best places of the probed cells; `indices` are rows of this index's own `places`.
 
         Args:
@@ -77,7 +77,7 @@ class GalleryIndex:
             self._one(query, top_k, scale, *rows) for query, *rows in zip(queries, nearness, standing, strict=True)
         ]
         indices, cosines, shares = (torch.stack(parts) for parts in zip(*found, strict=True))
-        return Found(indices, cosines, shares)
+        return SearchResult(indices, cosines, shares)
 
     def _one(self, query: Tensor, top_k: int, scale: float, nearness: Tensor, standing: Tensor) -> tuple[Tensor, ...]:
         probes = self.probes

@@ -12,7 +12,7 @@ from trued.errors import InputError
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The best places of each query, best first.
 
     Attributes:
@@ -33,7 +33,7 @@ class Searchable(Protocol):
     @property
     def places(self) -> Tensor: ...
 
-    def search(self, queries: Tensor, top_k: int = 5, *, scale: float = 1.0) -> Found: ...
+    def search(self, queries: Tensor, top_k: int = 5, *, scale: float = 1.0) -> SearchResult: ...
 
 
 def places_to_return(top_k: int, places: int) -> int:
