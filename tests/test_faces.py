@@ -1,4 +1,4 @@
-"""The faces: every name that a package exports is there, whatever was imported before, and none of them imports torch."""
+"""The faces: every name that a package exports is there, and importing them imports no torch."""
 
 from __future__ import annotations
 
