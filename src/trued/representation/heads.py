@@ -97,15 +97,15 @@ def canonical(
         raise InputError(f"ridge {ridge}: expected a finite number above 0")
     (a, mean_a, white_a), (b, mean_b, white_b) = _whitened(x, ridge), _whitened(y, ridge)
     u, rho, vt = torch.linalg.svd(white_a @ (a.T @ b / len(a)) @ white_b, full_matrices=False)
-    kept = min(dim, len(rho))
+    rank = min(dim, len(rho))
     heads = []
     for mean, white, directions in ((mean_a, white_a, u), (mean_b, white_b, vt.T)):
         head = nn.Linear(len(mean), dim)
-        weight = rho[:kept].sqrt()[:, None] * (white @ directions[:, :kept]).T
+        weight = rho[:rank].sqrt()[:, None] * (white @ directions[:, :rank]).T
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
-        head.weight[:kept] = weight.float()
-        head.bias[:kept] = -(weight @ mean).float()
+        head.weight[:rank] = weight.float()
+        head.bias[:rank] = -(weight @ mean).float()
         heads.append(head)
     return heads[0], heads[1]
 

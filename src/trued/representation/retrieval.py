@@ -57,7 +57,7 @@ def ranks(
     if not (torch.isfinite(queries).all() and torch.isfinite(gallery).all()):
         raise InputError("the vectors hold NaN or infinity: no rank can be told of them")
     q, g = unit_rows(queries.float()), unit_rows(gallery.float())
-    found = []
+    parts = []
     size = max(1, CELLS // len(g))
     for start in range(0, len(q), size):
         own = torch.arange(start, min(start + size, len(q)))
@@ -66,8 +66,8 @@ def ranks(
         if same is not None:
             nearer &= ~same[start : start + size]
         nearer[own - start, own] = True
-        found.append(nearer.sum(1))
-    return torch.cat(found)
+        parts.append(nearer.sum(1))
+    return torch.cat(parts)
 
 
 def recall_at(

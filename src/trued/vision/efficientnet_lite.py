@@ -126,8 +126,8 @@ class EfficientNetLite0(nn.Module):
                 except KeyError as error:
                     raise InputError(f"{source}: no tensor {error}; expected those of EfficientNet-Lite0") from None
                 if weight.shape != ours.weight.shape:
-                    found, wanted = tuple(weight.shape), tuple(ours.weight.shape)
-                    raise InputError(f"{source}: {names[0]} has shape {found}; EfficientNet-Lite0 has {wanted}")
+                    shape, wanted = tuple(weight.shape), tuple(ours.weight.shape)
+                    raise InputError(f"{source}: {names[0]} has shape {shape}; EfficientNet-Lite0 has {wanted}")
                 ours.weight.copy_(weight * scale[:, None, None, None])
                 ours.bias.copy_(beta - mean * scale)  # pyright: ignore
         left = {name for name in left if not name.startswith("_fc.")}

@@ -86,9 +86,9 @@ def parallel_first_hitting(
         ahead = _positions(hits, parts, number + 1, rows) if order == 2 and variant == "extrapolate" else None
         tau = _by_position(hits)[rows]
         begins = torch.where(now, tau, -1.0).amax(1)
-        asked = now if ahead is None else now | ahead
-        found = filling.log_probs(rows, asked, begins)
-        logs = found[now[asked]]
+        wanted = now if ahead is None else now | ahead
+        log_probs = filling.log_probs(rows, wanted, begins)
+        logs = log_probs[now[wanted]]
         if before is not None:
             logs = _extrapolated(logs, before, rows, now, tau, begins)
         _place(filling, rows, now, filling.draw_tokens(logs), tau)
@@ -97,7 +97,7 @@ def parallel_first_hitting(
             following = torch.where(ends, tau, 0.0).amax(1)
             _correct(filling, hits, rows, now, logs, tau, begins, following)
         if ahead is not None:
-            before = _Known.of(rows, ahead, found[ahead[asked]], begins, start.shape)
+            before = _Known.of(rows, ahead, log_probs[ahead[wanted]], begins, start.shape)
     return filling.result(_law(parts, cut, order, variant, most=filling.most_masked))
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from trued.errors import InputError, nearest
@@ -126,13 +125,3 @@ def schedule_of(name: str) -> MaskSchedule:
             f"no schedule is called {name!r}: choose one of {', '.join(SCHEDULES)}{nearest(name, SCHEDULES)}"
         )
     return SCHEDULES[name]
-
-
-def alpha(schedule: MaskSchedule, t: Float[Tensor, "*times"]) -> Float[Tensor, "*times"]:
-    """The probability alpha_t that a token is still there at time t."""
-    return 1 - schedule.masked(t)
-
-
-def alpha_inv(schedule: MaskSchedule, a: Float[Tensor, "*times"]) -> Float[Tensor, "*times"]:
-    """The time at which a token is still there with probability `a`."""
-    return schedule.time(torch.log1p(-a.double()))

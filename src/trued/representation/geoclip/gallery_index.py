@@ -73,10 +73,10 @@ class GalleryIndex:
         top_k = places_to_return(top_k, len(self))
         queries = queries.float()
         nearness, standing = queries @ self.means.T, scale * (queries @ self.standing.T) + self.counts.log()
-        found = [
+        results = [
             self._one(query, top_k, scale, *rows) for query, *rows in zip(queries, nearness, standing, strict=True)
         ]
-        indices, cosines, shares = (torch.stack(parts) for parts in zip(*found, strict=True))
+        indices, cosines, shares = (torch.stack(parts) for parts in zip(*results, strict=True))
         return SearchResult(indices, cosines, shares)
 
     def _one(self, query: Tensor, top_k: int, scale: float, nearness: Tensor, standing: Tensor) -> tuple[Tensor, ...]:

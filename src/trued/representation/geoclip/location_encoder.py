@@ -123,9 +123,9 @@ class LocationEncoder(nn.Module):
         Raises:
             InputError: the package is neither installed nor to be had.
         """
-        found = torch.load(asset_path(RELEASED), map_location="cpu", weights_only=True)
+        published = torch.load(asset_path(RELEASED), map_location="cpu", weights_only=True)
         encoder = cls()
-        encoder.load_state_dict({_own_name(name): tensor for name, tensor in found.items()}, strict=True)
+        encoder.load_state_dict({_own_name(name): tensor for name, tensor in published.items()}, strict=True)
         return encoder.eval()
 
     def fingerprint(self) -> str:

@@ -202,9 +202,9 @@ class GeoCLIP(nn.Module):
         Raises:
             InputError: features that this model cannot take, or `top_k` below 1.
         """
-        found = gallery.search(self.embed(features), top_k, scale=self.scale.item())
+        results = gallery.search(self.embed(features), top_k, scale=self.scale.item())
         answers = []
-        for rows, shares in zip(found.indices, found.probabilities.tolist(), strict=True):
+        for rows, shares in zip(results.indices, results.probabilities.tolist(), strict=True):
             places = gallery.places[rows].tolist()
             answers.append([Guess(*place, probability=share) for place, share in zip(places, shares, strict=True)])
         return answers

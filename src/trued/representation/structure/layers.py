@@ -170,8 +170,8 @@ def paired(first: LayerFeatures, second: LayerFeatures) -> tuple[LayerFeatures, 
     both = [(i, places[key]) for i, key in enumerate(first.keys) if key in places]
     if not both:
         raise InputError(f"no key is on both sides (the first ones are '{first.keys[0]}' and '{second.keys[0]}')")
-    one, two = zip(*both, strict=True)
-    return first.take(one), second.take(two)
+    rows_first, rows_second = zip(*both, strict=True)
+    return first.take(rows_first), second.take(rows_second)
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ def _one_more(walk: Tensor, z: Tensor, block: int, tau: float, mask_self: bool) 
 
 def _js(p: Float[Tensor, "part rows"], q: Float[Tensor, "part rows"]) -> Float[Tensor, " part"]:
     """Jensen-Shannon divergence of each row, in nats."""
-    log_p, log_q, log_m = (one.clamp(min=TINY).log() for one in (p, q, (p + q) / 2))
+    log_p, log_q, log_m = (probabilities.clamp(min=TINY).log() for probabilities in (p, q, (p + q) / 2))
     return (p * (log_p - log_m) + q * (log_q - log_m)).sum(1) / 2
 
 
