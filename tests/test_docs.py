@@ -1,4 +1,4 @@
-"""The pages name what is there: Python that compiles, names that can be imported, commands, options, files and rooms."""
+"""The pages name what is there: Python that compiles, names that can be imported, commands, options and files."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from trued.cli.main import app
+from trued.cli.settings import laid_over
+from trued.language.measure.check.gates import Gates
+from trued.language.measure.check.safety import CheckConfig
 
 ROOT = Path(__file__).parents[1]
-WRITTEN_ELSEWHERE = {"papers", "suite", "evidence"}  # made from cards and evidence, or measured
-PAGES = sorted(
-    page
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
-    if page.name != "cli.md" and page.relative_to(ROOT).parts[1:2] not in {(name,) for name in WRITTEN_ELSEWHERE}
-)
-NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md"), *(DOCS / "api").glob("*.md")]
+NAMES = sorted(page.relative_to(ROOT).as_posix() for page in PAGES if page.name != "cli.md")  # made from the commands
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"(?<!`)`(trued [^`\n]+)`(?!`)")
 GROUP_OF_SETTINGS = re.compile(r"--[a-z-]+\.…")
@@ -36,7 +36,7 @@ def read(name: str) -> str:
 
 
 def command_lines(text: str) -> Iterator[list[str]]:
-    """The calls of trued on a page, in fences and in running text, each as its words behind `trued`."""
+    """The calls of trued on a page, fenced or in running text: the words after `trued` of each."""
     fences = [body for language, body in BLOCK.findall(text) if language != "python"]
     lines = [line for body in fences for line in re.sub(r"(?m)\\$\n|(?<=>-)\n", " ", body).splitlines()]
     calls = [line.partition("trued ")[2] for line in lines if re.match(r"(- run: )?trued ", line.strip())]
@@ -91,6 +91,16 @@ def test_commands_and_their_options_exist(name):
                 assert option in known, f"{name}: trued {' '.join(words)}: no option {option}"
 
 
+@pytest.mark.parametrize("name", ["docs/start.md", "docs/gate-in-ci.md"])
+def test_configuration_files_are_understood(name):
+    configs = [yaml.safe_load(block) for block in blocks(read(name), "yaml")]
+    checks = [config for config in configs if "gates" in config]
+    assert checks
+    for config in checks:
+        assert laid_over(Gates(), config.pop("gates"), source=Path(name)) != Gates()
+        laid_over(CheckConfig(), config, source=Path(name))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_modules_and_files_that_are_named_exist(name):
     text = read(name)
@@ -105,7 +115,7 @@ def test_modules_and_files_that_are_named_exist(name):
             except (ModuleNotFoundError, AttributeError):
                 place = getattr(place, part)
     for path in re.findall(r"`((?:src|docs|tests|trued|examples|benchmarks)/[\w./-]+\.\w+)`", text):
-        assert (ROOT / path).exists() or (ROOT / "src" / path).exists(), f"{name}: {path} is not there"
+        assert "SLUG" in path or (ROOT / path).exists() or (ROOT / "src" / path).exists(), f"{name}: no {path}"
 
 
 def test_a_wrong_name_is_noticed():
