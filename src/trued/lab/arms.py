@@ -5,7 +5,7 @@ Knows records as JSON objects and arms as lists of them, one a seed. Knows nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,3 +117,9 @@ def interval(value: Value, spec: str = ".1%") -> Column:
         return f"{bounds.estimate:{spec}} [{bounds.low:{spec}}, {bounds.high:{spec}}]"
 
     return text
+
+
+def by_arm(seeds: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return arm → its records, from one record a seed that holds those of all arms."""
+    seeds = list(seeds)
+    return {arm: [seed[arm] for seed in seeds] for arm in seeds[0]} if seeds else {}

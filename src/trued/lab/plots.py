@@ -195,3 +195,47 @@ def dots(axes: Any, arms: Arms, shown: Mapping[str, Value], xlabel: str, *, scal
     axes.set_yticks(height, list(arms))
     axes.set_xlabel(xlabel)
     axes.legend(fontsize="small")
+
+
+def lines(
+    axes: Any,
+    points: Mapping[str, Any],
+    xlabel: str,
+    ylabel: str,
+    *,
+    notes: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Draw a line with marks through the points of every label; a single point is a mark.
+
+    Args:
+        points: label → [points, 2].
+        notes: label → a word beside each of its points.
+    """
+    for number, (label, raw) in enumerate(points.items()):
+        table, mark = np.atleast_2d(np.asarray(raw, float)), "osD^vX*P"[number % 8]
+        if len(table) > 1:
+            axes.plot(*table.T, mark, ls=("-", "--", ":", "-.")[number % 4], label=label)
+        else:
+            axes.plot(*table.T, mark, ms=7, label=label)
+        for place, word in zip(table, (notes or {}).get(label, ()), strict=False):
+            axes.annotate(word, place, xytext=(4, -9), textcoords="offset points", fontsize="x-small")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.legend(fontsize="x-small")
+
+
+def histories(axes: Any, series: Mapping[str, Any], xlabel: str, ylabel: str) -> None:
+    """Draw what was measured step by step as moving means over a twentieth of it: a colour a seed, a style a label.
+
+    Args:
+        series: label → [seeds][steps].
+    """
+    for style, (label, runs) in zip(("-", "--", ":", "-."), series.items(), strict=False):
+        for seed, history in enumerate(runs):
+            width = max(1, len(history) // 20)
+            smooth = np.convolve(history, np.ones(width) / width, "valid")
+            color = SERIES[seed % len(SERIES)]
+            axes.plot(smooth, style, color=color, lw=1, label=None if seed else label)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.legend(fontsize="small")
