@@ -6,9 +6,10 @@ import io
 import tarfile
 
 import pytest
+import torch
 
 from trued.data import plays as room
-from trued.data.plays import FOLDER, MASK, plays, read_bpe, train_bpe, windows
+from trued.data.plays import FOLDER, MASK, Corpus, evenly, plays, read_bpe, train_bpe, windows
 from trued.errors import InputError
 
 LINES = "To be, or not to be, that is the question.\r\nWhether tis nobler in the mind to suffer\r\n"
@@ -67,3 +68,13 @@ def test_windows_follow_the_text_and_do_not_overlap():
     assert rows.flatten().tolist() == flat
     with pytest.raises(InputError, match="no text has 10000 tokens"):
         windows(tokenizer, texts, 10_000)
+
+
+def test_a_corpus_is_windows_of_both_kinds_of_texts_the_unseen_ones_evenly_spaced():
+    tokenizer = read_bpe(train_bpe([LINES * 3], 300))
+    corpus = Corpus.of(tokenizer, [LINES], [LINES[::-1] * 4], 5, tested=3)
+    assert torch.equal(corpus.train, windows(tokenizer, [LINES], 5))
+    assert torch.equal(corpus.test, evenly(windows(tokenizer, [LINES[::-1] * 4], 5), 3))
+    rows = torch.arange(10)[:, None]
+    assert evenly(rows, 4).flatten().tolist() == [0, 2, 5, 7]
+    assert torch.equal(evenly(rows, 20), rows)

@@ -10,6 +10,7 @@ import torch
 from trued.errors import InputError
 from trued.generation.quality import (
     FrontierPoint,
+    above_frontier,
     distinct,
     frontier,
     gen_quality,
@@ -70,3 +71,11 @@ def test_texts_without_a_likelihood_are_named(tiny):
         reference_nll(["ab", "a"], tiny)
     with pytest.raises(InputError, match="shorten the row"):
         reference_nll(["a" * 3000], tiny)
+
+
+def test_texts_lie_above_the_parabola_through_those_of_several_temperatures():
+    entropy = [1.0, 2.0, 3.0, 4.0]
+    nll = [5.0, 3.0, 3.0, 5.0]  # (x - 2.5)² + 2.75
+    drawn = [{"entropy": entropy[:2], "nll": nll[:2]}, {"entropy": entropy[2:], "nll": nll[2:]}]
+    texts = {"entropy": [2.5, 4.0, 1.5], "nll": [2.75, 6.0, 1.75]}
+    assert above_frontier(texts, iter(drawn)) == pytest.approx([0, 1, -2])

@@ -52,3 +52,27 @@ def test_dots_stand_in_a_row_for_each_arm_with_the_first_above(axes):
     assert means[0].get_ydata() == pytest.approx([0.89, -0.11])
     seeds = [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "."]
     assert np.sort(np.concatenate(seeds)) == pytest.approx([10, 20, 20, 20, 20, 30, 50, 70])
+
+
+def test_lines_go_through_the_points_and_a_lone_point_is_a_mark(axes):
+    points = {"many": [[1, 2], [3, 4]], "lone": (5, 6)}
+    plots.lines(axes, points, "x", "y", notes={"many": ["first", "last"]})
+    many, lone = axes.lines
+    assert many.get_xydata().tolist() == [[1, 2], [3, 4]]
+    assert many.get_linestyle() == "-"
+    assert lone.get_xydata().tolist() == [[5, 6]]
+    assert lone.get_linestyle() == "None"
+    assert [text.get_text() for text in axes.texts] == ["first", "last"]
+    assert axes.texts[1].xy == pytest.approx((3, 4))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["many", "lone"]
+
+
+def test_histories_are_moving_means_in_a_colour_a_seed_and_a_style_a_label(axes):
+    history = np.arange(40.0)
+    plots.histories(axes, {"plain": [history, history + 1], "told": [history]}, "step", "loss")
+    first, second, told = axes.lines
+    assert first.get_ydata() == pytest.approx(np.arange(39) + 0.5)  # over two steps, a twentieth of forty
+    assert second.get_ydata() == pytest.approx(first.get_ydata() + 1)
+    assert first.get_color() == told.get_color() != second.get_color()
+    assert first.get_linestyle() == second.get_linestyle() != told.get_linestyle()
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["plain", "told"]

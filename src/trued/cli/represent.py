@@ -60,7 +60,8 @@ def structure(
     output
         The folder that receives the heads, and structure.json with what was measured.
     pairs
-        A JSONL or Parquet table with the columns 'image' (a path, from the table's folder) and 'text'.
+        A JSONL or Parquet table with the columns 'image' (a path, from the table's folder) and 'text'; or "emoji", for
+        all emoji and their names.
     layers
         "chosen" takes the most similar pair of layers on the training pairs, "last" the last ones.
     score

@@ -9,6 +9,7 @@ Knows texts and token ids. Knows nothing of models.
 from __future__ import annotations
 
 import tarfile
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -34,6 +35,24 @@ HELD_OUT: dict[str, Split] = {
     "julius_caesar": "validation", "tempest": "validation", "macbeth": "test", "twelfth_night": "test"
 }  # fmt: skip
 MASK = "[MASK]"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Windows to train on and unseen ones to test on, with the tokenizer that made them."""
+
+    train: Int[Tensor, "windows length"]
+    test: Int[Tensor, "unseen length"]
+    tokenizer: Tokenizer
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, train: list[str], test: list[str], length: int, *, tested: int) -> Corpus:
+        """Cut texts into windows; of the unseen ones at most `tested` are taken, evenly spaced.
+
+        Raises:
+            InputError: no text has `length` tokens.
+        """
+        return cls(windows(tokenizer, train, length), evenly(windows(tokenizer, test, length), tested), tokenizer)
 
 
 @cache
@@ -103,3 +122,9 @@ def windows(tokenizer: Tokenizer, texts: list[str], length: int) -> Int[Tensor, 
     if not len(all_windows):
         raise InputError(f"no text has {length} tokens: give longer texts or a shorter length")
     return all_windows
+
+
+def evenly(rows: Int[Tensor, "rows length"], limit: int) -> Int[Tensor, "some length"]:
+    """Return at most `limit` rows, evenly spaced."""
+    count = min(limit, len(rows))
+    return rows[torch.arange(count) * len(rows) // count]

@@ -10,7 +10,7 @@ Knows token ids, texts and a language model that scores them. Knows nothing of h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,3 +141,18 @@ def nll_at_entropy(points: Sequence[FrontierPoint], entropy: float) -> float:
         ends = f"{ordered[0].entropy:.3f} to {ordered[-1].entropy:.3f}" if ordered else "nothing"
         raise InputError(f"entropy {entropy:.3f} is not on the frontier, which spans {ends}: draw at more temperatures")
     return float(np.interp(entropy, [p.entropy for p in ordered], [p.nll for p in ordered]))
+
+
+def above_frontier(texts: Mapping[str, Sequence[float]], drawn: Iterable[Mapping[str, Sequence[float]]]) -> list[float]:
+    """Return how many nats each text lies above a frontier, at its own entropy.
+
+    The frontier is the parabola of least squares through the texts of `drawn`, likelihood as a function of entropy.
+
+    Args:
+        texts: "nll" and "entropy" of each text.
+        drawn: the same of texts that were drawn at several temperatures.
+    """
+    drawn = list(drawn)
+    entropy, nll = (np.concatenate([some[key] for some in drawn]) for key in ("entropy", "nll"))
+    curve = np.polynomial.Polynomial.fit(entropy, nll, 2)
+    return (np.asarray(texts["nll"]) - curve(np.asarray(texts["entropy"]))).tolist()

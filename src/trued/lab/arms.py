@@ -5,7 +5,7 @@ Knows records as JSON objects and arms as lists of them, one a seed. Knows nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -134,3 +134,9 @@ def ranged(value: Value, spec: str = ".0%") -> Column:
         return f"{seeds.mean():{spec}} ({seeds.min():{spec}}–{seeds.max():{spec}})"
 
     return text
+
+
+def by_arm(seeds: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return arm → its records, from one record a seed that holds those of all arms."""
+    seeds = list(seeds)
+    return {arm: [seed[arm] for seed in seeds] for arm in seeds[0]} if seeds else {}

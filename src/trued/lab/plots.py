@@ -107,23 +107,23 @@ def curves(
 
 def lines(
     axes: Any,
-    drawn: Mapping[str, Sequence[tuple[float, float]]],
+    drawn: Mapping[str, Any],
     xlabel: str,
     ylabel: str,
     *,
     styles: Mapping[str, Mapping[str, Any]] | None = None,
     texts: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Draw single lines through points, each with its marks.
+    """Draw single lines through points, each with its marks; a single point is a mark alone.
 
     Args:
-        drawn: label → points (x, y).
+        drawn: label → points (x, y), [points, 2].
         styles: label → matplotlib's properties of that line, such as {"ls": "--"}.
         texts: label → a word beside each of its points.
     """
-    for label, points in drawn.items():
-        style = {"marker": "o", "label": label, **(styles or {}).get(label, {})}
-        axes.plot(*np.array(points, float).reshape(-1, 2).T, **style)
+    for number, (label, points) in enumerate(drawn.items()):
+        style = {"marker": "osD^vX*P"[number % 8], "ls": ("-", "--", ":", "-.")[number % 4], "label": label}
+        axes.plot(*np.array(points, float).reshape(-1, 2).T, **style | dict((styles or {}).get(label, {})))
         for text, point in zip((texts or {}).get(label, ()), points, strict=False):
             axes.annotate(text, point, textcoords="offset points", xytext=(4, 4), fontsize="x-small")
     axes.set_xlabel(xlabel)
@@ -291,4 +291,21 @@ def dots(axes: Any, arms: Arms, shown: Mapping[str, Value], xlabel: str, *, scal
         axes.plot(table.T, places, ".", color=color, alpha=0.4, markersize=3)
     axes.set_yticks(height, list(arms))
     axes.set_xlabel(xlabel)
+    axes.legend(fontsize="small")
+
+
+def histories(axes: Any, series: Mapping[str, Any], xlabel: str, ylabel: str) -> None:
+    """Draw what was measured step by step as moving means over a twentieth of it: a colour a seed, a style a label.
+
+    Args:
+        series: label → [seeds][steps].
+    """
+    for style, (label, runs) in zip(("-", "--", ":", "-."), series.items(), strict=False):
+        for seed, history in enumerate(runs):
+            width = max(1, len(history) // 20)
+            smooth = np.convolve(history, np.ones(width) / width, "valid")
+            color = SERIES[seed % len(SERIES)]
+            axes.plot(smooth, style, color=color, lw=1, label=None if seed else label)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
     axes.legend(fontsize="small")

@@ -1,6 +1,6 @@
 """Is first-hitting sampling exact, and does 32-bit noise sharpen what masked models draw? (first-hitting, 2409.02908)
 
-Four measurements a seed, the first two in `_first_hitting_laws`:
+Four measurements a seed, the first two in `laws`:
 - *source*: a Markov chain whose conditionals are exact, so that every sampler's law can be held against the truth;
 - *zipf*: a context-free law over a vocabulary, drawn by ancestral sampling with 64-bit, 32-bit and mended 32-bit noise,
   beside the closed form of what 32 bits leave;
@@ -19,51 +19,44 @@ A vocabulary's surprisal spreads by 2.5 nats, so the 48 and 96 tokens a seed of 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from trued.data.plays import plays, read_bpe, train_bpe, windows
+from trued.data.plays import Corpus, evenly, plays, read_bpe, train_bpe
 from trued.data.prompts import prompts
 from trued.experiments._language import load
 from trued.experiments.first_hitting.laws import FEW, SYMBOLS, TOKENS, closed_form, on_source, on_zipf
-from trued.experiments.first_hitting.report import present
-from trued.generation.masked.ancestral_steps import ancestral
-from trued.generation.masked.confidence_order import confidence
-from trued.generation.masked.first_hitting import Hits, first_hitting
-from trued.generation.masked.loss import causal_nll, masked_nelbo, mdm_nelbo
+from trued.experiments.first_hitting.report import CAUSAL, EXACT, FIRST, FLOAT32, PLAYS, at_temperatures, present
+from trued.generation.masked.comparison import costs, qualities, text_quality
 from trued.generation.masked.model import MaskedConfig, TinyMaskedLM
-from trued.generation.masked.parallel_hitting import parallel_first_hitting
+from trued.generation.masked.sampler import MaskedSampler
 from trued.generation.masked.schedule import LINEAR, Cosine
-from trued.generation.masked.state import SampleResult, all_masked
-from trued.generation.masked.train import bound_per_token, train_masked_lm
-from trued.generation.quality import gen_quality
+from trued.generation.masked.state import all_masked
+from trued.generation.masked.train import nats_by_frequency, nats_per_token, train_watched
+from trued.generation.quality import above_frontier
 from trued.lab.experiment import Lab, experiment
 from trued.language.engine.model import LanguageModel
-from trued.learn.categorical import Draw
 from trued.learn.fit.loop import FitConfig
+
+Record = dict[str, Any]
+STOPPED, TOLD = "clock stopped", "told the time"
+NETWORKS: dict[str, Record] = {STOPPED: {"clock": "stopped"}, TOLD: {"clock": "running"}, CAUSAL: {"causal": True}}
+SHAPE = MaskedConfig(vocab=8192, length=128, width=192, layers=4, heads=6)
+FIT = FitConfig(
+    steps=300, batch_size=20, lr=2e-3, weight_decay=0.01, keep_best=False, mixed_precision="bf16", validate_every=150
+)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Sizes of one run."""
+    """Sizes of one run; every network has `shape` and is trained by `fit`."""
 
     model: str | None = None  # scores the texts
-    vocab: int = 8192
-    length: int = 128
-    width: int = 192
-    layers: int = 4
-    heads: int = 6
-    steps: int = 300
-    batch: int = 20
-    lr: float = 2e-3
-    bf16: bool = True
+    shape: MaskedConfig = SHAPE
+    fit: FitConfig = FIT  # validated once, after half of the steps
     windows: int = 32
     repeats: int = 24
     source_samples: int = 30_000
@@ -80,294 +73,138 @@ class Scale:
 
 SCALES = {
     "tiny": Scale(
-        vocab=300, length=16, width=24, layers=1, heads=2, steps=4, batch=4, bf16=False, windows=2, repeats=2,
-        source_samples=500, source_steps=16, zipf=64, zipf_tokens=4, zipf_steps=(4, 16), timed=2, timed_steps=16,
-        texts=2, text_steps=16, temperatures=(0.8, 1.2),
+        shape=MaskedConfig(vocab=300, length=16, width=24, layers=1, heads=2),
+        fit=replace(FIT, steps=4, batch_size=4, mixed_precision="no", validate_every=2), windows=2, repeats=2,
+        source_samples=500, source_steps=16, zipf=64, zipf_tokens=4, zipf_steps=(4, 16), timed_steps=16, texts=2,
+        text_steps=16, temperatures=(0.8, 1.2),
     ),
     "desktop": Scale(),
     "full": Scale(
-        length=1024, width=768, layers=12, heads=12, steps=100_000, batch=128, lr=3e-4, windows=256, repeats=64,
+        shape=MaskedConfig(vocab=8192, length=1024, width=768, layers=12, heads=12),
+        fit=replace(FIT, steps=100_000, batch_size=128, lr=3e-4, validate_every=50_000), windows=256, repeats=64,
         source_samples=1_000_000, zipf=50_257, zipf_tokens=1024, timed=16, texts=512, text_steps=4096,
     ),
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """Windows to train on and unseen ones to test, with the tokenizer that made them."""
-
-    train: Tensor
-    test: Tensor
-    bpe: str
-
-    @classmethod
-    def of(cls, lab: Lab, scale: Scale) -> Corpus:
-        """The plays; at tiny scale the prompts that are shipped, which need no network."""
-        if lab.scale_name == "tiny":
-            rows = [row.prompt for kind in ("general", "lookalikes") for row in prompts(kind, "train")]
-            train, test = ["\n".join(rows[::2])], ["\n".join(rows[1::2])]
-        else:
-            train, test = list(plays("train").values()), list(plays("test").values())
-        bpe = lab.cached("plays-bpe", train_bpe, train, scale.vocab)
-        tokenizer = read_bpe(bpe)
-        unseen = evenly(windows(tokenizer, test, scale.length), scale.windows)
-        return cls(windows(tokenizer, train, scale.length), unseen, bpe)
-
-
-STOPPED, TOLD, CAUSAL = "clock stopped", "told the time", "autoregressive"
-
-
-def networks(scale: Scale) -> dict[str, MaskedConfig]:
-    """Name → shape of the networks that are trained alike."""
-
-    def shape(**kind: Any) -> MaskedConfig:
-        return MaskedConfig(scale.vocab, scale.length, scale.width, scale.layers, scale.heads, **kind)
-
-    return {STOPPED: shape(clock="stopped"), TOLD: shape(clock="running"), CAUSAL: shape(causal=True)}
-
-
-def evenly(rows: Tensor, limit: int) -> Tensor:
-    """At most `limit` rows, evenly spaced."""
-    count = min(limit, len(rows))
-    return rows[torch.arange(count) * len(rows) // count]
+def corpus_of(lab: Lab) -> Corpus:
+    """Return the plays; at tiny scale the prompts that are shipped, which need no network."""
+    if lab.scale_name == "tiny":
+        rows = [row.prompt for kind in ("general", "lookalikes") for row in prompts(kind, "train")]
+        train, test = ["\n".join(rows[::2])], ["\n".join(rows[1::2])]
+    else:
+        train, test = list(plays("train").values()), list(plays("test").values())
+    shape: MaskedConfig = lab.scale.shape
+    bpe = lab.cached("plays-bpe", train_bpe, train, shape.vocab)
+    return Corpus.of(read_bpe(bpe), train, test, shape.length, tested=lab.scale.windows)
 
 
 @experiment("first-hitting", scales=SCALES, seeds=(0, 1, 2))
 def run(lab: Lab) -> None:
     """Measure source, zipf, bounds and texts for each seed."""
-    scale: Scale = lab.scale
-    corpus = Corpus.of(lab, scale)
-    lm = load(lab)
-    _describe(lab, scale, corpus, lm)
+    scale, corpus, lm = lab.scale, corpus_of(lab), load(lab)
+    describe(lab, scale, corpus, lm)
     for seed in lab.seeds:
         lab.log(f"seed {seed} · source and vocabulary")
         lab.record("source", seed, on_source(scale.source_samples, scale.source_steps, seed))
         lab.record("zipf", seed, on_zipf(scale.zipf, scale.zipf_tokens, scale.zipf_steps, seed))
-        trained = {}
-        for arm, config in networks(scale).items():
-            lab.log(f"seed {seed} · training, {arm}: {scale.steps} steps")
-            recipe = _recipe(scale, seed)
-            trained[arm] = lab.cached("masked-lm-2", train, corpus.train, corpus.test, config, recipe, scale.repeats)
-            trained[arm]["model"] = _restored(config, trained[arm]["state"])
-        lab.record("bounds", seed, bounds(trained, corpus, scale, seed))
+        trained, models = {}, {}
+        for name, kind in NETWORKS.items():
+            lab.log(f"seed {seed} · training, {name}: {scale.fit.steps} steps")
+            config, fit = replace(scale.shape, **kind), replace(scale.fit, seed=seed)
+            trained[name] = lab.cached("masked-lm", train_watched, corpus.train, corpus.test, config, fit,
+                                       repeats=scale.repeats)  # fmt: skip
+            models[name] = TinyMaskedLM.restored(config, trained[name]["state"])
+        lab.record("bounds", seed, bounds(models, trained, corpus, seed, scale.repeats))
         lab.log(f"seed {seed} · sampling")
-        model = trained[STOPPED]["model"]
-        lab.record("seconds", seed, seconds(model, scale, seed))
-        lab.record("texts", seed, texts(model, trained[CAUSAL]["model"], corpus, lm, scale, seed))
-        _measure(lab, seed)
+        lab.record("seconds", seed, seconds(models[STOPPED], scale, seed))
+        lab.record("texts", seed, texts(models, corpus, lm, scale, seed))
+        measure(lab, seed)
     present(lab, lab.cached("truncated-zipf", closed_form, scale.zipf, list(scale.zipf_steps)))
 
 
-# -- the bounds --------------------------------------------------------------------------------------------------------
-
-
-def train(rows: Tensor, unseen: Tensor, config: MaskedConfig, recipe: FitConfig, repeats: int) -> dict[str, Any]:
-    """Train one model; its bound on unseen windows after half of the steps is kept beside its weights."""
-    half: list[list[float]] = []
-
-    def look(model: TinyMaskedLM, step: int) -> float:
-        if step == recipe.validate_every:
-            half.append(_bound(model, unseen, repeats, recipe.seed))
-        return 0.0
-
-    started = time.perf_counter()
-    model, result = train_masked_lm(rows, config, recipe, validate=look)
-    losses = [step["loss"] for step in result.history]
-    state = dict(model.state_dict())
-    return {"state": state, "half": half[0], "losses": losses, "seconds": time.perf_counter() - started}
-
-
-def bounds(trained: dict[str, Any], corpus: Corpus, scale: Scale, seed: int) -> dict[str, Any]:
-    """Bounds in nats a token on each unseen window; arms that are compared see the same masks."""
-    free, told, unseen = trained[STOPPED], trained[TOLD], corpus.test
-
-    def over_times(weight: Any) -> list[float]:
-        generator = torch.Generator().manual_seed(seed)
-        cosine = Cosine()
-        return bound_per_token(
-            lambda ids: mdm_nelbo(free["model"], ids, schedule=cosine, weight=weight, generator=generator),
-            unseen, repeats=scale.repeats,
-        ).tolist()  # fmt: skip
-
+def bounds(models: dict[str, TinyMaskedLM], trained: dict[str, Any], corpus: Corpus, seed: int, repeats: int) -> Record:
+    """Return bounds in nats a token on each unseen window; arms that are compared see the same masks."""
+    unseen = {name: result["unseen"] for name, result in trained.items()}
+    over_times = partial(nats_per_token, models[STOPPED], corpus.test, repeats=repeats, seed=seed, schedule=Cosine())
     return {
-        "counted": _bound(free["model"], unseen, scale.repeats, seed),
-        "told": _bound(told["model"], unseen, scale.repeats, seed),
-        "half": free["half"],
-        "autoregressive": _bound(trained[CAUSAL]["model"], unseen, scale.repeats, seed),
-        "frequencies": by_frequency(corpus.train, unseen, scale.vocab),
-        "cosine": over_times(None),
-        "cosine, linear weight": over_times(LINEAR),
-        "losses": {arm: trained[arm]["losses"] for arm in (STOPPED, TOLD)},
-        "training seconds": {arm: one["seconds"] for arm, one in trained.items()},
-    }
+        "counted": unseen[STOPPED][-1], "told": unseen[TOLD][-1], "half": unseen[STOPPED][0],
+        "autoregressive": unseen[CAUSAL][-1], "cosine": over_times().tolist(),
+        "cosine, linear weight": over_times(weight=LINEAR).tolist(),
+        "frequencies": nats_by_frequency(corpus.train, corpus.test, models[STOPPED].vocab).tolist(),
+        "losses": {name: trained[name]["losses"] for name in (STOPPED, TOLD)},
+    }  # fmt: skip
 
 
-def by_frequency(rows: Tensor, unseen: Tensor, vocab: int) -> list[float]:
-    """Nats a token of each unseen window by how frequent its tokens are in training: what takes no context to know."""
-    counts = torch.bincount(rows.flatten(), minlength=vocab).double() + 1
-    return (-(counts / counts.sum()).log()[unseen].mean(1)).tolist()
-
-
-@torch.no_grad()
-def _bound(model: TinyMaskedLM, unseen: Tensor, repeats: int, seed: int) -> list[float]:
-    if model.config.causal:
-        return (causal_nll(model, unseen) / unseen.shape[1]).tolist()
+def seconds(model: TinyMaskedLM, scale: Scale, seed: int) -> Record:
+    """Return what one sequence at a time costs."""
+    ancestral = MaskedSampler("ancestral", scale.timed_steps, draw="gumbel64")
+    samplers = {
+        "ancestral": ancestral, FIRST: MaskedSampler(), "ancestral again": ancestral,
+        "ancestral, two-stage": replace(ancestral, draw="two_stage"),
+        "first-hitting, a quarter of the calls": MaskedSampler(steps=scale.shape.length // 4),
+    }  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
-    return bound_per_token(lambda ids: masked_nelbo(model, ids, generator=generator), unseen, repeats=repeats).tolist()
+    return costs(model, all_masked(model, 1, scale.shape.length), samplers, repeats=scale.timed, generator=generator)
 
 
-def _recipe(scale: Scale, seed: int) -> FitConfig:
-    return FitConfig(
-        steps=scale.steps, lr=scale.lr, batch_size=scale.batch, weight_decay=0.01, seed=seed, keep_best=False,
-        mixed_precision="bf16" if scale.bf16 else "no", validate_every=scale.steps // 2,
-    )  # fmt: skip
-
-
-def _restored(config: MaskedConfig, state: dict[str, Tensor]) -> TinyMaskedLM:
-    model = TinyMaskedLM(config)
-    model.load_state_dict(state)
-    return model.eval()
-
-
-# -- the texts ---------------------------------------------------------------------------------------------------------
-
-
-def seconds(model: TinyMaskedLM, scale: Scale, seed: int) -> dict[str, Any]:
-    """Wall-clock seconds, calls and draws of one sequence at a time; samplers take turns."""
-    start = all_masked(model, 1, scale.length)
-    generator = torch.Generator().manual_seed(seed)
-    arms: dict[str, Callable[[], SampleResult]] = {
-        "ancestral": lambda: ancestral(model, start, scale.timed_steps, draw="gumbel64", generator=generator),
-        "first-hitting": lambda: first_hitting(model, start, generator=generator),
-        "ancestral again": lambda: ancestral(model, start, scale.timed_steps, draw="gumbel64", generator=generator),
-        "ancestral, two-stage": lambda: ancestral(
-            model, start, scale.timed_steps, draw="two_stage", generator=generator
-        ),
-        "first-hitting, a quarter of the calls": lambda: parallel_first_hitting(
-            model, start, scale.length // 4, generator=generator
-        ),
-    }
-    first_hitting(model, start, generator=generator)  # warm
-    found: dict[str, Any] = {arm: {"seconds": [], "calls": [], "draws": []} for arm in arms}
-    for _ in range(scale.timed):
-        for arm, draw in arms.items():
-            began = time.perf_counter()
-            result = draw()
-            found[arm]["seconds"].append(time.perf_counter() - began)
-            found[arm]["calls"].append(result.calls)
-            found[arm]["draws"].append(result.draws)
-    return found
-
-
-def texts(
-    model: TinyMaskedLM, causal: TinyMaskedLM, corpus: Corpus, lm: LanguageModel, scale: Scale, seed: int
-) -> dict[str, Any]:
-    """What each sampler writes: likelihood under the reference, entropy and distinct bigrams of each sequence."""
-    tokenizer = read_bpe(corpus.bpe)
-    start = all_masked(model, scale.texts, scale.length)
-    generator = torch.Generator().manual_seed(seed)
-
-    def grid(draw: Draw) -> SampleResult:
-        return ancestral(model, start, scale.text_steps, draw=draw, generator=generator)
-
-    def parallel(calls: int, **options: Any) -> SampleResult:
-        return parallel_first_hitting(model, start, calls, generator=generator, **options)
-
-    def exact(temperature: float = 1.0) -> SampleResult:
-        return first_hitting(model, start, temperature=temperature, generator=generator)
-
-    def in_order(temperature: float = 1.0) -> SampleResult:
-        hits = Hits.in_order(start == causal.mask_id)
-        return first_hitting(causal, start, temperature=temperature, generator=generator, hits=hits)
-
-    quarter = max(1, scale.length // 4)
-    arms: dict[str, Callable[[], SampleResult]] = {
-        "ancestral, exact": lambda: grid("two_stage"),
-        "ancestral, exact again": lambda: grid("two_stage"),
-        "ancestral, float32": lambda: grid("gumbel32"),
-        "first-hitting": exact,
-        "first-hitting again": exact,
-        "parallel": lambda: parallel(quarter),
-        "parallel, order 2": lambda: parallel(quarter, order=2),
-        "parallel, corrected": lambda: parallel(max(1, quarter // 2), order=2, variant="correct"),
-        "confidence": lambda: confidence(model, start, quarter, generator=generator),
-        CAUSAL: in_order,
-    }
+def texts(models: dict[str, TinyMaskedLM], corpus: Corpus, lm: LanguageModel, scale: Scale, seed: int) -> Record:
+    """Return what each sampler writes, and what the plays are."""
+    exact = MaskedSampler("ancestral", scale.text_steps, draw="two_stage")
+    quarter, in_order = max(1, scale.shape.length // 4), MaskedSampler("in-order")
+    samplers = {
+        EXACT: exact, f"{EXACT} again": exact, FLOAT32: replace(exact, draw="gumbel32"),
+        FIRST: MaskedSampler(), f"{FIRST} again": MaskedSampler(),
+        "parallel": MaskedSampler(steps=quarter), "parallel, order 2": MaskedSampler(steps=quarter, order=2),
+        "parallel, corrected": MaskedSampler(steps=max(1, quarter // 2), order=2, variant="correct"),
+        "confidence": MaskedSampler("confidence", quarter), CAUSAL: in_order,
+    }  # fmt: skip
     for temperature in scale.temperatures:
-        arms[f"first-hitting, T = {temperature:g}"] = partial(exact, temperature)
-        arms[f"{CAUSAL}, T = {temperature:g}"] = partial(in_order, temperature)
-    found: dict[str, Any] = {}
-    for arm, draw in arms.items():
-        result = draw()
-        written = [tokenizer.decode(row.tolist()) for row in result.ids]
-        found[arm] = _quality(result.ids, written, lm) | {"calls": result.calls, "text": written[0]}
-    some = evenly(corpus.test, scale.texts)
-    found["the plays"] = _quality(some, [tokenizer.decode(row.tolist()) for row in some], lm) | {"calls": 0, "text": ""}
-    return found
+        samplers[f"{FIRST}, T = {temperature:g}"] = MaskedSampler(temperature=temperature)
+        samplers[f"{CAUSAL}, T = {temperature:g}"] = replace(in_order, temperature=temperature)
+    model, generator = models[STOPPED], torch.Generator().manual_seed(seed)
+    start = all_masked(model, scale.texts, scale.shape.length)
+    written = qualities(model, start, samplers, corpus.tokenizer, lm, causal=models[CAUSAL], generator=generator)
+    return {**written, PLAYS: {"calls": 0, **text_quality(evenly(corpus.test, scale.texts), corpus.tokenizer, lm)}}
 
 
-def _quality(ids: Tensor, written: list[str], lm: LanguageModel) -> dict[str, list[float]]:
-    found = gen_quality(ids, written, lm, ngrams=(2,))
-    return {"nll": found.nll.tolist(), "entropy": found.entropy.tolist(), "distinct": found.distinct[2].tolist()}
-
-
-# -- the claims --------------------------------------------------------------------------------------------------------
-
-
-def _measure(lab: Lab, seed: int) -> None:
+def measure(lab: Lab, seed: int) -> None:
     """Hand the claims' numbers of one seed to the lab."""
     source, zipf, bound, cost, written = (
         lab.records(key)[seed] for key in ("source", "zipf", "bounds", "seconds", "texts")
     )
-    first_order = source["order 1"][str(FEW)]["tv"]
-    lab.measure("same-distribution", seed, baseline=source["ancestral"]["tv"], method=source["first-hitting"]["tv"])
-    lab.control("same-distribution", seed, first_order)
-    lab.measure("high-order", seed, baseline=first_order, method=source["order 2"][str(FEW)]["tv"])
-    lab.control("high-order", seed, source["order 1 again"]["tv"])
-    lab.measure(
-        "faster", seed, baseline=cost["ancestral"]["seconds"], method=cost["first-hitting"]["seconds"], timed=True
-    )
-    lab.control("faster", seed, cost["ancestral again"]["seconds"])
-    lab.measure("time-free-loss", seed, baseline=bound["counted"], method=bound["cosine"])
-    lab.control("time-free-loss", seed, bound["cosine, linear weight"])
-    lab.measure("time-is-idle", seed, baseline=bound["counted"], method=bound["told"])
-    lab.control("time-is-idle", seed, bound["half"])
-    steps = max(zipf["gumbel32"], key=int)
-    lab.measure("float32-sharpens", seed, baseline=zipf["gumbel64"], method=zipf["gumbel32"][steps])
-    lab.control("float32-sharpens", seed, zipf["log1p32"])
-    exact, again = written["ancestral, exact"], written["ancestral, exact again"]
-    for claim, key in (("float32-flatters", "nll"), ("float32-costs-diversity", "entropy")):
-        lab.measure(claim, seed, baseline=exact[key], method=written["ancestral, float32"][key])
-        lab.control(claim, seed, again[key])
-    masked, autoregressive = above_frontier(written, "first-hitting"), above_frontier(written, CAUSAL)
-    lab.measure("autoregressive-at-equal-entropy", seed, baseline=masked, method=autoregressive)
-    lab.control("autoregressive-at-equal-entropy", seed, above_frontier(written, "first-hitting again"))
+    tv = {name: record["tv"] for name, record in source.items()}
+    time = {name: record["seconds"] for name, record in cost.items()}
+    few, many = f"order 1, {FEW}", str(lab.scale.zipf_steps[-1])
+    exact, again, rounded = (written[name] for name in (EXACT, f"{EXACT} again", FLOAT32))
+    drawn = at_temperatures(written, FIRST).values()
+    masked, same, causal = (above_frontier(written[name], drawn) for name in (FIRST, f"{FIRST} again", CAUSAL))
+    for claim, baseline, method, control in (
+        ("same-distribution", tv["ancestral"], tv[FIRST], tv[few]),
+        ("high-order", tv[few], tv[f"order 2, {FEW}"], tv["order 1 again"]),
+        ("faster", time["ancestral"], time[FIRST], time["ancestral again"]),
+        ("time-free-loss", bound["counted"], bound["cosine"], bound["cosine, linear weight"]),
+        ("time-is-idle", bound["counted"], bound["told"], bound["half"]),
+        ("float32-sharpens", zipf["gumbel64"][many], zipf["gumbel32"][many], zipf["log1p32"][many]),
+        ("float32-flatters", exact["nll"], rounded["nll"], again["nll"]),
+        ("float32-costs-diversity", exact["entropy"], rounded["entropy"], again["entropy"]),
+        ("autoregressive-at-equal-entropy", masked, causal, same),
+    ):
+        lab.measure(claim, seed, baseline=baseline, method=method, control=control, timed=claim == "faster")
 
 
-def above_frontier(written: dict[str, Any], arm: str) -> list[float]:
-    """How many nats each text of an arm has above the masked model's curve at the text's own entropy.
-
-    The curve is a parabola through the first-hitting texts of all temperatures, least squares, one point a text.
-    """
-    drawn = [one for name, one in written.items() if name == "first-hitting" or name.startswith("first-hitting, T")]
-    entropy, nll = (np.concatenate([one[key] for one in drawn]) for key in ("entropy", "nll"))
-    curve = np.polynomial.Polynomial.fit(entropy, nll, 2)
-    return (np.array(written[arm]["nll"]) - curve(np.array(written[arm]["entropy"]))).tolist()
-
-
-def _describe(lab: Lab, scale: Scale, corpus: Corpus, lm: LanguageModel) -> None:
-    size, causal = (
-        sum(parameter.numel() for parameter in TinyMaskedLM(networks(scale)[arm]).parameters())
-        for arm in (STOPPED, CAUSAL)
-    )
+def describe(lab: Lab, scale: Scale, corpus: Corpus, lm: LanguageModel) -> None:
+    """Put the protocol and the limits, which hold for every seed, into the evidence."""
+    shape, fit = scale.shape, scale.fit
+    size, causal = (TinyMaskedLM(replace(shape, **NETWORKS[name])).size for name in (STOPPED, CAUSAL))
     lab.model_name = f"masked model of {size / 1e6:.1f}M parameters"
     lab.protocol(
-        parameters=size, autoregressive_parameters=causal, vocabulary=scale.vocab, length=scale.length,
-        training_windows=len(corpus.train), unseen_windows=len(corpus.test), steps=scale.steps, batch=scale.batch,
-        lr=scale.lr, precision="bfloat16 in training, float32 in sampling" if scale.bf16 else "float32",
+        parameters=size, autoregressive_parameters=causal, vocabulary=shape.vocab, length=shape.length,
+        training_windows=len(corpus.train), unseen_windows=len(corpus.test), steps=fit.steps, batch=fit.batch_size,
+        lr=fit.lr, precision="float32" + " in sampling, bfloat16 in training" * (fit.mixed_precision == "bf16"),
         source=f"{TOKENS} tokens of {SYMBOLS} symbols, {scale.source_samples} sequences",
         zipf=f"exponent 1.2 over {scale.zipf}, {scale.zipf_tokens} tokens",
-        timed=f"{scale.timed} sequences of {scale.length}, {scale.timed_steps} steps, one at a time",
+        timed=f"{scale.timed} sequences of {shape.length}, {scale.timed_steps} steps, one at a time",
         texts=f"{scale.texts} sequences an arm, {scale.text_steps} steps", reference=lm.name,
     )  # fmt: skip
     lab.note(

@@ -1,98 +1,58 @@
-"""Laws that are known, and what samplers make of them: the first half of the experiment on first-hitting sampling.
-
-Knows the samplers and two laws, a Markov source and Zipf's. Knows nothing of the lab.
-"""
+"""Laws that are known, and what samplers make of them: the first half of the experiment on first-hitting sampling."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from trued.generation.masked.ancestral_steps import ancestral
-from trued.generation.masked.exact_source import MarkovSource
-from trued.generation.masked.first_hitting import first_hitting
-from trued.generation.masked.model import FromLogits
-from trued.generation.masked.parallel_hitting import parallel_first_hitting
-from trued.generation.masked.state import SampleResult, all_masked
+from trued.generation.masked.comparison import distances
+from trued.generation.masked.exact_source import MarkovSource, context_free, zipf_law
+from trued.generation.masked.sampler import MaskedSampler
+from trued.generation.masked.state import all_masked
 from trued.learn.categorical import Draw
-from trued.learn.gumbel.truncated import effective_temperature, truncated_move_law
+from trued.learn.gumbel.many_steps import after_steps
 
 SYMBOLS, TOKENS = 4, 8  # of the source
 FEW = 4  # calls for its tokens where several share one
+KINDS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "order 1": ((1, 2, FEW, TOKENS), {}),
+    "order 2": ((2, FEW, TOKENS), {"order": 2}),
+    "corrected": ((1, 2, FEW), {"order": 2, "variant": "correct"}),
+    "by time": ((1, 2, FEW, TOKENS), {"cut": "time"}),
+}
+"""Ways to share calls among tokens: numbers of calls, and the sampler's options."""
 
 
-# -- the source --------------------------------------------------------------------------------------------------------
-
-
-def on_source(samples: int, steps: int, seed: int) -> dict[str, Any]:
-    """Total variation from the exact law, and calls, of every sampler on the Markov source."""
-    source = MarkovSource(TOKENS, SYMBOLS, seed=seed)
-    start = all_masked(source, samples, TOKENS)
+def on_source(samples: int, steps: int, seed: int) -> dict[str, dict[str, float]]:
+    """Return total variation from the exact law, and calls, of every sampler on the Markov source."""
+    samplers = {"ancestral": MaskedSampler("ancestral", steps, draw="two_stage"), "first-hitting": MaskedSampler()}
+    for kind, (numbers, options) in KINDS.items():
+        samplers |= {f"{kind}, {calls}": MaskedSampler(steps=calls, **options) for calls in numbers}
+    samplers["order 1 again"] = MaskedSampler(steps=FEW)
     generator = torch.Generator().manual_seed(seed)
-
-    def tv(draw: Callable[[], SampleResult]) -> dict[str, float]:
-        found = draw()
-        evaluations = float(found.evaluations.double().mean())
-        return {"tv": source.total_variation(found.ids), "calls": evaluations}
-
-    def parallel(calls: int, **options: Any) -> dict[str, float]:
-        return tv(lambda: parallel_first_hitting(source, start, calls, generator=generator, **options))
-
-    return {
-        "ancestral": tv(lambda: ancestral(source, start, steps, draw="two_stage", generator=generator)),
-        "first-hitting": tv(lambda: first_hitting(source, start, generator=generator)),
-        "order 1": {str(calls): parallel(calls) for calls in (1, 2, FEW, TOKENS)},
-        "order 2": {str(calls): parallel(calls, order=2) for calls in (2, FEW, TOKENS)},
-        "corrected": {str(calls): parallel(calls, order=2, variant="correct") for calls in (1, 2, FEW)},
-        "by time": {str(calls): parallel(calls, cut="time") for calls in (1, 2, FEW, TOKENS)},
-        "order 1 again": parallel(FEW),
-    }
+    return distances(MarkovSource(TOKENS, SYMBOLS, seed=seed), samplers, samples=samples, generator=generator)
 
 
-# -- the vocabulary ----------------------------------------------------------------------------------------------------
-
-
-def zipf_law(classes: int) -> Tensor:
-    """Zipf's law with exponent 1.2, near that of words."""
-    weights = torch.arange(1, classes + 1, dtype=torch.float64) ** -1.2
-    return weights / weights.sum()
-
-
-def on_zipf(classes: int, tokens: int, grids: Sequence[int], seed: int) -> dict[str, Any]:
-    """Surprisal under the true law of tokens drawn by ancestral sampling, by kind of noise and number of steps."""
+def on_zipf(classes: int, tokens: int, grids: Sequence[int], seed: int) -> dict[str, dict[str, list[float]]]:
+    """Return the surprisal of tokens drawn by ancestral sampling, by kind of noise and number of steps."""
     p = zipf_law(classes)
-    logits = torch.cat([p.log(), torch.tensor([-torch.inf]).double()]).float()
-    model = FromLogits(lambda ids: logits.expand(*ids.shape, -1), classes, classes + 1)
-    start = all_masked(model, 1, tokens)
+    model = context_free(p)
 
     def surprisal(draw: Draw, steps: int) -> list[float]:
         generator = torch.Generator().manual_seed(1000 * seed + steps)
-        return (-p.log()[ancestral(model, start, steps, draw=draw, generator=generator).ids[0]]).tolist()
+        sampler = MaskedSampler("ancestral", steps, draw=draw)
+        return (-p.log()[sampler.sample(model, all_masked(model, 1, tokens), generator=generator).ids[0]]).tolist()
 
-    return {
-        "gumbel64": surprisal("gumbel64", grids[-1]),
-        "log1p32": surprisal("log1p32", grids[-1]),
-        "gumbel32": {str(steps): surprisal("gumbel32", steps) for steps in grids},
-    }
+    noises: dict[Draw, Sequence[int]] = {"gumbel64": grids[-1:], "log1p32": grids[-1:], "gumbel32": grids}
+    return {draw: {str(steps): surprisal(draw, steps) for steps in numbers} for draw, numbers in noises.items()}
 
 
-def closed_form(classes: int, steps: list[int]) -> list[dict[str, float]]:
-    """Surprisal, entropy and effective temperature of the tokens, and how many are unmasked before the last step."""
-    p, rows = zipf_law(classes), []
-    for count in (1, *steps):
-        law, left = truncated_move_law(p, [1 / k for k in range(count, 0, -1)])
-        law = law / law.sum()
-        kept = law > 0
-        rows.append(
-            {
-                "steps": count,
-                "surprisal": float(-(law * p.log()).sum()),
-                "entropy": float(-(law[kept] * law[kept].log()).sum()),
-                "temperature": effective_temperature(law, p),
-                "left for the last step": float((1 - left[:-1]).prod()),
-            }
-        )
-    return rows
+def closed_form(classes: int, grids: list[int]) -> list[dict[str, Any]]:
+    """Return what 32-bit noise leaves of the law for each number of steps, a plain draw first."""
+    p = zipf_law(classes)
+    return [
+        {"steps": steps, "cut": after_steps(p, steps), "rounded": after_steps(p, steps, rounded=True)}
+        for steps in (1, *grids)
+    ]

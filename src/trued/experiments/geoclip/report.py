@@ -13,7 +13,7 @@ from trued.data.earth import land_map
 from trued.data.globe import NORTH_EDGE, equal_earth, outline
 from trued.experiments.geoclip.data import SEEN, UNSEEN
 from trued.lab import maps, plots
-from trued.lab.arms import Arms, Column, Runs, at_most, number, ranged, rows, share, share_interval
+from trued.lab.arms import Arms, Column, Runs, at_most, by_arm, number, ranged, rows, share, share_interval
 from trued.lab.experiment import Lab
 from trued.lab.figure import QUIET
 from trued.representation.geoclip.located import Located
@@ -69,8 +69,7 @@ def describe(lab: Lab, tiles: Located, texts: Located) -> None:
 
 def present(lab: Lab, names: list[str]) -> None:
     """Show the tables and figures that are of all seeds."""
-    arms, countries = lab.arms(*names), list(lab.records("countries").values())
-    ways: Arms = {way: [seed[way] for seed in countries] for way in countries[0]}
+    arms, ways = lab.arms(*names), by_arm(lab.records("countries").values())
     counts = {f"{count} labels": str(count) for count in lab.scale.labels}
     lab.arm_table("Where the arms place test pictures", arms, {
         "within 200 km": share_interval(at_most("km", REGION), ".1%"),

@@ -1,9 +1,10 @@
-"""A source of short sequences whose every conditional is known: what a sampler draws can be held against the truth.
+"""Sources whose every conditional is known: what a sampler draws can be held against the truth.
 
-A Markov chain with a random transition matrix. Given any tokens of a sequence, forward and backward messages give the
-exact law of each other one, so the source is its own perfect masked model, and its law over all sequences is a table.
+One is a law over a vocabulary, from which each token comes by itself. The other is of short sequences: a Markov chain
+with a random transition matrix. Given any tokens of a sequence, forward and backward messages give the exact law of
+each other one, so the source is its own perfect masked model, and its law over all sequences is a table.
 
-Knows a chain of tokens. Knows nothing of samplers.
+Knows laws of tokens. Knows nothing of samplers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from trued.errors import InputError
+from trued.generation.masked.model import FromLogits
+
+
+def zipf_law(classes: int, exponent: float = 1.2) -> Float[Tensor, " classes"]:
+    """Return Zipf's law, the most frequent class first; near the exponent 1.2 it is that of words."""
+    weights = torch.arange(1, classes + 1, dtype=torch.float64) ** -exponent
+    return weights / weights.sum()
+
+
+def context_free(p: Float[Tensor, " classes"]) -> FromLogits:
+    """Return the masked model of tokens that come from the law `p`, whatever stands around them; MASK is the last."""
+    logits = torch.cat([p.log(), torch.tensor([-torch.inf], dtype=p.dtype)]).float()
+    return FromLogits(lambda ids: logits.expand(*ids.shape, -1), len(p), len(p) + 1)
 
 
 class MarkovSource:

@@ -9,7 +9,7 @@ Knows token ids and logits. Knows nothing of text, schedules or how anything is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
@@ -110,6 +110,18 @@ class TinyMaskedLM(nn.Module):
                 nn.init.normal_(embedding.weight, std=0.02)
             # Drawn last, so that a network with a clock starts from the same weights as one without.
             self.clock = _Clock(config.width) if config.clock != "none" else None
+
+    @classmethod
+    def restored(cls, config: MaskedConfig, state: Mapping[str, Tensor]) -> TinyMaskedLM:
+        """Return a model of this shape with the weights of a `state_dict`, in evaluation mode."""
+        model = cls(config)
+        model.load_state_dict(state)
+        return model.eval()
+
+    @property
+    def size(self) -> int:
+        """How many parameters the model has."""
+        return sum(parameter.numel() for parameter in self.parameters())
 
     @property
     def mask_id(self) -> int:

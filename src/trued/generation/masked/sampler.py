@@ -16,14 +16,14 @@ from torch import Tensor
 from trued.errors import InputError, nearest
 from trued.generation.masked.ancestral_steps import ancestral
 from trued.generation.masked.confidence_order import confidence
-from trued.generation.masked.first_hitting import first_hitting
+from trued.generation.masked.first_hitting import Hits, first_hitting
 from trued.generation.masked.model import MaskedModel
 from trued.generation.masked.parallel_hitting import Cut, Variant, parallel_first_hitting
 from trued.generation.masked.schedule import schedule_of
 from trued.generation.masked.state import SampleResult
 from trued.learn.categorical import DRAWS, Draw
 
-Sampler = Literal["first-hitting", "ancestral", "confidence"]
+Sampler = Literal["first-hitting", "ancestral", "confidence", "in-order"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class MaskedSampler:
     """How sequences are drawn from a masked model.
 
     Args:
-        sampler: first-hitting is exact, one token a call unless `steps` says fewer calls, and fills a causal model from
-            left to right; ancestral takes `steps` small steps in time; confidence unmasks what the network is surest
-            of.
+        sampler: first-hitting is exact, one token a call unless `steps` says fewer, and fills a causal model from left
+            to right; ancestral takes `steps` small steps in time; confidence unmasks what the network is surest of;
+            in-order unmasks from left to right, one token a call.
         steps: network calls of first-hitting (none: as many as tokens) and confidence (none: 16); steps of ancestral
             (none: 1,024).
         order: 2 gives hits that share a call logits of their own; first-hitting with `steps` only.
@@ -83,6 +83,8 @@ class MaskedSampler:
             return ancestral(model, start, self.steps or 1024, schedule=schedule, **drawing)
         if self.sampler == "confidence":
             return confidence(model, start, self.steps or 16, **drawing)
+        if self.sampler == "in-order":
+            return first_hitting(model, start, hits=Hits.in_order(start == model.mask_id), **drawing)
         if self.steps is None:
             return first_hitting(model, start, schedule=schedule, **drawing)
         return parallel_first_hitting(
