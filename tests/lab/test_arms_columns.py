@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trued.lab.arms import at_most, by_arm, count, interval, number, ranged, share
+from trued.lab.arms import at_most, by_arm, count, number, ranged, share
 from trued.learn.statistics import paired_bootstrap
 
 RUNS = [
@@ -27,7 +27,7 @@ def test_a_range_is_over_seeds():
 def test_an_interval_is_over_seeds_and_items():
     table = [[1, 1, 0, 1], [1, 0, 0, 0]]
     expected = paired_bootstrap([[0] * 4] * 2, table, seed=0)
-    assert interval(at_most("km", 5))(RUNS) == f"50.0% [{expected.low:.1%}, {expected.high:.1%}]"
+    assert share_interval(at_most("km", 5), ".1%")(RUNS) == f"50.0% [{expected.low:.1%}, {expected.high:.1%}]"
 
 
 def test_records_of_seeds_are_turned_into_those_of_arms():

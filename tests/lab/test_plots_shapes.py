@@ -56,7 +56,7 @@ def test_dots_stand_in_a_row_for_each_arm_with_the_first_above(axes):
 
 def test_lines_go_through_the_points_and_a_lone_point_is_a_mark(axes):
     points = {"many": [[1, 2], [3, 4]], "lone": (5, 6)}
-    plots.lines(axes, points, "x", "y", notes={"many": ["first", "last"]})
+    plots.lines(axes, points, "x", "y", texts={"many": ["first", "last"]})
     many, lone = axes.lines
     assert many.get_xydata().tolist() == [[1, 2], [3, 4]]
     assert many.get_linestyle() == "-"

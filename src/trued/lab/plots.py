@@ -122,8 +122,10 @@ def lines(
         texts: label → a word beside each of its points.
     """
     for number, (label, points) in enumerate(drawn.items()):
-        style = {"marker": "osD^vX*P"[number % 8], "ls": ("-", "--", ":", "-.")[number % 4], "label": label}
-        axes.plot(*np.array(points, float).reshape(-1, 2).T, **style | dict((styles or {}).get(label, {})))
+        table = np.array(points, float).reshape(-1, 2)
+        line = ("-", "--", ":", "-.")[number % 4] if len(table) > 1 else ""
+        style = {"marker": "osD^vX*P"[number % 8], "ls": line, "label": label, **(styles or {}).get(label, {})}
+        axes.plot(*table.T, **style)
         for text, point in zip((texts or {}).get(label, ()), points, strict=False):
             axes.annotate(text, point, textcoords="offset points", xytext=(4, 4), fontsize="x-small")
     axes.set_xlabel(xlabel)

@@ -85,7 +85,7 @@ def frontier(lab: Lab, written: Arms) -> None:
     lab.figure(
         "Likelihood against diversity",
         partial(plots.lines,
-                points={label: [(p.entropy, p.nll) for p in line] for label, line in points.items()} | at,
+                drawn={label: [(p.entropy, p.nll) for p in line] for label, line in points.items()} | at,
                 texts={label: [f"{p.temperature:g}" for p in line] for label, line in points.items()},
                 xlabel="entropy of the tokens in a sequence, nats", ylabel="NLL under the reference, nats a token"),
         alt="Negative log-likelihood against entropy: the curves of first-hitting sampling and of the "
