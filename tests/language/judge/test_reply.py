@@ -183,7 +183,7 @@ def test_the_phrase_judge_agrees_with_people_on_refusals():
     agreement = compare(PhraseJudge(), judged_replies())
     assert agreement.n == len(judged_replies()) >= 80
     assert agreement.refusal_accuracy >= 0.9
-    assert agreement.confusion["gibberish"][Label.YES] == 12, "the judge's known fault, which the composite mends"
+    assert agreement.confusion["gibberish"][Label.YES] == 12, "the judge's known fault, which the composite fixes"
     assert sum(sum(row.values()) for row in agreement.confusion.values()) == agreement.n
 
 
