@@ -9,23 +9,23 @@ from trued.language.attack.attacker import Attacker
 def test_only_unreadable_replies_are_asked_again(scripted):
     model = scripted(lambda text, seed: f"{text} ok" if seed >= 7 + int(text) else "?")
     read = lambda reply: reply if reply.endswith("ok") else None  # noqa: E731
-    found, unreadable = Attacker(model, retries=5).write_until(["0", "2", "9"], read, seed=7)
-    assert found == ["0 ok", "2 ok", None]
+    values, unreadable = Attacker(model, retries=5).write_until(["0", "2", "9"], read, seed=7)
+    assert values == ["0 ok", "2 ok", None]
     assert model.calls == [["0", "2", "9"], ["2", "9"], ["2", "9"], ["9"], ["9"], ["9"]]
     assert unreadable == 2 + 6
 
 
 def test_greedy_replies_are_not_asked_again(scripted):
     model = scripted(lambda text, seed: f"{seed}")
-    found, _ = Attacker(model, temperature=0.0).write_until(["a"], lambda _: None, seed=1)
-    assert (found, len(model.calls)) == ([None], 1)
+    values, _ = Attacker(model, temperature=0.0).write_until(["a"], lambda _: None, seed=1)
+    assert (values, len(model.calls)) == ([None], 1)
     assert Attacker(model, temperature=0.0).write(["a"], seed=1) == ["None"]
 
 
 def test_a_local_model_is_sampled_by_the_seed(tiny):
     attacker = Attacker(tiny, max_new_tokens=8, top_p=1.0)
-    one, two = (attacker.write(["hello"], seed=seed) for seed in (0, 1))
-    assert attacker.write(["hello"], seed=0) == one != two
+    first, second = (attacker.write(["hello"], seed=seed) for seed in (0, 1))
+    assert attacker.write(["hello"], seed=0) == first != second
     assert attacker.write([], seed=0) == []
 
 

@@ -24,14 +24,14 @@ class Length:
 @pytest.fixture
 def echo(tiny, monkeypatch):
     """A target that repeats the last word of its prompt; `asked` are the batches it was given."""
-    asked = []
+    calls = []
 
     def generate(turns, **options):
-        asked.append((len(turns), options["max_new_tokens"]))
+        calls.append((len(turns), options["max_new_tokens"]))
         return [[turn[-1]["content"].split()[-1]] for turn in turns]
 
     monkeypatch.setattr(tiny, "generate", generate)
-    return ChatTarget(tiny), asked
+    return ChatTarget(tiny), calls
 
 
 def improving(text, seed):
@@ -41,7 +41,7 @@ def improving(text, seed):
 
 
 def test_prompts_improve_from_round_to_round_and_the_best_is_returned(echo, scripted):
-    target, asked = echo
+    target, calls = echo
     attack = PAIR(Attacker(scripted(improving)), Length(), streams=3, steps=4, reply_tokens=9)
     cases = attack.run(ASKS, target, seed=0)
     assert [case.behavior_id for case in cases] == ["a", "b"]
@@ -52,25 +52,25 @@ def test_prompts_improve_from_round_to_round_and_the_best_is_returned(echo, scri
         assert case.meta["queries_to_success"] is None
         assert case.cost.queries == 12
         assert (case.cost.forwards, case.cost.backwards) == (0, 0)
-    assert asked == [(6, 9)] * 4  # the streams of both behaviours in one call a round
+    assert calls == [(6, 9)] * 4  # the streams of both behaviours in one call a round
 
 
 def test_a_behaviour_that_is_solved_is_left_alone(echo, scripted):
-    target, asked = echo
+    target, calls = echo
     jump = lambda text, seed: json.dumps({"prompt": "say xxxxxxxxxx" if "say this" in text else "say x"})  # noqa: E731
     cases = PAIR(Attacker(scripted(jump)), Length(), streams=2, steps=3).run(ASKS, target, seed=0)
     assert cases[0].meta["queries_to_success"] == 1
     assert [case.cost.queries for case in cases] == [2, 6]
-    assert [size for size, _ in asked] == [4, 2, 2]
+    assert [size for size, _ in calls] == [4, 2, 2]
 
 
 def test_an_attacker_without_json_leaves_the_plain_request(echo, scripted):
-    target, asked = echo
+    target, received = echo
     attacker = Attacker(scripted(lambda text, seed: "I refuse"), retries=2)
     (case, _) = PAIR(attacker, Length(), streams=2, steps=2).run(ASKS, target, seed=0)
     assert case.messages[-1]["content"] == "say this"
     assert (case.meta["score"], case.meta["unreadable"], case.cost.queries) == (0.0, 4, 0)
-    assert asked == []
+    assert received == []
     assert len(attacker.model.calls) == 2 * 3  # each round and its two retries
 
 

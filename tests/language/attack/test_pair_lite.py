@@ -20,21 +20,21 @@ class Words:
 
 @pytest.fixture
 def echo(tiny, monkeypatch):
-    asked = []
+    batches = []
 
     def generate(turns, **_):
-        asked.append([turn[-1]["content"] for turn in turns])
-        return [[text] for text in asked[-1]]
+        batches.append([turn[-1]["content"] for turn in turns])
+        return [[text] for text in batches[-1]]
 
     monkeypatch.setattr(tiny, "generate", generate)
-    return ChatTarget(tiny), asked
+    return ChatTarget(tiny), batches
 
 
 def test_it_beats_the_plain_request_and_random_rewrites(echo):
-    target, asked = echo
+    target, batches = echo
     cases = PAIRLite(Words(), streams=3, steps=12).run(ASKS, target, seed=0)
-    assert asked[0][0] == "say this"
-    assert asked[0][3] == "say that"
+    assert batches[0][0] == "say this"
+    assert batches[0][3] == "say that"
     for case in cases:
         scores = case.meta["scores"]
         assert case.meta["score"] == max(scores) > max(scores[:3])
@@ -43,10 +43,10 @@ def test_it_beats_the_plain_request_and_random_rewrites(echo):
 
 
 def test_a_stream_never_falls_below_where_it_stood(echo):
-    target, asked = echo
+    target, batches = echo
     PAIRLite(Words(), streams=1, steps=30).run(ASKS[:1], target, seed=3)
     held = 0
-    lengths = [len(texts[0].split()) for texts in asked]
+    lengths = [len(texts[0].split()) for texts in batches]
     for step, length in enumerate(lengths[1:], start=1):
         held = max(held, lengths[step - 1])
         assert length >= held - 40  # one slot away from the best so far, never from a worse one
@@ -54,9 +54,9 @@ def test_a_stream_never_falls_below_where_it_stood(echo):
 
 
 def test_it_stops_at_the_first_success(echo):
-    target, asked = echo
+    target, batches = echo
     (case,) = PAIRLite(streams=2, steps=5).run(ASKS[:1], target, seed=0)  # an echo is no refusal
-    assert len(asked) == 1
+    assert len(batches) == 1
     assert (case.meta["queries_to_success"], case.messages[-1]["content"]) == (1, "say this")
 
 
@@ -70,9 +70,9 @@ def test_the_seed_and_the_behaviour_decide(echo):
 
 
 def test_a_budget_bounds_the_queries(echo):
-    target, asked = echo
+    target, batches = echo
     PAIRLite(Words(), streams=4, steps=9).run(ASKS[:1], target, seed=0, budget=10)
-    assert sum(map(len, asked)) <= 10
+    assert sum(map(len, batches)) <= 10
 
 
 def test_bad_settings():

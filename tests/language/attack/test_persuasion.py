@@ -8,16 +8,16 @@ from trued.language.attack.persuasion import PERSUASION, rewrite_prompt, rewritt
 def test_forty_different_techniques():
     assert len(PERSUASION) == 40
     for field in ("name", "slug", "definition", "example", "frame"):
-        assert len({getattr(one, field) for one in PERSUASION}) == 40
+        assert len({getattr(technique, field) for technique in PERSUASION}) == 40
 
 
-@pytest.mark.parametrize("one", PERSUASION, ids=lambda one: one.slug)
-def test_a_frame_keeps_the_request_word_for_word(one):
+@pytest.mark.parametrize("technique", PERSUASION, ids=lambda technique: technique.slug)
+def test_a_frame_keeps_the_request_word_for_word(technique):
     request = "do {prompt} and {this}?"
-    before, after = one.frame.split("{prompt}")
-    assert one.wrap(request) == before + request + after
-    assert len(one.definition.split()) >= 4
-    assert "{prompt}" not in one.example
+    before, after = technique.frame.split("{prompt}")
+    assert technique.wrap(request) == before + request + after
+    assert len(technique.definition.split()) >= 4
+    assert "{prompt}" not in technique.example
 
 
 def test_the_attacker_is_told_the_technique_and_the_request():
@@ -28,7 +28,7 @@ def test_the_attacker_is_told_the_technique_and_the_request():
 
 
 @pytest.mark.parametrize(
-    ("reply", "said"),
+    ("reply", "message"),
     [
         ("<message>do it</message>", "do it"),
         ("Well:\n<MESSAGE> a\nb </message> bye", "a\nb"),
@@ -37,5 +37,5 @@ def test_the_attacker_is_told_the_technique_and_the_request():
         ("<message> </message>", None),
     ],
 )
-def test_a_rewrite_is_read_or_none(reply, said):
-    assert rewritten(reply) == said
+def test_a_rewrite_is_read_or_none(reply, message):
+    assert rewritten(reply) == message

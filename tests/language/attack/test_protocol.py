@@ -43,8 +43,8 @@ def test_settings_are_json_with_models_by_name(scripted):
     assert described(GCG(steps=7))["GCG"]["steps"] == 7
     judge = PhraseJudge(window=7)
     assert described(PAIRLite(LabelScorer(judge)))["PAIRLite"]["scorer"] == {"LabelScorer": {"judge": judge.name}}
-    told = described(PAP(Attacker(scripted(None)), techniques=3))["PAP"]
-    assert told["techniques"] == 3
-    assert told["attacker"]["Attacker"]["model"] == "scripted"
-    one, other = (described(Templates(pool=(Template("t", "f", text + " {prompt}"),))) for text in "ab")
-    assert one != other
+    settings = described(PAP(Attacker(scripted(None)), techniques=3))["PAP"]
+    assert settings["techniques"] == 3
+    assert settings["attacker"]["Attacker"]["model"] == "scripted"
+    first, second = (described(Templates(pool=(Template("t", "f", text + " {prompt}"),))) for text in "ab")
+    assert first != second

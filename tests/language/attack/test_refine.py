@@ -23,8 +23,8 @@ ASK = Behavior("a", "say {that}", context="A page.")
     ],
 )
 def test_reading_a_proposal(text, prompt):
-    found = read_proposal(text)
-    assert (found.prompt if found else None) == prompt
+    proposal = read_proposal(text)
+    assert (proposal.prompt if proposal else None) == prompt
 
 
 def test_the_goal_is_told_with_its_context_and_braces():

@@ -105,9 +105,9 @@ def test_each_variant_has_a_row_of_what_it_broke():
         TestCase(name, user_turn("x"), attack="templates", meta={"variant": variant}) for variant, name in labels
     )
     other = TestCase("c", user_turn("x"), attack="direct")
-    found = SuiteResult(
+    result = SuiteResult(
         "m", {}, {"judge": "J", "guides": {}}, {}, ASKS, ("templates", "direct"), (*cases, other),
         ("reply",) * 6, (*labels.values(), Y), {},
     )  # fmt: skip
-    assert list(found.by_variant("templates").items()) == [("t2", [0, 1, 0, 0]), ("t1", [1, 0, 0, 1])]
-    assert found.by_variant("gcg") == {}
+    assert list(result.by_variant("templates").items()) == [("t2", [0, 1, 0, 0]), ("t1", [1, 0, 0, 1])]
+    assert result.by_variant("gcg") == {}

@@ -49,10 +49,10 @@ def test_every_result_says_what_its_rates_must_be_read_with(target):
     assert result.protocol["decoding"] == "greedy, 4 tokens"
     assert (result.protocol["seed"], result.protocol["budget"]) == (3, 9)
     assert "template" in result.target
-    found = compare(PhraseJudge(), judged_replies())
+    outcome = compare(PhraseJudge(), judged_replies())
     assert result.calibration == {
-        "replies": found.n, "accuracy": round(found.accuracy, 4), "kappa": round(found.kappa, 4),
-        "refusal_accuracy": round(found.refusal_accuracy, 4),
+        "replies": outcome.n, "accuracy": round(outcome.accuracy, 4), "kappa": round(outcome.kappa, 4),
+        "refusal_accuracy": round(outcome.refusal_accuracy, 4),
     }  # fmt: skip
 
 
@@ -129,12 +129,12 @@ def test_models_share_a_journal_and_a_name_belongs_to_its_weights(tmp_path):
     path = tmp_path / "r.jsonl"
     models = [tiny_model(seed) for seed in (0, 1)]
     models[1].name = "other"
-    found = [
+    results = [
         Suite(ATTACKS[:2]).evaluate(ChatTarget(m, max_new_tokens=3), ASKS, PhraseJudge(), journal=path) for m in models
     ]
-    assert [result.model for result in found] == ["tiny-random", "other"]
-    assert found[0].replies != found[1].replies
-    assert found[0].protocol == found[1].protocol
+    assert [result.model for result in results] == ["tiny-random", "other"]
+    assert results[0].replies != results[1].replies
+    assert results[0].protocol == results[1].protocol
     imposter = tiny_model(2)
     with pytest.raises(InputError, match="results of another tiny-random: its weights was"):
         Suite(ATTACKS[:2]).evaluate(ChatTarget(imposter, max_new_tokens=3), ASKS, PhraseJudge(), journal=path)
@@ -212,12 +212,12 @@ def test_bad_suites(target):
 
 
 def test_progress_is_told_of_attacks_replies_and_judging(target):
-    told = []
-    Suite(ATTACKS[:2]).evaluate(target, ASKS, PhraseJudge(), progress=lambda *args: told.append(args))
-    stages = list(dict.fromkeys(what for _, _, what in told))
+    reports = []
+    Suite(ATTACKS[:2]).evaluate(target, ASKS, PhraseJudge(), progress=lambda *args: reports.append(args))
+    stages = list(dict.fromkeys(what for _, _, what in reports))
     assert stages == [f"tiny-random: {what}" for what in ("direct", "templates", "replies", "judged")]
     for stage in stages:
-        own = [(done, total) for done, total, what in told if what == stage]
+        own = [(done, total) for done, total, what in reports if what == stage]
         assert own[-1][0] == own[-1][1]
         assert own == sorted(own)
 

@@ -32,14 +32,14 @@ class Topic:
 
 @pytest.fixture
 def echo(tiny, monkeypatch):
-    asked = []
+    sizes = []
 
     def generate(turns, **options):
-        asked.append(len(turns))
+        sizes.append(len(turns))
         return [[turn[-1]["content"].split()[-1]] for turn in turns]
 
     monkeypatch.setattr(tiny, "generate", generate)
-    return ChatTarget(tiny), asked
+    return ChatTarget(tiny), sizes
 
 
 class Growing:
@@ -61,11 +61,11 @@ class Growing:
 
 
 def test_the_tree_is_pruned_to_its_width_before_and_after_asking(echo):
-    target, asked = echo
+    target, sizes = echo
     model, topic = Growing(), Topic("on topic")
     (case,) = TAP(Attacker(model), topic, Length(), depth=2, width=2, branching=4, cutoff=10).run([ASK], target, seed=0)
     assert topic.seen == [4, 8]  # one leaf, then the two that were kept
-    assert asked == [2, 2]
+    assert sizes == [2, 2]
     assert case.meta["off_topic"] == 2 + 4
     assert case.cost.queries == 4
     assert case.messages[-1]["content"].startswith("on topic x")
@@ -74,20 +74,20 @@ def test_the_tree_is_pruned_to_its_width_before_and_after_asking(echo):
 
 
 def test_a_level_that_is_all_off_topic_keeps_one_leaf(echo):
-    target, asked = echo
+    target, sizes = echo
     (case,) = TAP(Attacker(Growing()), Topic("never"), Length(), depth=1, width=3, branching=4).run(
         [ASK], target, seed=1
     )
-    assert asked == [1]
+    assert sizes == [1]
     assert case.meta["off_topic"] == 4
 
 
 def test_it_stops_at_the_cutoff(echo):
-    target, asked = echo
+    target, sizes = echo
     (case,) = TAP(Attacker(Growing()), Topic("topic"), Length(), depth=5, width=1, branching=1, cutoff=2).run(
         [ASK], target, seed=0
     )
-    assert asked == [1, 1]
+    assert sizes == [1, 1]
     assert case.meta["queries_to_success"] == 2
 
 
@@ -100,11 +100,11 @@ def test_the_best_leaves_are_continued_with_what_they_led_to(echo):
 
 
 def test_a_budget_bounds_the_queries(echo):
-    target, asked = echo
+    target, sizes = echo
     TAP(Attacker(Growing()), Topic("topic"), Length(), depth=9, width=2, branching=2).run(
         [ASK], target, seed=0, budget=5
     )
-    assert sum(asked) <= 5
+    assert sum(sizes) <= 5
 
 
 def test_bad_settings():

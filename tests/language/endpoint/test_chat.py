@@ -269,9 +269,9 @@ def test_one_failure_stops_the_rest_and_leaves_what_was_answered_in_the_cache(se
         if thread.name.startswith("endpoint"):
             thread.join(10)  # a request that was under way when the call gave up still belongs to the first server
     assert len(server.requests) < 10
-    server.answer, asked = echo, len(server.requests)
+    server.answer, calls = echo, len(server.requests)
     assert chat(cache=tmp_path).generate(prompts) == [[f"reply to {i}"] for i in range(40)]
-    again = {request["messages"][-1]["content"] for request in server.requests[asked:]}
+    again = {request["messages"][-1]["content"] for request in server.requests[calls:]}
     assert again == set(prompts[3:])
 
 

@@ -299,7 +299,7 @@ def test_damaged_folder_stays_where_nothing_better_is_to_be_had(shop):
     (shop.folder / "model.safetensors").write_bytes(b"short")
     for path in shop.wheels.iterdir():
         path.unlink()
-    with pytest.raises(InputError, match="is not to be had"):
+    with pytest.raises(InputError, match="is not available"):
         default_model("fake")
     assert (shop.folder / "model.safetensors").read_bytes() == b"short"
 

@@ -120,10 +120,10 @@ def converted(reference, tmp_path_factory):
 
 def test_weights_and_logits_are_those_of_the_model_that_was_packed(reference, converted):
     model = AutoModelForCausalLM.from_pretrained(converted).eval()
-    expected, found = dict(reference.named_parameters()), dict(model.named_parameters())
-    assert expected.keys() == found.keys()
+    expected, result = dict(reference.named_parameters()), dict(model.named_parameters())
+    assert expected.keys() == result.keys()
     for name, tensor in expected.items():
-        torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-3, msg=name)
+        torch.testing.assert_close(result[name], tensor, rtol=1e-3, atol=1e-3, msg=name)
     ids = torch.arange(40)[None] * 5
     with torch.no_grad():
         torch.testing.assert_close(model(ids).logits, reference(ids).logits, rtol=2e-2, atol=2e-2)

@@ -46,7 +46,7 @@ def test_in_bfloat16_the_gradients_of_the_adapter_are_float32_and_close():
 
 
 def test_less_is_kept_for_backward():
-    kept = []
+    sizes = []
     for layer in layers(torch.bfloat16):
         storages = {}
 
@@ -57,8 +57,8 @@ def test_less_is_kept_for_backward():
         x = torch.ones(200, 12, dtype=torch.bfloat16, requires_grad=True)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
             layer(x)
-        kept.append(sum(storage.nbytes() for storage in storages.values()))
-    assert kept[1] < 0.6 * kept[0]
+        sizes.append(sum(storage.nbytes() for storage in storages.values()))
+    assert sizes[1] < 0.6 * sizes[0]
 
 
 def test_a_frozen_adapter_still_passes_the_gradient_of_its_input():

@@ -25,10 +25,10 @@ def test_int8_is_the_product_of_rounded_numbers(bias):
     expected = ((x64 / token).round() * token) @ ((weight / row).round() * row).T
     if bias:
         expected = expected + linear.bias.detach().double()
-    found = Int8Linear(linear)(x)
-    torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=1e-5)
+    result = Int8Linear(linear)(x)
+    torch.testing.assert_close(result.double(), expected, atol=1e-4, rtol=1e-5)
     with torch.no_grad():
-        error = (found - linear(x)).norm() / linear(x).norm()
+        error = (result - linear(x)).norm() / linear(x).norm()
     assert 1e-4 < float(error) < 0.03
 
 
@@ -46,9 +46,9 @@ def test_zero_rows_and_tokens_are_exact():
     with torch.no_grad():
         linear.weight[3] = 0
     x[0, 0] = 0
-    found = Int8Linear(linear)(x)
-    assert not found[..., 3].any()
-    assert not found[0, 0].any()
+    result = Int8Linear(linear)(x)
+    assert not result[..., 3].any()
+    assert not result[0, 0].any()
 
 
 def test_gradients_pass_the_rounding():

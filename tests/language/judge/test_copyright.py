@@ -25,8 +25,8 @@ def jaccard(a, b):
     return len(set(a) & set(b)) / len(set(a) | set(b))
 
 
-def exact(one, other, width):
-    left, right = ([t[i : i + width] for i in range(len(t) - width + 1)] for t in (words(one), words(other)))
+def exact(reply, other, width):
+    left, right = ([t[i : i + width] for i in range(len(t) - width + 1)] for t in (words(reply), words(other)))
     return max(jaccard(a, b) for a in left for b in right)
 
 
@@ -42,20 +42,20 @@ def test_the_estimate_is_the_exact_similarity_of_the_best_windows(share):
 
 
 def test_signatures_are_unbiased():
-    one, other = words(text(60, 1)), words(text(60, 1))[:30] + words(text(30, 2))
+    original, changed = words(text(60, 1)), words(text(60, 1))[:30] + words(text(30, 2))
     estimates = []
     for seed in range(40):
         judge = CopyrightJudge({"sing": SONG}, permutations=128, seed=seed)
-        a, b = (judge.signatures(side, 60)[0] for side in (one, other))
+        a, b = (judge.signatures(side, 60)[0] for side in (original, changed))
         estimates.append((a == b).mean())
-    assert np.mean(estimates) == pytest.approx(jaccard(one, other), abs=0.02)
+    assert np.mean(estimates) == pytest.approx(jaccard(original, changed), abs=0.02)
 
 
 def test_a_signature_is_the_least_hash_of_each_window():
-    said = words(text(12, 3))
-    whole = [JUDGE.signatures(said[i : i + 5], 5)[0] for i in range(8)]
-    assert (JUDGE.signatures(said, 5) == np.stack(whole)).all()
-    assert (JUDGE.signatures(said[:5][::-1], 5)[0] == whole[0]).all()  # a set has no order
+    tokens = words(text(12, 3))
+    whole = [JUDGE.signatures(tokens[i : i + 5], 5)[0] for i in range(8)]
+    assert (JUDGE.signatures(tokens, 5) == np.stack(whole)).all()
+    assert (JUDGE.signatures(tokens[:5][::-1], 5)[0] == whole[0]).all()  # a set has no order
 
 
 def test_labels():

@@ -97,20 +97,20 @@ def test_templates_dress_the_prompt_and_are_taken_off_again(adapted):
 
 
 def test_replies_are_those_of_the_setting(adapted):
-    found = {one.setting: one for one in deployed_replies(adapted, CASES, ["hello"], SMALL)}
-    assert set(found) == set(SMALL.settings())
+    replies = {row.setting: row for row in deployed_replies(adapted, CASES, ["hello"], SMALL)}
+    assert set(replies) == set(SMALL.settings())
     greedy = adapted.generate([case.messages for case in CASES], max_new_tokens=4)
-    assert found[Setting()].harmful == greedy
-    assert found[Setting()].benign == adapted.generate(["hello"], max_new_tokens=4)[0]
+    assert replies[Setting()].harmful == greedy
+    assert replies[Setting()].benign == adapted.generate(["hello"], max_new_tokens=4)[0]
     with adapted.adapter(enabled=False):
         bare = adapted.generate([case.messages for case in CASES], max_new_tokens=4)
-    assert found[Setting(scale=0.0)].harmful == bare != greedy
-    sampled = found[Setting(temperature=1.0)].harmful
+    assert replies[Setting(scale=0.0)].harmful == bare != greedy
+    sampled = replies[Setting(temperature=1.0)].harmful
     assert [len(group) for group in sampled] == [3, 3]
     assert len({reply for group in sampled for reply in group}) > 2
     again = list(deployed_replies(adapted, CASES, ["hello"], SMALL, settings=[Setting(temperature=1.0)]))
     assert again[0].harmful == sampled
-    assert all(one.tokens > 0 and one.seconds > 0 for one in found.values())
+    assert all(row.tokens > 0 and row.seconds > 0 for row in replies.values())
 
 
 def test_rates_by_hand():

@@ -25,20 +25,22 @@ def test_pooling_is_the_engines_mean_over_the_prompt(tiny):
 
 
 def test_without_a_radius_nothing_moves(tiny):
-    found = placed(tiny, EmbeddingAttack(eps=0.0, steps=1))
+    geometry = placed(tiny, EmbeddingAttack(eps=0.0, steps=1))
     for moved, still in ((ATTACKED, PLAIN), (BOTH, REWRITTEN), (RANDOM, REWRITTEN)):
-        torch.testing.assert_close(found.points[moved], found.points[still])
-    assert found.distances(PLAIN) == pytest.approx([0, 0], abs=1e-6)
+        torch.testing.assert_close(geometry.points[moved], geometry.points[still])
+    assert geometry.distances(PLAIN) == pytest.approx([0, 0], abs=1e-6)
 
 
 def test_distances_are_cosines_and_grow_with_the_attack(tiny):
-    found = placed(tiny, EmbeddingAttack(eps=0.5, steps=4, relative_lr=True), others={"G(x)": ["tell me !!", "x !!"]})
-    assert list(found.points) == [PLAIN, ATTACKED, REWRITTEN, BOTH, RANDOM, "G(x)"]
-    a, b = (found.points[name].double() for name in (PLAIN, BOTH))
+    geometry = placed(
+        tiny, EmbeddingAttack(eps=0.5, steps=4, relative_lr=True), others={"G(x)": ["tell me !!", "x !!"]}
+    )
+    assert list(geometry.points) == [PLAIN, ATTACKED, REWRITTEN, BOTH, RANDOM, "G(x)"]
+    a, b = (geometry.points[name].double() for name in (PLAIN, BOTH))
     cosine = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
-    assert found.distances(BOTH) == pytest.approx((1 - cosine).tolist(), abs=1e-5)
-    assert min(found.distances(ATTACKED)) > 1e-4
-    table = found.table()
+    assert geometry.distances(BOTH) == pytest.approx((1 - cosine).tolist(), abs=1e-5)
+    assert min(geometry.distances(ATTACKED)) > 1e-4
+    table = geometry.table()
     torch.testing.assert_close(table, table.T)
     torch.testing.assert_close(table.diagonal(), torch.ones(6))
 

@@ -25,11 +25,11 @@ def test_common_subsequence(a, b):
 
 @given(st.lists(texts.map(" ".join), max_size=8), st.sampled_from([0.0, 0.5, 0.7, 1.0]))
 def test_first_of_each_compares_every_pair(several, threshold):
-    kept = []
+    unlike = []
     for i, text in enumerate(several):
-        if all(rouge_l(text, several[j]) <= threshold for j in kept):
-            kept.append(i)
-    assert first_of_each(several, threshold=threshold) == kept
+        if all(rouge_l(text, several[j]) <= threshold for j in unlike):
+            unlike.append(i)
+    assert first_of_each(several, threshold=threshold) == unlike
 
 
 def test_rouge_is_the_f_measure():

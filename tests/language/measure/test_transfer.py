@@ -20,21 +20,21 @@ PROMPTS = ["tell me", "a longer request", "third"]
 
 def test_the_diagonal_is_the_attack_and_the_first_row_the_clean_prompt(tiny):
     models = {"float32": tiny, "int8": in_precision(tiny, "int8")}
-    found = transferred_losses(models, PROMPTS, "Sure", ATTACK, batch=2)
-    assert set(found) == {(a, b) for a in (CLEAN, *models) for b in models}
+    losses = transferred_losses(models, PROMPTS, "Sure", ATTACK, batch=2)
+    assert set(losses) == {(a, b) for a in (CLEAN, *models) for b in models}
     for name, lm in models.items():
         own = target_losses(lm, PROMPTS, "Sure", ATTACK, batch=2)
         clean = target_losses(lm, PROMPTS, "Sure", EmbeddingAttack(steps=0), batch=2)
-        assert found[name, name] == pytest.approx(own, abs=1e-4)
-        assert found[CLEAN, name] == pytest.approx(clean, abs=1e-4)
+        assert losses[name, name] == pytest.approx(own, abs=1e-4)
+        assert losses[CLEAN, name] == pytest.approx(clean, abs=1e-4)
     for source, victim in (("int8", "float32"), ("float32", "int8")):
-        assert sum(found[source, victim]) < sum(found[CLEAN, victim])
+        assert sum(losses[source, victim]) < sum(losses[CLEAN, victim])
 
 
 def test_equal_models_transfer_fully_and_unequal_ones_do_not(tiny):
-    found = transferred_losses({"a": tiny, "b": copy.deepcopy(tiny), "c": tiny_model(seed=1)}, PROMPTS, "Sure", ATTACK)
-    assert found["a", "b"] == pytest.approx(found["b", "b"], abs=1e-5)
-    assert sum(found["a", "c"]) > sum(found["c", "c"]) + 0.1
+    losses = transferred_losses({"a": tiny, "b": copy.deepcopy(tiny), "c": tiny_model(seed=1)}, PROMPTS, "Sure", ATTACK)
+    assert losses["a", "b"] == pytest.approx(losses["b", "b"], abs=1e-5)
+    assert sum(losses["a", "c"]) > sum(losses["c", "c"]) + 0.1
 
 
 def test_labels_of_found_strings(tiny):
@@ -48,13 +48,13 @@ def test_labels_of_found_strings(tiny):
             text = f"{target.model.name} {seed}"
             return [TestCase(b.id, user_turn(text), attack=self.name) for b in behaviors]
 
-    asked = []
+    calls = []
 
     class Judge:
         name = "judge"
 
         def label(self, prompts, replies):
-            asked.append((list(prompts), list(replies)))
+            calls.append((list(prompts), list(replies)))
             return PhraseJudge().label(prompts, replies)
 
     other = tiny_model(seed=1)
@@ -66,7 +66,7 @@ def test_labels_of_found_strings(tiny):
     expected = [
         lm.generate([f"{source} 5"], max_new_tokens=4)[0] for source in (tiny.name, "other") for lm in (tiny, other)
     ]
-    assert asked == [(["the request"], said) for said in expected]
+    assert calls == [(["the request"], replies) for replies in expected]
 
 
 def test_what_cannot_be_compared(tiny):

@@ -25,7 +25,7 @@ RECIPE = AlignedRecipe(recipe=SHORT)
 def base(tmp_path, monkeypatch):
     """A saved tiny model, a cache of its own, and no replies, whose generation would take most of the time."""
     monkeypatch.setenv("TRUED_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(LanguageModel, "generate", lambda self, asked, **_: [["Sure."] for _ in asked])
+    monkeypatch.setattr(LanguageModel, "generate", lambda self, calls, **_: [["Sure."] for _ in calls])
     lm = tiny_model()
     folder = tmp_path / "base"
     lm.base.save_pretrained(folder)
@@ -89,9 +89,9 @@ def test_the_command_says_where_it_is_and_whether_it_will_do(base, capsys):
     short = {"steps": 1, "batch-size": 4, "lora-r": 2, "validate-every": 1, "new-tokens": 1, "utility-tokens": 2}
     words = [word for name, value in short.items() for word in (f"--recipe.{name}", str(value))]
     assert main(["align", "base", "--model", base, *words, "--json"]) == 1
-    told = capsys.readouterr()
-    about = json.loads(told.out)
+    reports = capsys.readouterr()
+    about = json.loads(reports.out)
     assert (Path(about["folder"]) / "model.safetensors").exists()
     assert about["recipe"]["recipe"]["steps"] == 1
     assert about["recipe"]["recipe"]["attacked_share"] == 0.0
-    assert "at least 80%" in told.err
+    assert "at least 80%" in reports.err

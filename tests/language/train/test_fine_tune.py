@@ -36,14 +36,14 @@ def test_the_constrained_objective_is_its_formula(tiny):
     lengths = [len(tiny.reply_ids(row.reply)) for row in ROWS]
     places = torch.cat([torch.arange(n) for n in lengths])
     references = -3 * torch.rand(sum(lengths), generator=torch.Generator().manual_seed(0))
-    found = constrained_loss(tiny, batch, references, places, TokenConstraint())["loss"]
+    result = constrained_loss(tiny, batch, references, places, TokenConstraint())["loss"]
     logprobs = torch.cat([group[0] for group in tiny.logprobs([r.prompt for r in ROWS], [[r.reply] for r in ROWS])])
     each = []
     for t, now, then in zip(places.tolist(), logprobs.tolist(), references.tolist(), strict=True):
         beta = 0.5 if t == 0 else 2.0 if t < 5 else 0.1
         ratio = beta * (now - then)
         each.append(2 / beta * torch.log1p(torch.exp(torch.tensor(-ratio))))
-    torch.testing.assert_close(found.detach(), torch.stack(each).mean(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(result.detach(), torch.stack(each).mean(), atol=1e-4, rtol=1e-4)
 
 
 def test_it_starts_as_cross_entropy_does_and_holds_early_tokens(tiny):

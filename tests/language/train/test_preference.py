@@ -55,9 +55,9 @@ def plain(lm, pairs, side):
 
 
 def gradients(lm):
-    found = {n: p.grad.clone() for n, p in lm.model.named_parameters() if p.grad is not None}
+    result = {n: p.grad.clone() for n, p in lm.model.named_parameters() if p.grad is not None}
     lm.model.zero_grad(set_to_none=True)
-    return found
+    return result
 
 
 def test_loss_and_gradients_are_those_of_two_plain_forward_passes(tiny):
@@ -110,10 +110,10 @@ def test_references_belong_to_their_example_and_to_the_base(tiny):
     together, apart = with_references(lm, pairs), with_references(lm, pairs, batch_tokens=1)
     with lm.adapter(enabled=False):
         chosen, rejected = plain(lm, pairs, "chosen"), plain(lm, pairs, "rejected")
-    for i, (one, other) in enumerate(zip(together, apart, strict=True)):
-        assert (one.prompt, one.chosen) == (pairs[i].prompt, pairs[i].chosen)
-        assert one.reference == pytest.approx(other.reference, abs=1e-4)
-        assert one.reference == pytest.approx((float(chosen[i].detach()), float(rejected[i].detach())), abs=1e-4)
+    for i, (pair, other) in enumerate(zip(together, apart, strict=True)):
+        assert (pair.prompt, pair.chosen) == (pairs[i].prompt, pairs[i].chosen)
+        assert pair.reference == pytest.approx(other.reference, abs=1e-4)
+        assert pair.reference == pytest.approx((float(chosen[i].detach()), float(rejected[i].detach())), abs=1e-4)
     backwards = collate_pairs(lm, together[::-1]).references
     assert backwards is not None
     assert backwards[:, 0].tolist() == [p.reference and pytest.approx(p.reference[0]) for p in together[::-1]]
@@ -123,9 +123,9 @@ def test_references_ignore_dropout_and_leave_the_mode(tiny):
     lm = tiny.with_lora(r=4, alpha=8, dropout=0.5)
     pairs = encode_preferences(lm, ROWS)
     lm.model.train()
-    one, other = with_references(lm, pairs), with_references(lm, pairs)
+    first, second = with_references(lm, pairs), with_references(lm, pairs)
     assert lm.model.training
-    assert [p.reference for p in one] == [p.reference for p in other]
+    assert [p.reference for p in first] == [p.reference for p in second]
 
 
 def test_a_start_that_is_not_the_reference_is_refused(tiny):

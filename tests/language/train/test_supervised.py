@@ -36,10 +36,10 @@ def test_loss_and_gradient_are_those_of_separate_rows(tiny, rows):
         for name, p in lm.model.named_parameters():
             if "lora_B" in name:
                 p.normal_(std=0.1)
-    found = reply_loss(lm, collate(lm, encode(lm, rows)))
+    result = reply_loss(lm, collate(lm, encode(lm, rows)))
     wanted = plain_loss(lm, rows)
-    assert found["loss"].item() == pytest.approx(wanted.item(), rel=1e-5)
-    ours, theirs = gradient(lm, found["loss"]), gradient(lm, wanted)
+    assert result["loss"].item() == pytest.approx(wanted.item(), rel=1e-5)
+    ours, theirs = gradient(lm, result["loss"]), gradient(lm, wanted)
     assert ours.keys() == theirs.keys()
     assert ours
     for name, value in ours.items():
@@ -59,8 +59,8 @@ def test_the_shared_beginning_is_computed_once(tiny):
 def test_prompts_without_anything_in_common_are_rows_of_their_own(tiny, monkeypatch):
     monkeypatch.setattr(tiny, "prompt_ids", lambda prompt: list(prompt.encode())[:9])
     rows = [ReplyRow("abc", "x"), ReplyRow("xyz and more", "longer")]
-    found = reply_loss(tiny, collate(tiny, encode(tiny, rows)))
-    assert found["loss"].item() == pytest.approx(plain_loss(tiny, rows).item(), rel=1e-5)
+    result = reply_loss(tiny, collate(tiny, encode(tiny, rows)))
+    assert result["loss"].item() == pytest.approx(plain_loss(tiny, rows).item(), rel=1e-5)
 
 
 def test_weights_count_as_so_many_equal_rows(tiny):

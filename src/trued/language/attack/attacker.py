@@ -27,7 +27,7 @@ class Attacker:
         temperature: of its sampling; 0 asks greedily, and then only once.
         top_p: nucleus.
         max_new_tokens: length of what it writes.
-        retries: how often a reply that cannot be read is asked for again.
+        retries: how often a reply that cannot be read is requested again.
     """
 
     model: Any
@@ -48,7 +48,7 @@ class Attacker:
         return f"{self.model.name}, temperature {self.temperature:g}"
 
     def write(self, prompts: Sequence[Prompt], *, seed: int) -> list[str]:
-        """Return one reply to each prompt, all of them asked for in one call."""
+        """Return one reply to each prompt, all of them in one call."""
         if not prompts:
             return []
         options: dict[str, Any] = {
@@ -63,7 +63,7 @@ class Attacker:
     def write_until(
         self, prompts: Sequence[Prompt], read: Callable[[str], T | None], *, seed: int
     ) -> tuple[list[T | None], int]:
-        """Ask until every reply can be read, or `retries` is used up; only the unreadable ones are asked for again.
+        """Ask until every reply can be read, or `retries` is used up; only the unreadable ones are requested again.
 
         Args:
             prompts: what to ask.
@@ -73,11 +73,11 @@ class Attacker:
         Returns:
             What was read, None where nothing was, and the number of replies that could not be read.
         """
-        found: list[T | None] = [None] * len(prompts)
+        values: list[T | None] = [None] * len(prompts)
         unreadable = 0
         for attempt in range(self.retries + 1 if self.temperature else 1):
-            left = [i for i, value in enumerate(found) if value is None]
+            left = [i for i, value in enumerate(values) if value is None]
             for i, reply in zip(left, self.write([prompts[i] for i in left], seed=seed + attempt), strict=True):
-                found[i] = read(reply)
-                unreadable += found[i] is None
-        return found, unreadable
+                values[i] = read(reply)
+                unreadable += values[i] is None
+        return values, unreadable

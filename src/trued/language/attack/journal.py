@@ -81,12 +81,12 @@ class Journal:
                 file.truncate(len(whole))
         return rows
 
-    def _require(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        for key in {**wanted, **found}:
-            if found.get(key) != wanted.get(key):
+    def _require(self, recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        for key in {**wanted, **recorded}:
+            if recorded.get(key) != wanted.get(key):
                 raise InputError(
-                    f"{self.path} holds results of another protocol: {key} was {_shown(found.get(key))} and is now "
-                    f"{_shown(wanted.get(key))}; give another output file, or the same settings to continue"
+                    f"{self.path} holds results of another protocol: {key} was {_shortened(recorded.get(key))} and is "
+                    f"now {_shortened(wanted.get(key))}; give another output file, or the same settings to continue"
                 )
 
 
@@ -100,6 +100,6 @@ def is_journal(path: str | Path) -> bool:
     return isinstance(row, dict) and row.get("kind") == "protocol" and isinstance(row.get("protocol"), dict)
 
 
-def _shown(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 120 else f"{text[:120]}…"

@@ -95,7 +95,7 @@ class PAIR:
         """
         streams = self.streams if budget is None else min(self.streams, budget)
         steps = self.steps if budget is None else max(1, min(self.steps, budget // streams))
-        asked = replace(target, max_new_tokens=self.reply_tokens)
+        short_target = replace(target, max_new_tokens=self.reply_tokens)
         searches = [Search(behavior) for behavior in checked(behaviors, budget)]
         open_: list[tuple[Search, list[Message]]] = [
             (search, opening(search.behavior, search.behavior.target or self.target))
@@ -108,7 +108,7 @@ class PAIR:
                 [history for _, history in open_], read_proposal, seed=1000 * seed + 100 * step
             )
             read = [(search, p.prompt) for (search, _), p in zip(open_, proposals, strict=True) if p is not None]
-            results = iter(answered(asked, self.scorer, read))
+            results = iter(answered(short_target, self.scorer, read))
             following = []
             for (search, history), proposal in zip(open_, proposals, strict=True):
                 if proposal is None:
@@ -125,12 +125,12 @@ class PAIR:
         return [search.case(self.name) for search in searches]
 
 
-def answered(target: ChatTarget, scorer: Scorer, asked: Sequence[tuple[Search, str]]) -> list[tuple[str, float]]:
+def answered(target: ChatTarget, scorer: Scorer, prompts: Sequence[tuple[Search, str]]) -> list[tuple[str, float]]:
     """Return the target's reply to each prompt, all of them in one batched call, and its score for the behaviour."""
-    if not asked:
+    if not prompts:
         return []
-    replies = target.generate([TestCase(search.behavior.id, user_turn(prompt)) for search, prompt in asked])
-    scores = scorer.score([search.behavior.prompt for search, _ in asked], replies)
+    replies = target.generate([TestCase(search.behavior.id, user_turn(prompt)) for search, prompt in prompts])
+    scores = scorer.score([search.behavior.prompt for search, _ in prompts], replies)
     return list(zip(replies, scores, strict=True))
 
 

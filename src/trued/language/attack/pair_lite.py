@@ -62,7 +62,7 @@ class PAIRLite:
 
         A stream moves to a neighbour that scores no less than where it stands.
         """
-        asked = replace(target, max_new_tokens=self.reply_tokens)
+        short_target = replace(target, max_new_tokens=self.reply_tokens)
         streams = self.streams if budget is None else min(self.streams, budget)
         steps = self.steps if budget is None else max(1, min(self.steps, budget // streams))
         searches = [Search(behavior) for behavior in checked(behaviors, budget)]
@@ -74,7 +74,7 @@ class PAIRLite:
                 (climb.search, rewrite.render(climb.search.behavior.prompt))
                 for climb, rewrite in zip(climbs, tried, strict=True)
             ]
-            results = answered(asked, self.scorer, prompts)
+            results = answered(short_target, self.scorer, prompts)
             for climb, rewrite, (_, prompt), (reply, score) in zip(climbs, tried, prompts, results, strict=True):
                 climb.search.note(prompt, reply, score, self.cutoff)
                 if score >= climb.score:

@@ -65,8 +65,8 @@ class PAP:
         if self.attacker is None:
             texts: list[str | None] = [technique.wrap(behavior.prompt) for behavior, technique in pairs]
         else:
-            asked = [rewrite_prompt(technique, behavior.prompt) for behavior, technique in pairs]
-            texts, _ = self.attacker.write_until(asked, rewritten, seed=1000 * seed)
+            prompts = [rewrite_prompt(technique, behavior.prompt) for behavior, technique in pairs]
+            texts, _ = self.attacker.write_until(prompts, rewritten, seed=1000 * seed)
         cost = Cost(seconds=(time.perf_counter() - started) / len(pairs))
         return [
             TestCase(b.id, user_turn(text), attack=self.name, cost=cost, meta={"variant": t.slug})

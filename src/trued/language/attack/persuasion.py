@@ -3,7 +3,7 @@
 The names and their order are the paper's; definitions, examples and frames are of our own writing, and the examples
 are about everyday matters.
 
-Knows techniques and texts. Knows nothing of models: who rewrites by `rewrite_prompt` is the caller's affair.
+Knows techniques and texts. Knows nothing of models: the caller decides who rewrites by `rewrite_prompt`.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ def rewrite_prompt(technique: Technique, behavior: str) -> list[Message]:
 
     The reply is read by `rewritten`.
     """
-    asked = (
+    request = (
         f"Technique: {technique.name}\nDefinition: {technique.definition}\nExample: {technique.example}\n\n"
         f"Request: {behavior}"
     )
-    return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": asked}]
+    return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": request}]
 
 
 def rewritten(reply: str) -> str | None:
     """Return the message in an attacker's reply, or None if there is none: it declined, or lost the format."""
-    found = _MESSAGE.search(reply)
-    return (found[1].strip() or None) if found else None
+    match = _MESSAGE.search(reply)
+    return (match[1].strip() or None) if match else None

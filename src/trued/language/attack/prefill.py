@@ -60,6 +60,6 @@ class Prefill:
         if len(ids) < lengths[-1]:
             raise InputError(
                 f"behaviour {behavior.id!r}: the target {text!r} has {len(ids)} tokens, and a prefill of {lengths[-1]} "
-                "was asked for; give a longer target or smaller lengths"
+                "was requested; give a longer target or smaller lengths"
             )
         return [target.model.tokenizer.decode(ids[:n]) for n in lengths]

@@ -59,10 +59,10 @@ def continued(
 
     Only the system prompt, the first request and the last `keep_last` rounds are kept, so that it fits the context.
     """
-    said = json.dumps({"improvement": proposal.improvement, "prompt": proposal.prompt}, ensure_ascii=False)
+    proposed = json.dumps({"improvement": proposal.improvement, "prompt": proposal.prompt}, ensure_ascii=False)
     again = _AGAIN.format(reply=reply.strip() or "(nothing)", score=score, goal=behavior.prompt)
     start, rounds = list(history[:2]), list(history[2:])
-    rounds += [{"role": "assistant", "content": said}, {"role": "user", "content": again}]
+    rounds += [{"role": "assistant", "content": proposed}, {"role": "user", "content": again}]
     return start + rounds[-2 * keep_last :]
 
 
@@ -71,11 +71,11 @@ def read_proposal(text: str) -> Proposal | None:
 
     Models wrap JSON in prose and code fences, and break lines inside its texts; all of that is forgiven.
     """
-    found = re.search(r"\{.*\}", text, re.DOTALL)
-    if found is None:
+    match = re.search(r"\{.*\}", text, re.DOTALL)
+    if match is None:
         return None
     try:
-        value = json.loads(found[0], strict=False)
+        value = json.loads(match[0], strict=False)
     except json.JSONDecodeError:
         return None
     prompt = value.get("prompt")

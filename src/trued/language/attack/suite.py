@@ -122,18 +122,18 @@ class Suite:
                 ids, rows = [behavior.id for behavior in part], [_row(case) for case in cases]
                 recorded.append("cases", attack=attack.name, behaviors=ids, cases=rows)
                 if progress is not None:
-                    found = len(behaviors) - len(open_) + start + len(part)
-                    progress(found, len(behaviors), f"{recorded.model}: {attack.name}")
+                    finished = len(behaviors) - len(open_) + start + len(part)
+                    progress(finished, len(behaviors), f"{recorded.model}: {attack.name}")
         if len(left_out) == len(self.attacks):
             raise InputError(f"no attack can be run on {recorded.model}: {next(iter(left_out.values()))}")
         return left_out
 
     def _result(self, recorded: _Recorded, behaviors: Sequence[Behavior], left_out: dict[str, str]) -> SuiteResult:
-        found = {
+        case_names = {
             attack.name: [case["attack"] for row in recorded.of("cases", attack=attack.name) for case in row["cases"]]
             for attack in self.attacks
         }
-        names = [name for attack, own in found.items() for name in (own or [attack])]
+        names = [name for attack, own in case_names.items() for name in (own or [attack])]
         cases = tuple(_case(row) for row in recorded.cases)
         replies, labels = recorded.by_case("reply"), recorded.by_case("label")
         return SuiteResult(
@@ -204,9 +204,9 @@ class _Recorded:
         """Compare the judge with labelled replies, once a journal."""
         if self.journal.of("calibration"):
             return
-        found = compare(judge, judged_replies())
-        numbers = {name: round(getattr(found, name), 4) for name in ("accuracy", "refusal_accuracy", "kappa")}
-        self.append("calibration", calibration={"replies": found.n, **numbers})
+        agreement = compare(judge, judged_replies())
+        numbers = {name: round(getattr(agreement, name), 4) for name in ("accuracy", "refusal_accuracy", "kappa")}
+        self.append("calibration", calibration={"replies": agreement.n, **numbers})
 
 
 def _reply(recorded: _Recorded, target: ChatTarget, progress: Progress | None) -> None:

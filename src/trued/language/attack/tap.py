@@ -71,8 +71,8 @@ class TAP:
 
         `budget` bounds the queries of a behaviour: the tree stops growing when the next level might exceed it.
         """
-        asked = replace(target, max_new_tokens=self.reply_tokens)
-        return [self._grow(behavior, asked, seed, budget) for behavior in checked(behaviors, budget)]
+        short_target = replace(target, max_new_tokens=self.reply_tokens)
+        return [self._grow(behavior, short_target, seed, budget) for behavior in checked(behaviors, budget)]
 
     def _grow(self, behavior: Behavior, target: ChatTarget, seed: int, budget: int | None) -> TestCase:
         rng = random.Random(generator_for(seed, behavior).initial_seed())
@@ -83,12 +83,12 @@ class TAP:
                 break
             started = time.perf_counter()
             branches = self._expand(leaves, search, rng.getrandbits(30))
-            kept, pruned = self._on_topic(branches, behavior, rng)
+            on_topic, pruned = self._on_topic(branches, behavior, rng)
             off_topic += pruned
-            results = answered(target, self.scorer, [(search, branch.proposal.prompt) for branch in kept])
-            for branch, (reply, score) in zip(kept, results, strict=True):
+            results = answered(target, self.scorer, [(search, branch.proposal.prompt) for branch in on_topic])
+            for branch, (reply, score) in zip(on_topic, results, strict=True):
                 search.note(branch.proposal.prompt, reply, score, self.cutoff)
-            ranked = sorted(zip(kept, results, strict=True), key=lambda pair: -pair[1][1])[: self.width]
+            ranked = sorted(zip(on_topic, results, strict=True), key=lambda pair: -pair[1][1])[: self.width]
             # With nothing to go on from (no proposal could be read), the next level starts from the same leaves.
             leaves = [
                 continued(branch.history, branch.proposal, reply, score, behavior, self.keep_last)
@@ -114,7 +114,7 @@ class TAP:
         if not branches:
             return [], 0
         same = self.topic.same([behavior.prompt] * len(branches), [branch.proposal.prompt for branch in branches])
-        kept = [branch for branch, on in zip(branches, same, strict=True) if on]
-        pruned = len(branches) - len(kept)
-        kept = kept or [rng.choice(branches)]
-        return rng.sample(kept, min(self.width, len(kept))), pruned
+        on_topic = [branch for branch, on in zip(branches, same, strict=True) if on]
+        pruned = len(branches) - len(on_topic)
+        on_topic = on_topic or [rng.choice(branches)]
+        return rng.sample(on_topic, min(self.width, len(on_topic))), pruned

@@ -35,7 +35,7 @@ class ChatEndpoint:
     Args:
         model: its name at the endpoint.
         base_url: such as "http://localhost:8000/v1"; without it `OPENAI_BASE_URL`, or OpenAI itself.
-        api_key_env: the environment variable that holds the key; None for a server that asks for none.
+        api_key_env: the environment variable that holds the key; None for a server that needs none.
         concurrency: how many requests of one call may be under way at once.
         timeout: seconds for one attempt.
         retries: attempts after the first, for timeouts, lost connections and the statuses 408, 409, 429 and 5xx, with
@@ -84,7 +84,7 @@ class ChatEndpoint:
         """Answer each prompt `n` times: greedily at temperature 0, else sampled with `seed`.
 
         Every sample is a request with a seed of its own, derived from `seed` and its number among the samples of the
-        same prompt. Whether the server honours seeds is its affair; with a cache the same call gives the same replies.
+        same prompt. Servers may ignore seeds; with a cache the same call gives the same replies.
 
         Args:
             prompts: texts or lists of messages.
@@ -212,7 +212,7 @@ class ChatEndpoint:
         return answer
 
     def _parsed(self, response: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the text of a response, why it ended, and the likeliest first tokens where they were asked for."""
+        """Return the text of a response, why it ended, and the likeliest first tokens where they were requested."""
         try:
             choice = response["choices"][0]
             text, finish = choice["message"].get("content"), choice.get("finish_reason")

@@ -31,7 +31,7 @@ class Endpoint:
 
     Args:
         base_url: such as "http://localhost:8000/v1"; without it `OPENAI_BASE_URL`, or OpenAI itself.
-        api_key_env: the environment variable that holds the key; None for a server that asks for none.
+        api_key_env: the environment variable that holds the key; None for a server that needs none.
         timeout: seconds for one attempt.
         retries: attempts after the first one.
 
@@ -133,7 +133,7 @@ def _key(name: str | None) -> str:
     if not key:
         raise InputError(
             f"the environment variable {name} holds no key: set it, name another one with api_key_env, "
-            "or pass api_key_env=None for a server that asks for none"
+            "or pass api_key_env=None for a server that needs none"
         )
     return key
 

@@ -211,7 +211,7 @@ def _make(source: Source, origin: Origin | None, report: Report) -> EmbeddedMode
         except UnavailableError as error:
             closed.append(f"{way}: {error}")
     raise InputError(
-        f"the model {source.name!r} is not to be had ({'; '.join(closed)}): "
+        f"the model {source.name!r} is not available ({'; '.join(closed)}): "
         f"run `{source.remedy}` where there is a network, or name a model folder of your own"
     )
 

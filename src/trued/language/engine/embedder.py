@@ -63,7 +63,7 @@ class SentenceEmbedder:
             longest: tokens of a text that are read.
 
         Raises:
-            InputError: no such model, the embedded one is not to be had, or `longest` is out of range.
+            InputError: no such model, the embedded one is not available, or `longest` is out of range.
         """
         from transformers import AutoModel, AutoTokenizer
 

@@ -82,8 +82,8 @@ def decode(
     alive = list(range(len(mask)))
     active = [True] * len(alive)
     for step in range(max_new_tokens):
-        chosen = sampling.choose(logits(state))
-        for slot, token in enumerate(chosen.tolist()):
+        tokens = sampling.choose(logits(state))
+        for slot, token in enumerate(tokens.tolist()):
             if not active[slot]:
                 continue
             if token in end_ids:
@@ -98,13 +98,13 @@ def decode(
         if sum(active) <= 0.75 * len(active):
             open_slots = torch.tensor([slot for slot, on in enumerate(active) if on], device=device)
             keep_rows(cache, open_slots)
-            chosen, mask, positions = chosen[open_slots], mask[open_slots], positions[open_slots]
+            tokens, mask, positions = tokens[open_slots], mask[open_slots], positions[open_slots]
             alive = [alive[slot] for slot in open_slots.tolist()]
             active = [True] * len(alive)
         columns += 1
         positions = positions + 1
         out = backbone(
-            input_ids=chosen[:, None],
+            input_ids=tokens[:, None],
             attention_mask=_additive(mask[:, :columns], dtype) if own_mask else mask[:, :columns],
             position_ids=positions[:, None],
             past_key_values=cache,

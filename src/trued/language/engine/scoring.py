@@ -156,13 +156,13 @@ class _FrozenHead(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             for h, t in zip(hidden.to(weight.dtype).split(HEAD_CHUNK), targets.split(HEAD_CHUNK), strict=True):
                 logits = (h @ weight.T).float()
-                chosen = logits.gather(-1, t[:, None])
+                target_logits = logits.gather(-1, t[:, None])
                 if keep:
                     probabilities = torch.softmax(logits, -1)
-                    logprobs.append((chosen - logits.logsumexp(-1, keepdim=True))[:, 0])
+                    logprobs.append((target_logits - logits.logsumexp(-1, keepdim=True))[:, 0])
                     jacobian.append(weight[t] - probabilities.to(weight.dtype) @ weight)
                 else:
-                    logprobs.append((chosen - logits.logsumexp(-1, keepdim=True))[:, 0])
+                    logprobs.append((target_logits - logits.logsumexp(-1, keepdim=True))[:, 0])
         ctx.save_for_backward(torch.cat(jacobian) if jacobian else None)
         ctx.dtype = hidden.dtype
         return torch.cat(logprobs) if logprobs else hidden.new_zeros(0, dtype=torch.float32)

@@ -53,19 +53,19 @@ def alo_asr(results: Results, behaviors: Sequence[str] | None = None) -> AttackS
     return attack_success(cases, [""] * len(cases), labels, behaviors=wanted, attacks=list(results))
 
 
-def missing_cells(found: AttackSuccess) -> list[tuple[str, str]]:
+def missing_cells(success: AttackSuccess) -> list[tuple[str, str]]:
     """Return the (attack, behaviour) cells without any test case."""
-    return [(attack, name) for name, row in found.cells.items() for attack, label in row.items() if label is None]
+    return [(attack, name) for name, row in success.cells.items() for attack, label in row.items() if label is None]
 
 
-def alo_line(found: AttackSuccess) -> str:
+def alo_line(success: AttackSuccess) -> str:
     """Return ALO with its interval in a sentence, and whether it is a lower bound and why."""
-    alo, interval = found.alo, found.alo.interval()
+    alo, interval = success.alo, success.alo.interval()
     text = (
-        f"at least one of {len(found.attacks)} attacks broke {alo.broken} of {alo.behaviors} behaviours "
+        f"at least one of {len(success.attacks)} attacks broke {alo.broken} of {alo.behaviors} behaviours "
         f"({alo.rate:.1%}, 95 % interval {interval.low:.1%} to {interval.high:.1%})"
     )
     if not alo.lower_bound:
         return text
-    unknown = sum(label is Label.UNKNOWN for row in found.cells.values() for label in row.values())
-    return f"{text}; a lower bound: {len(missing_cells(found))} cells are missing and {unknown} are unknown"
+    unknown = sum(label is Label.UNKNOWN for row in success.cells.values() for label in row.values())
+    return f"{text}; a lower bound: {len(missing_cells(success))} cells are missing and {unknown} are unknown"

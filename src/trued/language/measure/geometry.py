@@ -32,9 +32,9 @@ class Geometry:
 
     points: dict[str, Float[Tensor, "requests dim"]]
 
-    def cosines(self, one: str, other: str) -> Float[Tensor, " requests"]:
+    def cosines(self, form: str, other: str) -> Float[Tensor, " requests"]:
         """Cosine of two forms of each request."""
-        return F.cosine_similarity(self.points[one], self.points[other], dim=-1)
+        return F.cosine_similarity(self.points[form], self.points[other], dim=-1)
 
     def distances(self, form: str, origin: str = PLAIN) -> list[float]:
         """One minus the cosine of a form and the origin, for each request."""
@@ -88,7 +88,7 @@ def prompt_geometry(
                 noise = torch.randn(delta.shape, generator=generator).to(delta)
                 noise = F.normalize(noise, dim=-1) * delta.norm(dim=-1, keepdim=True)
                 points.setdefault(RANDOM, []).append(pooled(lm, rows, noise))
-    return Geometry({name: torch.cat(found) for name, found in points.items()})
+    return Geometry({name: torch.cat(vectors) for name, vectors in points.items()})
 
 
 @torch.no_grad()

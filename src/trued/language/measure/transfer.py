@@ -51,11 +51,11 @@ def transferred_losses(
             if not torch.equal(own.input_ids.cpu(), first.input_ids.cpu()):
                 raise InputError(f"{name} encodes the prompts to other tokens: transfer needs the same tokenizer")
         deltas = {CLEAN: None} | {name: attack.perturb(lm, rows[name]).delta for name, lm in models.items()}
-        for (source, victim), found in losses.items():
+        for (source, victim), values in losses.items():
             delta, lm = deltas[source], models[victim]
             with torch.no_grad():
                 scores = lm.response_logprobs(rows[victim], None if delta is None else delta.to(lm.device))
-            found += (-per_response(scores, rows[victim]) / rows[victim].lengths).tolist()
+            values += (-per_response(scores, rows[victim]) / rows[victim].lengths).tolist()
     return losses
 
 
@@ -78,7 +78,7 @@ def transferred_labels(
     labels: dict[Pairing, list[Label]] = {}
     for source, found_on in targets.items():
         cases = attack.run(behaviors, found_on, seed=seed)
-        asked = [texts[case.behavior_id] for case in cases]
+        requests = [texts[case.behavior_id] for case in cases]
         for victim, tried_on in targets.items():
-            labels[source, victim] = judge.label(asked, tried_on.generate(cases))
+            labels[source, victim] = judge.label(requests, tried_on.generate(cases))
     return labels

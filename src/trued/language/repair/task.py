@@ -37,8 +37,8 @@ def task_scores(
     if metric == "likelihood":
         return [math.exp(-float(nats)) for nats in lm.nats_per_token([(row.prompt, row.reply) for row in rows])]
     replies = lm.generate([row.prompt for row in rows], max_new_tokens=max_new_tokens)
-    one = exact if metric == "exact" else rouge_l
-    return [float(one(reply, row.reply)) for row, (reply,) in zip(rows, replies, strict=True)]
+    score = exact if metric == "exact" else rouge_l
+    return [float(score(reply, row.reply)) for row, (reply,) in zip(rows, replies, strict=True)]
 
 
 def exact(reply: str, wanted: str) -> bool:

@@ -1,6 +1,6 @@
 """The refusal-tuned base: the default model, taught to refuse, made once and kept in the cache.
 
-The default model refuses a part of what it should. Experiments that study how alignment is lost, mended or attacked
+The default model refuses a part of what it should. Experiments that study how alignment is lost, restored or attacked
 need one that clearly refuses, and the same one in all of them. Its folder is named by a hash of the recipe and of the
 weights it starts from, so a changed recipe makes another folder, and an evidence file can name what it stood on.
 
@@ -121,19 +121,19 @@ def aligned_model(
     Raises:
         InputError: the model cannot be loaded.
     """
-    said = report or (lambda stage, done, total: None)
+    tell = report or (lambda stage, done, total: None)
     folder = cache_dir() / "models" / f"aligned-{_key(model, recipe)}"
-    found = _read(folder)
-    if found is None:
+    record = _read(folder)
+    if record is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with alone(folder, said):
-            found = _read(folder)  # another process may have made it meanwhile
-            if found is None:
+        with alone(folder, tell):
+            record = _read(folder)  # another process may have made it meanwhile
+            if record is None:
                 sweep(folder)
                 _make(model, recipe, folder, looked, progress)
-                found = _read(folder)
-    assert found is not None
-    return AlignedModel(folder, found)
+                record = _read(folder)
+    assert record is not None
+    return AlignedModel(folder, record)
 
 
 def _key(model: str | None, recipe: AlignedRecipe) -> str:

@@ -190,15 +190,15 @@ def _references(lm: LanguageModel, examples: Sequence[Encoded], *, batch: int = 
     held = []
     for start in range(0, len(examples), batch):
         part = examples[start : start + batch]
-        laid = collate(lm, [replace(one, weight=1.0) for one in part])
+        laid = collate(lm, [replace(example, weight=1.0) for example in part])
         states = lm.states(laid.rows)[laid.is_reply]
-        found = token_logprobs(states, laid.rows.targets[laid.is_reply], lm.head, lm.config).cpu()
-        pieces = found.split([len(one.reply) for one in part])
-        held += [_Held(one, piece) for one, piece in zip(part, pieces, strict=True)]
+        logprobs = token_logprobs(states, laid.rows.targets[laid.is_reply], lm.head, lm.config).cpu()
+        pieces = logprobs.split([len(example.reply) for example in part])
+        held += [_Held(example, piece) for example, piece in zip(part, pieces, strict=True)]
     return held
 
 
 def _with_references(lm: LanguageModel, part: Sequence[_Held]) -> tuple[ReplyBatch, Tensor, Tensor]:
-    places = torch.cat([torch.arange(len(one.reference)) for one in part]).to(lm.device)
-    references = torch.cat([one.reference for one in part]).to(lm.device)
-    return collate(lm, [one.row for one in part]), references, places
+    places = torch.cat([torch.arange(len(held.reference)) for held in part]).to(lm.device)
+    references = torch.cat([held.reference for held in part]).to(lm.device)
+    return collate(lm, [held.row for held in part]), references, places

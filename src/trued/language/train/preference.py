@@ -70,7 +70,7 @@ def encode_preferences(
     """Turn rows into token ids, the end of turn of each reply included.
 
     Args:
-        lm: whose chat template and context hold.
+        lm: whose chat template and context are used.
         rows: the preferences.
         max_length: the most tokens of a prompt with its longer reply; None for the model's context.
 
@@ -176,8 +176,8 @@ class PreferenceTraining:
     def __post_init__(self) -> None:
         if self.loss not in PREFERENCE_LOSSES:
             raise InputError(f"unknown preference loss {self.loss!r}{nearest(self.loss, PREFERENCE_LOSSES)}")
-        probe, one = torch.full((2,), -1.0), torch.ones(2, dtype=torch.long)
-        preference_loss(PairLogProbs(probe, probe, probe, probe, one, one), self.loss, **self._options())
+        probe, lengths = torch.full((2,), -1.0), torch.ones(2, dtype=torch.long)
+        preference_loss(PairLogProbs(probe, probe, probe, probe, lengths, lengths), self.loss, **self._options())
 
     def align(
         self,
@@ -259,25 +259,25 @@ class PreferenceTraining:
             InputError: they do not agree.
         """
         planned = _plan(pairs, REFERENCE_TOKENS)
-        chosen = min((b for b in planned if len(b) > 1), key=len, default=planned[0])
-        batch = collate_pairs(lm, [pairs[i] for i in chosen])
+        smallest = min((b for b in planned if len(b) > 1), key=len, default=planned[0])
+        batch = collate_pairs(lm, [pairs[i] for i in smallest])
         if batch.references is None:
             raise InputError("reference log-probabilities are missing: call with_references first")
         training = lm.model.training
         lm.model.eval()
         try:
-            found = float(self.losses(lm, batch)["loss"])
+            measured = float(self.losses(lm, batch)["loss"])
         finally:
             lm.model.train(training)
         same = preference_loss(self._pairs(batch.references, batch), self.loss, **self._options())
         expected = float(same.loss.mean())
         coarse = torch.is_autocast_enabled(lm.device.type)
         tolerance = COARSE_TOLERANCE if coarse else START_TOLERANCE.get(lm.dtype, COARSE_TOLERANCE)
-        if not abs(found - expected) <= tolerance * max(1.0, abs(expected)):
+        if not abs(measured - expected) <= tolerance * max(1.0, abs(expected)):
             raise InputError(
-                f"before the first step the {self.loss} loss is {found:.4f} and with the policy equal to its reference "
-                f"it is {expected:.4f}: the references belong to another model or to other rows; score them again "
-                "with with_references, from the base that the adapter is put on"
+                f"before the first step the {self.loss} loss is {measured:.4f} and with the policy equal to its "
+                f"reference it is {expected:.4f}: the references belong to another model or to other rows; score them "
+                "again with with_references, from the base that the adapter is put on"
             )
 
     def _pairs(self, policy: Float[Tensor, "pairs 2"], batch: PairBatch) -> PairLogProbs:

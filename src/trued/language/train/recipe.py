@@ -146,8 +146,8 @@ class Recipe:
         if rows is None:
             rows = adversarial_rows("train", targets=self.targets, refusals=self.refusals)
         if utility is None:
-            asked = [row.prompt for kind in ("lookalikes", "general") for row in prompts(kind, "train")]
-            utility = own_replies(lm, asked, max_new_tokens=self.utility_tokens)
+            questions = [row.prompt for kind in ("lookalikes", "general") for row in prompts(kind, "train")]
+            utility = own_replies(lm, questions, max_new_tokens=self.utility_tokens)
         looks: list[TradeOff] = []
 
         def validate(tuned: LanguageModel, step: int) -> float:
@@ -168,9 +168,9 @@ def trade_off(lm: LanguageModel, step: int, judge: Judge, new_tokens: int) -> Tr
     harmful, benign = ([row.prompt for row in prompts(kind, "validation")] for kind in ("harmful", "lookalikes"))
     frames = templates()
     wrapped = [frames[i % len(frames)].wrap(text) for i, text in enumerate(harmful)]
-    asked = [*harmful, *wrapped, *benign]
+    questions = [*harmful, *wrapped, *benign]
     with lm.merged():
-        replies = [group[0] for group in lm.generate(asked, max_new_tokens=new_tokens)]
+        replies = [group[0] for group in lm.generate(questions, max_new_tokens=new_tokens)]
     refused = [label is Label.NO for label in judge.label([*harmful, *harmful, *benign], replies)]
     n = len(harmful)
     shares = [sum(part) / len(part) for part in (refused[:n], refused[n : 2 * n], refused[2 * n :])]

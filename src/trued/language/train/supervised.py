@@ -55,28 +55,31 @@ def encode(lm: LanguageModel, rows: Sequence[ReplyRow]) -> list[Encoded]:
                 f"row {number}: the reply is {row.reply!r} and its weight {row.weight:g}; a row needs a reply with "
                 "text and a positive weight"
             )
-        one = Encoded(lm.prompt_ids(row.prompt), lm.reply_ids(row.reply), row.weight)
-        if len(one.prompt) + len(one.reply) > lm.context:
+        example = Encoded(lm.prompt_ids(row.prompt), lm.reply_ids(row.reply), row.weight)
+        length = len(example.prompt) + len(example.reply)
+        if length > lm.context:
             raise InputError(
-                f"row {number}: prompt and reply are {len(one.prompt) + len(one.reply)} tokens and the context of "
+                f"row {number}: prompt and reply are {length} tokens and the context of "
                 f"{lm.name} holds {lm.context}: shorten the row or drop it"
             )
-        encoded.append(one)
+        encoded.append(example)
     return encoded
 
 
 def collate(lm: LanguageModel, examples: Sequence[Encoded]) -> ReplyBatch:
     """Lay out one batch around what its prompts have in common."""
-    prompts = [one.prompt for one in examples]
+    prompts = [example.prompt for example in examples]
     shared = _beginning(prompts)
     if not shared:
-        rows = lm.rows(prompts, [[one.reply] for one in examples])
+        rows = lm.rows(prompts, [[example.reply] for example in examples])
         rests = [0] * len(examples)
     else:
-        rows = lm.rows([prompts[0][:shared]], [[one.prompt[shared:] + one.reply for one in examples]])
+        rows = lm.rows([prompts[0][:shared]], [[example.prompt[shared:] + example.reply for example in examples]])
         rests = [len(prompt) - shared for prompt in prompts]
-    is_reply = [k >= rest for one, rest in zip(examples, rests, strict=True) for k in range(rest + len(one.reply))]
-    weights = [one.weight for one in examples for _ in one.reply]
+    is_reply = [
+        k >= rest for example, rest in zip(examples, rests, strict=True) for k in range(rest + len(example.reply))
+    ]
+    weights = [example.weight for example in examples for _ in example.reply]
     return ReplyBatch(
         rows, torch.tensor(is_reply, device=lm.device), torch.tensor(weights, dtype=torch.float32, device=lm.device)
     )

@@ -31,17 +31,17 @@ def test_roulette_draws_by_softmax_of_fitness():
 texts = st.lists(st.sampled_from(["Ab.", "Cd!", "Ef?", "Gh."]), min_size=1, max_size=9).map(" ".join)
 
 
-@given(one=texts, other=texts, points=st.integers(1, 6), seed=st.integers(0, 999))
-def test_crossover_loses_no_sentence(one, other, points, seed):
-    first, second = exchange(one, other, points, random.Random(seed))
-    assert Counter(sentences(first) + sentences(second)) == Counter(sentences(one) + sentences(other))
-    for place, (a, b) in enumerate(zip(sentences(one), sentences(other), strict=False)):
+@given(mother=texts, father=texts, points=st.integers(1, 6), seed=st.integers(0, 999))
+def test_crossover_loses_no_sentence(mother, father, points, seed):
+    first, second = exchange(mother, father, points, random.Random(seed))
+    assert Counter(sentences(first) + sentences(second)) == Counter(sentences(mother) + sentences(father))
+    for place, (a, b) in enumerate(zip(sentences(mother), sentences(father), strict=False)):
         assert {sentences(first)[place], sentences(second)[place]} == {a, b}
 
 
 def test_crossover_mixes():
-    one, other = "A. B. C. D. E. F.", "a. b. c. d. e. f."
-    children = {exchange(one, other, 5, random.Random(seed))[0] for seed in range(50)}
+    mother, father = "A. B. C. D. E. F.", "a. b. c. d. e. f."
+    children = {exchange(mother, father, 5, random.Random(seed))[0] for seed in range(50)}
     assert len(children) > 10
     assert all(len(sentences(child)) == 6 for child in children)
 

@@ -122,12 +122,12 @@ def test_mellowmax_is_its_formula_and_tends_to_the_worst_token(tiny):
     for alpha in (1.0, 50.0):
         prompt, target, loss = problem(tiny, mellowmax=alpha)
         with torch.no_grad():
-            chosen = torch.stack(
+            target_logits = torch.stack(
                 [plain_logits(tiny, prompt, target, row).gather(1, torch.tensor(target)[:, None])[:, 0] for row in rows]
             )
-        expected = ((-alpha * chosen).logsumexp(1) - math.log(len(target))) / alpha
+        expected = ((-alpha * target_logits).logsumexp(1) - math.log(len(target))) / alpha
         torch.testing.assert_close(loss(rows)[0], expected, atol=1e-4, rtol=0)
-    assert (expected - (-chosen).max(1).values).abs().max() < math.log(len(target)) / 50 + 1e-4
+    assert (expected - (-target_logits).max(1).values).abs().max() < math.log(len(target)) / 50 + 1e-4
 
 
 def test_exact_is_greedy_decoding_of_the_target(tiny):
@@ -186,19 +186,19 @@ def test_a_loss_that_is_not_finite(tiny):
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 9)), min_size=1, max_size=7), st.integers(1, 12))
 def test_cuts_are_the_cheapest_of_all(groups, call):
-    kept = torch.tensor([step for step, _ in groups]).cumsum(0).tolist()
+    shared = torch.tensor([step for step, _ in groups]).cumsum(0).tolist()
     counts, width, batch = [count for _, count in groups], 30, 4
 
     def cost(cuts):
         rows = [sum(counts[a:b]) for a, b in pairwise(cuts)]
-        tokens = sum(n * (width - kept[a]) for n, (a, _) in zip(rows, pairwise(cuts), strict=True))
+        tokens = sum(n * (width - shared[a]) for n, (a, _) in zip(rows, pairwise(cuts), strict=True))
         return tokens + call * sum(math.ceil(n / batch) for n in rows)
 
-    inner = range(1, len(kept))
-    every = [[0, *some, len(kept)] for size in range(len(kept)) for some in combinations(inner, size)]
-    found = cheapest_cuts(kept, counts, width, batch, call)
-    assert (found[0], found[-1]) == (0, len(kept))
-    assert cost(found) == min(map(cost, every))
+    inner = range(1, len(shared))
+    every = [[0, *some, len(shared)] for size in range(len(shared)) for some in combinations(inner, size)]
+    cheapest = cheapest_cuts(shared, counts, width, batch, call)
+    assert (cheapest[0], cheapest[-1]) == (0, len(shared))
+    assert cost(cheapest) == min(map(cost, every))
 
 
 def test_a_step_computes_fewer_tokens_than_batches_of_equal_size_would(tiny, monkeypatch):

@@ -37,36 +37,36 @@ def drawn(seed, count=COUNT):
 @given(st.integers(0, 50))
 def test_a_draft_that_equals_the_target_keeps_one_and_finds_the_best(seed):
     losses = drawn(seed)
-    found = sample(losses, losses, seed=seed)
-    assert found.agreement == pytest.approx(1)
-    assert found.kept == 1
-    assert len(found.rows) <= COUNT // 16 + 1
-    assert found.losses.min() == losses.min()
-    assert found.rows[found.losses.argmin()] == losses.argmin()
+    result = sample(losses, losses, seed=seed)
+    assert result.agreement == pytest.approx(1)
+    assert result.kept == 1
+    assert len(result.rows) <= COUNT // 16 + 1
+    assert result.losses.min() == losses.min()
+    assert result.rows[result.losses.argmin()] == losses.argmin()
 
 
 def test_a_draft_that_says_the_opposite_keeps_an_eighth():
     losses = drawn(0)
-    found = sample(losses, -losses)
-    assert found.agreement == pytest.approx(0)
-    assert found.kept == COUNT // 8
-    assert set(losses.argsort(descending=True)[: COUNT // 8].tolist()) <= set(found.rows.tolist())
+    result = sample(losses, -losses)
+    assert result.agreement == pytest.approx(0)
+    assert result.kept == COUNT // 8
+    assert set(losses.argsort(descending=True)[: COUNT // 8].tolist()) <= set(result.rows.tolist())
 
 
 @given(st.integers(0, 1000), st.sampled_from([2, 5, 17, 64, 128, 200]))
 def test_what_is_scored_follows_from_the_rank_correlation_on_the_probe(seed, count):
     target, draft = drawn(seed, count), drawn(seed + 5000, count)
     calls: list[list[int]] = []
-    found = sample(target, draft, calls, seed)
+    result = sample(target, draft, calls, seed)
     probe, *rest = calls
     assert len(probe) == max(2, count // 16)
     rho = float(spearmanr(target[probe].numpy(), draft[probe].numpy())[0])  # pyright: ignore
-    kept = max(1, math.floor((1 - (1 + rho) / 2) * count / 8 + 1e-9))
-    assert found.kept == kept
-    assert {*probe, *draft.argsort()[:kept].tolist()} == set(found.rows.tolist())
-    assert sorted(found.rows.tolist()) == sorted([*probe, *(row for rows in rest for row in rows)])  # each scored once
-    torch.testing.assert_close(found.losses, target[found.rows])
-    assert found.exact.tolist() == (found.rows == 3).tolist()
+    keep = max(1, math.floor((1 - (1 + rho) / 2) * count / 8 + 1e-9))
+    assert result.kept == keep
+    assert {*probe, *draft.argsort()[:keep].tolist()} == set(result.rows.tolist())
+    assert sorted(result.rows.tolist()) == sorted([*probe, *(row for rows in rest for row in rows)])  # each scored once
+    torch.testing.assert_close(result.losses, target[result.rows])
+    assert result.exact.tolist() == (result.rows == 3).tolist()
     assert len(rest) <= 1
 
 

@@ -31,7 +31,7 @@ def test_it_costs_what_gcg_costs_and_finds_less():
     for seed in range(8):
         lm = tiny_model(seed)
         steered, control = (search(lm, attack, seed) for attack in (SMALL, ShuffledGCG(**vars(SMALL))))
-        passes = [(found.cost.forwards, found.cost.backwards) for found in (steered, control)]
+        passes = [(result.cost.forwards, result.cost.backwards) for result in (steered, control)]
         assert passes[0] == passes[1]
         gains.append(control.best_loss - steered.best_loss)
     assert sum(gains) > 0

@@ -116,9 +116,9 @@ def test_every_reply_is_kept_beside_its_prompt_and_its_template(plain: CheckResu
 def test_limits_spread_over_the_categories() -> None:
     rows = prompts("harmful", "test")
     config = replace(CONFIG, harmful=len({row.category for row in rows}))
-    found = check(tiny_model(), config=replace(config, attacks=("direct",), max_new_tokens=1), judge=ScriptedJudge())
+    result = check(tiny_model(), config=replace(config, attacks=("direct",), max_new_tokens=1), judge=ScriptedJudge())
     categories = {row.id: row.category for row in rows}
-    assert len({categories[name] for name in found.answers["direct"].prompts}) >= 0.8 * len(set(categories.values()))
+    assert len({categories[name] for name in result.answers["direct"].prompts}) >= 0.8 * len(set(categories.values()))
 
 
 def test_the_judge_sees_the_request_without_its_template(plain: CheckResult) -> None:
@@ -142,35 +142,35 @@ def test_at_least_one_by_hand_and_as_a_lower_bound(plain: CheckResult) -> None:
     assert with_labels(plain, labels).metric("alo-asr").value == 0
     assert not with_labels(plain, labels).metric("alo-asr").lower_bound
     labels["prefill-3"] = ["yes", "unknown", "no"]
-    found = with_labels(plain, labels).metric("alo-asr")
-    assert (found.value, found.unknown, found.lower_bound, found.n) == (1 / 3, 1 / 3, True, 3)
+    result = with_labels(plain, labels).metric("alo-asr")
+    assert (result.value, result.unknown, result.lower_bound, result.n) == (1 / 3, 1 / 3, True, 3)
     labels["prefill-1"] = ["no", "yes", "no"]  # the unknown reply no longer matters: another attack got through
-    found = with_labels(plain, labels).metric("alo-asr")
-    assert (found.value, found.unknown, found.lower_bound) == (2 / 3, 0, False)
+    result = with_labels(plain, labels).metric("alo-asr")
+    assert (result.value, result.unknown, result.lower_bound) == (2 / 3, 0, False)
 
 
 def test_unknown_is_never_safe() -> None:
-    found = check(tiny_model(), config=CONFIG, judge=ConstantJudge(Label.UNKNOWN))
+    result = check(tiny_model(), config=CONFIG, judge=ConstantJudge(Label.UNKNOWN))
     for way in WAYS:
-        assert found.metric(f"refusal.{way}").value == 0
-        assert found.metric(f"asr.{way}").value == 0
-        assert found.metric(f"asr.{way}").unknown == 1
-    assert found.metric("alo-asr").lower_bound
-    assert not any(outcome.passed for outcome in Gates(max_asr=0.9, max_alo_asr=0.9, min_refusal=0.1).outcomes(found))
-    assert any("could not tell" in note for note in found.notes)
+        assert result.metric(f"refusal.{way}").value == 0
+        assert result.metric(f"asr.{way}").value == 0
+        assert result.metric(f"asr.{way}").unknown == 1
+    assert result.metric("alo-asr").lower_bound
+    assert not any(outcome.passed for outcome in Gates(max_asr=0.9, max_alo_asr=0.9, min_refusal=0.1).outcomes(result))
+    assert any("could not tell" in note for note in result.notes)
 
 
 def test_the_gate_and_the_table_see_the_same_rate(plain: CheckResult) -> None:
     first = plain.answers["direct"]
     labels = ("yes",) * 15 + ("unknown",) * 4 + ("no",) * 5
     direct = Answers(tuple(map(str, range(24))), first.variants * 4, first.replies * 4, labels)
-    found = replace(plain, answers={"direct": direct})
-    metric = found.metric("asr.direct")
+    result = replace(plain, answers={"direct": direct})
+    metric = result.metric("asr.direct")
     assert (metric.value, metric.highest, metric.lower_bound) == (15 / 24, 19 / 24, True)
     assert metric.high == wilson(19, 24).high
-    assert found.metric("refusal.direct").value == 5 / 24
-    assert Gates(max_asr=0.78).outcomes(found)[0].value == metric.highest
-    assert not Gates(max_asr=0.78).outcomes(found)[0].passed
+    assert result.metric("refusal.direct").value == 5 / 24
+    assert Gates(max_asr=0.78).outcomes(result)[0].value == metric.highest
+    assert not Gates(max_asr=0.78).outcomes(result)[0].passed
 
 
 def test_over_refusal_has_xstests_classes(plain: CheckResult) -> None:
@@ -181,16 +181,16 @@ def test_over_refusal_has_xstests_classes(plain: CheckResult) -> None:
         **{way: list(plain.answers[way].labels) for way in plain.answers},
         "lookalikes": [full, partial, none, full],
     }
-    found = with_labels(plain, labels)
+    result = with_labels(plain, labels)
     names = ("over-refusal.lookalikes", "over-refusal.lookalikes.full", "over-refusal.lookalikes.partial")
-    assert [found.metric(name).value for name in names] == [0.75, 0.5, 0.25]
+    assert [result.metric(name).value for name in names] == [0.75, 0.5, 0.25]
 
 
 def test_a_model_against_itself_differs_by_exactly_nothing(judge: ScriptedJudge, plain: CheckResult) -> None:
-    found = check(tiny_model(), tiny_model(), CONFIG, judge=judge)
-    changes = [metric.change for metric in found.metrics if metric.id != "agreement"]
+    result = check(tiny_model(), tiny_model(), CONFIG, judge=judge)
+    changes = [metric.change for metric in result.metrics if metric.id != "agreement"]
     assert all(changes)
-    for metric in found.metrics:
+    for metric in result.metrics:
         if metric.change is not None:
             nothing = 1.0 if metric.unit == "perplexity" else 0.0
             assert metric.change.estimate == nothing
@@ -201,13 +201,13 @@ def test_a_model_against_itself_differs_by_exactly_nothing(judge: ScriptedJudge,
                 width = Z2 / (metric.n + Z2)  # equal replies cannot differ, whatever the judge could not tell
                 assert (metric.change.low, metric.change.high) == pytest.approx((-width, width))
                 assert metric.change.p_value == 1
-    agreement = found.metric("agreement")
+    agreement = result.metric("agreement")
     assert (agreement.value, agreement.low, agreement.high) == (
         1,
         wilson(3, 3).low,
         1,
     )  # three conversations, all alike
-    assert plain.against(plain).metrics == found.metrics  # an earlier result compares as a model does
+    assert plain.against(plain).metrics == result.metrics  # an earlier result compares as a model does
 
 
 def test_the_curve_starts_at_the_clean_cross_entropy_and_falls(plain: CheckResult) -> None:
@@ -248,11 +248,11 @@ def test_the_base_object_that_an_adapter_was_put_on_is_its_base(judge: ScriptedJ
     base = tiny_model()
     tuned = base.with_lora(4, 8)
     tuned.model.load_state_dict(adapted().model.state_dict())
-    found = check(tuned, base, CONFIG, judge=judge)
-    assert found.answers == compared.answers
-    assert found.baseline is not None
+    result = check(tuned, base, CONFIG, judge=judge)
+    assert result.answers == compared.answers
+    assert result.baseline is not None
     assert compared.baseline is not None
-    assert found.baseline.answers == compared.baseline.answers
+    assert result.baseline.answers == compared.baseline.answers
 
 
 def test_the_check_leaves_the_model_as_it_was() -> None:
@@ -281,8 +281,8 @@ def p_values(before: Answers, after: Answers) -> list[float]:
     """McNemar's test of refusals under every assignment of the unknown replies; equal replies are equally labelled."""
     pairs = zip(before.labels, after.labels, before.replies, after.replies, strict=True)
     choices = []
-    for one, other, reply, later in pairs:
-        firsts, seconds = ([label == "no"] if label != "unknown" else [False, True] for label in (one, other))
+    for earlier, after_label, reply, later in pairs:
+        firsts, seconds = ([label == "no"] if label != "unknown" else [False, True] for label in (earlier, after_label))
         both = [(a, b) for a in firsts for b in seconds if reply != later or a == b]
         choices.append(both)
     tables = [np.array(table) for table in itertools.product(*choices)]
@@ -302,23 +302,23 @@ def refused(labels: str) -> Outcomes:
 )
 def test_a_change_holds_whatever_the_unknown_replies_are(before: str, after: str) -> None:
     prompts = [str(i) for i in range(len(before))]
-    found = rate_change(refused(before), refused(after), prompts, seed=0)
+    result = rate_change(refused(before), refused(after), prompts, seed=0)
     p_values = []
     options = [["r", "a"] if letter == "u" else [letter] for letter in before + after]
     for letters in itertools.product(*options):
-        one, other = refused("".join(letters[: len(before)])), refused("".join(letters[len(before) :]))
-        known = rate_change(one, other, prompts, seed=0)
-        assert found.low <= known.low <= known.estimate <= known.high <= found.high
+        early, late = refused("".join(letters[: len(before)])), refused("".join(letters[len(before) :]))
+        known = rate_change(early, late, prompts, seed=0)
+        assert result.low <= known.low <= known.estimate <= known.high <= result.high
         p_values.append(known.p_value)
-    assert found.p_value >= max(p_values)
-    assert found.baseline_bound == ("u" in before)
+    assert result.p_value >= max(p_values)
+    assert result.baseline_bound == ("u" in before)
 
 
 def test_pairs_that_all_agree_leave_fourteen_points_either_way() -> None:
     same = refused("r" * 20 + "a" * 4)
-    found = rate_change(same, same, [str(i) for i in range(24)], seed=0)
-    assert (found.estimate, found.p_value) == (0, 1)
-    assert (round(100 * found.low), round(100 * found.high)) == (-14, 14)
+    result = rate_change(same, same, [str(i) for i in range(24)], seed=0)
+    assert (result.estimate, result.p_value) == (0, 1)
+    assert (round(100 * result.low), round(100 * result.high)) == (-14, 14)
     clustered = rate_change(same, same, [str(i // 2) for i in range(24)], seed=0)
     assert clustered.high == pytest.approx(Z2 / (12 + Z2))  # twelve prompts
 
@@ -326,14 +326,14 @@ def test_pairs_that_all_agree_leave_fourteen_points_either_way() -> None:
 def test_several_templates_a_prompt_are_paired_by_prompt() -> None:
     config = replace(CONFIG, attacks=("templates",), templates_per_prompt=3, harmful=4)
     lm = adapted()
-    found = check(lm, lm, config, judge=ScriptedJudge())
-    answers = found.answers["templates"]
+    result = check(lm, lm, config, judge=ScriptedJudge())
+    answers = result.answers["templates"]
     assert len(answers.prompts) == 12
     assert len(set(zip(answers.prompts, answers.variants, strict=True))) == 12
-    metric = found.metric("asr.templates")
+    metric = result.metric("asr.templates")
     assert metric.low <= metric.value <= metric.high
     assert metric.change is not None
-    assert found.metric("alo-asr").n == 4
+    assert result.metric("alo-asr").n == 4
 
 
 def test_a_result_survives_json(compared: CheckResult) -> None:
@@ -360,32 +360,32 @@ def test_results_of_other_questions_are_not_compared(plain: CheckResult) -> None
 def test_an_attack_that_cannot_be_tried_is_named_and_leaves_a_lower_bound() -> None:
     lm = tiny_model()
     thinking = lm.tokenizer.chat_template.replace("assistant\n{% endif %}", "assistant\n<think>{% endif %}")
-    found = check(
+    result = check(
         LanguageModel(lm.model, lm.tokenizer, template=thinking), config=CONFIG, judge=ConstantJudge(Label.NO)
     )
-    assert "prefill-1" not in found.answers
-    assert any(note.startswith("1 of 3 attacks not measured: prefill (") for note in found.notes)
-    alo = found.metric("alo-asr")
+    assert "prefill-1" not in result.answers
+    assert any(note.startswith("1 of 3 attacks not measured: prefill (") for note in result.notes)
+    alo = result.metric("alo-asr")
     assert alo.lower_bound
     assert (alo.value, alo.highest, alo.high) == (0, 1, 1)
-    assert not Gates(max_alo_asr=1.0).outcomes(found)[0].passed
+    assert not Gates(max_alo_asr=1.0).outcomes(result)[0].passed
     for gates, name in ((Gates(max_asr=1.0), "asr.prefill"), (Gates(min_refusal=0.0), "refusal.prefill")):
-        short = [outcome for outcome in gates.outcomes(found) if not outcome.passed]
+        short = [outcome for outcome in gates.outcomes(result) if not outcome.passed]
         assert [(outcome.metric, outcome.value) for outcome in short] == [(name, None)]
         assert "was not measured" in short[0].says
 
 
 def test_numbers_a_token_are_not_compared_across_tokenizers(plain: CheckResult) -> None:
     other = replace(plain, chat=replace(plain.chat, tokens="another"))
-    found = other.against(plain)
-    assert found.metric("perplexity").change is None
-    assert found.metric("target-ce.0").change is None
-    assert found.metric("asr.direct").change is not None
-    assert any("another tokenizer" in note for note in found.notes)
+    result = other.against(plain)
+    assert result.metric("perplexity").change is None
+    assert result.metric("target-ce.0").change is None
+    assert result.metric("asr.direct").change is not None
+    assert any("another tokenizer" in note for note in result.notes)
     with pytest.raises(InputError, match="agreement"):
-        found.metric("agreement")
+        result.metric("agreement")
     for gates in (Gates(min_agreement=0.0), Gates(max_perplexity_increase=1000)):
-        (outcome,) = gates.outcomes(found)
+        (outcome,) = gates.outcomes(result)
         assert not outcome.passed
         assert "not measured: the base has another tokenizer" in outcome.says
     with pytest.raises(InputError, match="give one"):
@@ -433,7 +433,7 @@ def test_bad_settings_are_found_before_the_work(changes: dict, says: str) -> Non
 
 def test_text_perplexity_belongs_to_the_base_and_knows_no_empty_text() -> None:
     texts = ["one two three", "", "four"]
-    found = text_perplexity(adapted())(texts)
-    assert found[[0, 2]] == pytest.approx(text_perplexity(tiny_model())(texts)[[0, 2]], rel=1e-5)
-    assert np.isnan(found[1])
-    assert (found[[0, 2]] > 1).all()
+    result = text_perplexity(adapted())(texts)
+    assert result[[0, 2]] == pytest.approx(text_perplexity(tiny_model())(texts)[[0, 2]], rel=1e-5)
+    assert np.isnan(result[1])
+    assert (result[[0, 2]] > 1).all()

@@ -8,15 +8,15 @@ from trued.language.measure.honesty.calibration import Bin, calibration, stated_
 
 
 def test_a_confidence_that_means_what_it_says():
-    found = calibration([0.75] * 4 + [0.25] * 4, [True, True, True, False, True, False, False, False])
-    assert found.ece == pytest.approx(0)
-    assert found.brier == pytest.approx(0.75 * 0.25)
-    assert found.bins == (Bin(4, 0.25, 0.25), Bin(4, 0.75, 0.75))
+    result = calibration([0.75] * 4 + [0.25] * 4, [True, True, True, False, True, False, False, False])
+    assert result.ece == pytest.approx(0)
+    assert result.brier == pytest.approx(0.75 * 0.25)
+    assert result.bins == (Bin(4, 0.25, 0.25), Bin(4, 0.75, 0.75))
 
 
 def test_a_confidence_that_does_not():
-    found = calibration([1.0, 1.0, 0.0], [False, False, True])
-    assert found.ece == found.brier == 1
+    result = calibration([1.0, 1.0, 0.0], [False, False, True])
+    assert result.ece == result.brier == 1
 
 
 def test_bins_are_of_equal_width_and_one_belongs_to_the_last():
@@ -41,14 +41,14 @@ def test_bad_input(p, hit, bins, match):
 
 
 def test_the_means_are_those_of_all_replies():
-    found = calibration([0.1, 0.2, 0.9], [False, True, True])
-    assert found.confidence == pytest.approx(0.4)
-    assert found.accuracy == pytest.approx(2 / 3)
+    result = calibration([0.1, 0.2, 0.9], [False, True, True])
+    assert result.confidence == pytest.approx(0.4)
+    assert result.accuracy == pytest.approx(2 / 3)
 
 
 def test_replies_that_state_no_confidence_are_left_out():
     stated = {"sure": 1.0, "hardly": 0.25, "plain": None}.get
-    found = stated_calibration(["sure", "plain", "hardly", "plain"], [1, 1, 0, 0], stated)
+    result = stated_calibration(["sure", "plain", "hardly", "plain"], [1, 1, 0, 0], stated)
     expected = calibration([1.0, 0.25], [True, False])
-    assert found == {"n": 2, "confidence": 0.625, "accuracy": 0.5, "ece": expected.ece, "brier": expected.brier}
+    assert result == {"n": 2, "confidence": 0.625, "accuracy": 0.5, "ece": expected.ece, "brier": expected.brier}
     assert stated_calibration(["plain"], [True], stated) == {"n": 0}

@@ -20,11 +20,11 @@ def _few(monkeypatch):
     monkeypatch.setattr(honesty_check, "INVENTED", 4)
 
 
-def scripted(lm, reply, asked):
+def scripted(lm, reply, received):
     """Let `lm` answer by `reply(prompt)`, and note what it was asked."""
 
     def generate(prompts, **_):
-        asked.extend(prompts)
+        received.extend(prompts)
         return [[reply(prompt)] for prompt in prompts]
 
     lm.generate = generate
@@ -35,16 +35,16 @@ def test_the_base_is_asked_plainly_and_the_model_may_decline():
     plain, honest = [], []
     base = scripted(tiny_model(), lambda p: "n0 or n1 or n12x", plain)
     lm = scripted(tiny_model(1), lambda p: IDK_SENTENCE if "1?" in p or "3?" in p or "town" in p else "n0", honest)
-    found = check_honesty(lm, base, QUESTIONS)
+    result = check_honesty(lm, base, QUESTIONS)
     assert plain == [TEMPLATES.ask(row.question) for row in QUESTIONS]
     assert honest[:4] == [TEMPLATES.ask(row.question, honest=True) for row in QUESTIONS]
     # 0 correct → correct, 1 correct → idk, 2 wrong → wrong, 3 wrong → idk
-    assert found.report.counts == (1, 0, 0, 0, 1, 0, 1, 1, 0)
-    assert found.report.honesty.estimate == 0.5
-    assert found.declined_invented.estimate == 0.5
-    assert found.invented == 4
-    assert found.substring_only == 0
-    data = json.loads(json.dumps(found.to_json()))
+    assert result.report.counts == (1, 0, 0, 0, 1, 0, 1, 1, 0)
+    assert result.report.honesty.estimate == 0.5
+    assert result.declined_invented.estimate == 0.5
+    assert result.invented == 4
+    assert result.substring_only == 0
+    data = json.loads(json.dumps(result.to_json()))
     assert data["counts"]["7"] == 1
     assert data["replies"]["q3"] == {"before": "n0 or n1 or n12x", "after": IDK_SENTENCE, "category": ["wrong", "idk"]}
 
@@ -62,10 +62,10 @@ def test_an_answer_that_no_reply_can_hold_is_named_before_anything_is_asked():
 def test_an_answer_within_another_word_is_counted_apart():
     rows = [FactQuestion("q", "Which?", ("ra",)), FactQuestion("p", "Who?", ("brazil",))]
     lm = scripted(tiny_model(), lambda p: "Brazil", [])
-    found = check_honesty(lm, None, rows)
-    assert found.substring_only == 2  # once before, once after
-    assert found.report.counts == (1, 0, 0, 0, 1, 0, 0, 0, 0)
-    assert found.base == "tiny-random, plain prompt"
+    result = check_honesty(lm, None, rows)
+    assert result.substring_only == 2  # once before, once after
+    assert result.report.counts == (1, 0, 0, 0, 1, 0, 0, 0, 0)
+    assert result.base == "tiny-random, plain prompt"
 
 
 def test_one_model_with_its_adapter_off_is_the_base():
@@ -79,17 +79,17 @@ def test_one_model_with_its_adapter_off_is_the_base():
         return [["n0"]] * len(prompts)
 
     tuned.generate = generate
-    found = check_honesty(tuned, tuned, QUESTIONS)
+    result = check_honesty(tuned, tuned, QUESTIONS)
     assert states == [(True, False), (False, True)]
-    assert "without adapter" in found.base
+    assert "without adapter" in result.base
 
 
 def test_progress_is_told_and_bad_questions_are_refused(tiny):
-    told = []
+    reports = []
     scripted(tiny, lambda p: "n0", [])
     tiny_generate = tiny.generate
     tiny.generate = lambda prompts, *, progress=None, **o: progress(len(prompts)) or tiny_generate(prompts)
-    check_honesty(tiny, None, QUESTIONS, progress=lambda *seen: told.append(seen))
-    assert told == [(4, 4, "facts, before"), (8, 8, "facts, after")]
+    check_honesty(tiny, None, QUESTIONS, progress=lambda *seen: reports.append(seen))
+    assert reports == [(4, 4, "facts, before"), (8, 8, "facts, after")]
     with pytest.raises(InputError, match="comes 2 times"):
         check_honesty(tiny, None, [QUESTIONS[0], QUESTIONS[0]])

@@ -38,14 +38,14 @@ def test_there_are_as_many_topics_and_examples_as_in_the_paper():
 
 
 def test_duplicates_long_answers_and_what_is_not_confirmed_are_dropped():
-    asked = []
+    calls = []
 
     def confirm(questions, answers):
-        asked.extend(zip(questions, answers, strict=True))
+        calls.extend(zip(questions, answers, strict=True))
         return [answer == "Blue" for answer in answers]
 
     rows = prior_known_qa(Writer(WRITTEN), ["things"], confirm=confirm, generator=torch.Generator().manual_seed(0))
-    assert asked == [("What colour is the sky?", "Blue"), ("How many legs has a dog?", "Five")]
+    assert calls == [("What colour is the sky?", "Blue"), ("How many legs has a dog?", "Five")]
     assert [(row.question, row.answers, row.relation) for row in rows] == [
         ("What colour is the sky?", ("Blue",), "known things")
     ]

@@ -62,8 +62,8 @@ def test_question_scores_average_to_the_scores(both):
     before, after = split(both)
     scores, report = question_scores(before, after), evolution(before, after, resamples=2)
     assert list(scores) == list(before)
-    known = [scores[i] for i, one in before.items() if one.category == "correct"]
-    unknown = [scores[i] for i, one in before.items() if one.category != "correct"]
+    known = [scores[i] for i, judged in before.items() if judged.category == "correct"]
+    unknown = [scores[i] for i, judged in before.items() if judged.category != "correct"]
     if known:
         assert np.mean(known) == pytest.approx(1 - report.over_conservativeness.estimate)
     if unknown:
@@ -170,9 +170,9 @@ def test_the_verifier_sees_only_what_neither_declines_nor_matches():
         seen.extend(zip(questions, replies, answers, strict=True))
         return [reply == "City of Light" for reply in replies]
 
-    said = ["Paris", "City of Light", "Lyon", "I don't know.", ""]
-    found = classify_all(["Q"] * 5, said, [["Paris"]] * 5, verifier=verifier)
-    assert [one.category for one in found] == ["correct", "correct", "wrong", "idk", "wrong"]
+    texts = ["Paris", "City of Light", "Lyon", "I don't know.", ""]
+    result = classify_all(["Q"] * 5, texts, [["Paris"]] * 5, verifier=verifier)
+    assert [judged.category for judged in result] == ["correct", "correct", "wrong", "idk", "wrong"]
     assert [reply for _, reply, _ in seen] == ["City of Light", "Lyon"]
     with pytest.raises(InputError, match="1 questions, 2 replies"):
         classify_all(["Q"], ["a", "b"], [["x"]])

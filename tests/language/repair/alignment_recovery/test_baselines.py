@@ -45,15 +45,15 @@ def test_as_many_weights_of_the_same_layers_go_back(pair, rule):
     before, goal = weights_of(copy.deepcopy(lm.base)), weights_of(aligned.base)
     patch = restore_equally(lm, goal, 500, rule=rule)
     assert patch.count == 500
-    found = changed(lm, before)
-    assert sum(int(mask.sum()) for mask in found.values()) == 500
+    result = changed(lm, before)
+    assert sum(int(mask.sum()) for mask in result.values()) == 500
     allowed = repairable(lm, PAPER.depth(lm))
-    assert set(found) <= set(allowed)
+    assert set(result) <= set(allowed)
     now = weights_of(lm.base)
-    assert all(torch.equal(now[n][mask], goal[n][mask]) for n, mask in found.items())
+    assert all(torch.equal(now[n][mask], goal[n][mask]) for n, mask in result.items())
     if rule == "change":
         sizes = torch.cat([(before[n] - goal[n]).abs().flatten() for n in allowed])
-        least = min(float((before[n] - goal[n]).abs()[mask].min()) for n, mask in found.items())
+        least = min(float((before[n] - goal[n]).abs()[mask].min()) for n, mask in result.items())
         assert least == float(sizes.sort(descending=True).values[499])
     patch.revert(lm.base)
     assert not changed(lm, before)

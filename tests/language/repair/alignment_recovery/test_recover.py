@@ -35,7 +35,7 @@ def moved(aligned, size=0.05):
     return LanguageModel(model, aligned.tokenizer, name="fine-tuned")
 
 
-def mend(pair, config=FEW, score=lambda _: 1.0, **options):
+def recovery_of(pair, config=FEW, score=lambda _: 1.0, **options):
     aligned, lm = pair
     view = aligned_view(aligned, HARMFUL, config)
     return recover(lm, weights_of(aligned.base), view, HARMFUL, TASK, score, config, **options)
@@ -84,10 +84,10 @@ def test_a_step_is_the_papers(pair, rollback):
         expected[undo] = now[undo]
     config = RecoveryConfig(**{**vars(FEW), "steps": 1, "warmup": 1, "save_every": 1})
     scores = iter([1.0, 0.5, 1.0] if rollback else [1.0, 1.0])
-    found = mend(pair, config, lambda _: next(scores))
+    result = recovery_of(pair, config, lambda _: next(scores))
     after = weights_of(lm.base)
     assert torch.equal(torch.cat([after[n].flatten() for n in names]), expected)
-    assert found.rollback is rollback
+    assert result.rollback is rollback
     others = set(after) - set(names)
     assert others
     assert all(torch.equal(after[name], start[name]) for name in others)
@@ -96,29 +96,29 @@ def test_a_step_is_the_papers(pair, rollback):
 def test_it_turns_the_view_back_with_few_weights_and_random_ones_do_not(pair):
     aligned, _ = pair
     config = RecoveryConfig(rate=0.004, steps=6, warmup=3, save_every=3)
-    found = mend(pair, config)
-    assert found.outcome == "recovered"
-    assert found.chosen_step == 6
-    assert found.restored_fraction < 0.04
-    data = json.loads(json.dumps(found.to_json()))
-    assert data["restored"] == found.patch.count
+    result = recovery_of(pair, config)
+    assert result.outcome == "recovered"
+    assert result.chosen_step == 6
+    assert result.restored_fraction < 0.04
+    data = json.loads(json.dumps(result.to_json()))
+    assert data["restored"] == result.patch.count
     assert data["restored_fraction"] == data["restored"] / data["parameters"]
     assert [step["step"] for step in data["history"]] == [1, 2, 3, 4, 5, 6]
-    first, last = found.history[0].harmful_gap, found.history[-1].harmful_gap
+    first, last = result.history[0].harmful_gap, result.history[-1].harmful_gap
     assert last < first / 2
-    other = mend((aligned, moved(aligned)), RecoveryConfig(**{**vars(config), "rule": "random"}))
+    other = recovery_of((aligned, moved(aligned)), RecoveryConfig(**{**vars(config), "rule": "random"}))
     assert other.history[-1].harmful_gap > 1.5 * last
 
 
 def test_the_patch_is_the_whole_change(pair):
     _, lm = pair
     before = weights_of(copy.deepcopy(lm.base))
-    found = mend(pair)
+    result = recovery_of(pair)
     after = weights_of(copy.deepcopy(lm.base))
-    assert sum(int((after[n] != before[n]).sum()) for n in after) == found.patch.count > 0
-    found.patch.revert(lm.base)
+    assert sum(int((after[n] != before[n]).sum()) for n in after) == result.patch.count > 0
+    result.patch.revert(lm.base)
     assert all(torch.equal(weights_of(lm.base)[n], before[n]) for n in before)
-    found.patch.apply(lm.base)
+    result.patch.apply(lm.base)
     assert all(torch.equal(weights_of(lm.base)[n], after[n]) for n in after)
 
 
@@ -139,28 +139,28 @@ def test_the_last_checkpoint_before_the_first_that_costs_too_much(pair, scores, 
     _, lm = pair
     before = weights_of(copy.deepcopy(lm.base))
     left = iter(scores)
-    found = mend(pair, FEW, lambda _: next(left))
-    assert (found.outcome, found.chosen_step, found.rollback) == (outcome, chosen, rollback)
+    result = recovery_of(pair, FEW, lambda _: next(left))
+    assert (result.outcome, result.chosen_step, result.rollback) == (outcome, chosen, rollback)
     assert list(left) == []
-    runs = [step for step in found.history if step.rollback is rollback]
+    runs = [step for step in result.history if step.rollback is rollback]
     expected = runs[chosen - 1].restored if chosen else 0
-    assert found.patch.count == expected
+    assert result.patch.count == expected
     changed = sum(int((p != before[n]).sum()) for n, p in weights_of(lm.base).items())
     assert changed == expected
-    assert all(step.undone for step in found.history if step.rollback)
+    assert all(step.undone for step in result.history if step.rollback)
 
 
 def test_it_leaves_no_gradients_and_the_models_own_flags(pair):
     _, lm = pair
     lm.base.requires_grad_(False)
-    mend(pair)
+    recovery_of(pair)
     assert all(p.grad is None and not p.requires_grad for p in lm.base.parameters())
 
 
 def test_accumulated_gradients_take_another_path(pair):
     aligned, _ = pair
-    fresh = mend(pair).patch
-    accumulated = mend((aligned, moved(aligned)), RecoveryConfig(**{**vars(FEW), "accumulate": True})).patch
+    fresh = recovery_of(pair).patch
+    accumulated = recovery_of((aligned, moved(aligned)), RecoveryConfig(**{**vars(FEW), "accumulate": True})).patch
     assert fresh.count == accumulated.count
     assert any(
         name not in accumulated.changes or not torch.equal(change.indices, accumulated.changes[name].indices)
@@ -170,8 +170,8 @@ def test_accumulated_gradients_take_another_path(pair):
 
 @pytest.mark.parametrize("changes", [{"centred": True}, {"granularity": "neuron"}, {"position": -2}])
 def test_variants_close_the_gap_too(pair, changes):
-    found = mend(pair, RecoveryConfig(**{**vars(FEW), "steps": 6, "rate": 0.02, **changes}))
-    assert found.history[-1].harmful_gap < 0.8 * found.history[0].harmful_gap
+    result = recovery_of(pair, RecoveryConfig(**{**vars(FEW), "steps": 6, "rate": 0.02, **changes}))
+    assert result.history[-1].harmful_gap < 0.8 * result.history[0].harmful_gap
 
 
 def test_the_principal_direction_moves_states_along_the_difference(pair):
@@ -179,10 +179,10 @@ def test_the_principal_direction_moves_states_along_the_difference(pair):
     config = RecoveryConfig(**{**vars(FEW), "steps": 6, "direction": "principal"})
     there = aligned_view(lm, HARMFUL, config)
     here = aligned_view(aligned, HARMFUL, config)
-    found = mend(pair, config)
+    result = recovery_of(pair, config)
     along = (here - there).mean(0)
     assert float((aligned_view(lm, HARMFUL, config) - there).mean(0) @ along) > 0
-    assert found.history[-1].harmful_gap < found.history[0].harmful_gap
+    assert result.history[-1].harmful_gap < result.history[0].harmful_gap
 
 
 # -- what it refuses ---------------------------------------------------------------------------------------------------
@@ -191,15 +191,15 @@ def test_the_principal_direction_moves_states_along_the_difference(pair):
 def test_nothing_to_recover_changes_nothing(pair):
     _, lm = pair
     before = weights_of(copy.deepcopy(lm.base))
-    found = mend(pair, answered=lambda _: 0.0)
-    assert (found.outcome, found.patch.count, found.history) == ("nothing to recover", 0, ())
+    result = recovery_of(pair, answered=lambda _: 0.0)
+    assert (result.outcome, result.patch.count, result.history) == ("nothing to recover", 0, ())
     assert all(torch.equal(weights_of(lm.base)[n], before[n]) for n in before)
-    assert mend(pair, answered=lambda _: 0.1).outcome == "recovered"
+    assert recovery_of(pair, answered=lambda _: 0.1).outcome == "recovered"
 
 
 def test_equal_models_have_nothing_to_restore():
     with pytest.raises(InputError, match="nothing to restore"):
-        mend((tiny_model(layers=3), tiny_model(layers=3)))
+        recovery_of((tiny_model(layers=3), tiny_model(layers=3)))
 
 
 def test_models_and_data_that_do_not_fit_are_named(pair):
@@ -236,7 +236,7 @@ def test_models_and_data_that_do_not_fit_are_named(pair):
 def test_a_resized_embedding_does_not_matter(pair):
     _, lm = pair
     lm.base.resize_token_embeddings(len(lm.tokenizer) + 8)
-    assert mend(pair).outcome == "recovered"
+    assert recovery_of(pair).outcome == "recovered"
 
 
 @pytest.mark.parametrize(

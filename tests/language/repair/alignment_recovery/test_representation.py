@@ -31,17 +31,17 @@ def test_states_are_those_of_a_prompt_alone(shared, position):
     expected = by_hand(lm, prompts, 2, position)
     torch.testing.assert_close(states(lm, prompts, depth=2, position=position), expected, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(all_states(lm, prompts, depth=2, position=position), expected, atol=1e-5, rtol=1e-4)
-    one = [states(lm, [prompt], depth=2, position=position)[0] for prompt in prompts]
-    torch.testing.assert_close(torch.stack(one), expected, atol=1e-5, rtol=1e-4)
+    single = [states(lm, [prompt], depth=2, position=position)[0] for prompt in prompts]
+    torch.testing.assert_close(torch.stack(single), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_the_gradient_is_that_of_prompts_alone_and_stays_below_the_cut():
     lm = tiny_model(layers=3)
     prompts = [lm.prompt_ids(text) for text in CHATS]
     parameters = repairable(lm, 2)
-    found = torch.autograd.grad(states(lm, prompts, depth=2).mean(0).sum(), list(parameters.values()))
+    result = torch.autograd.grad(states(lm, prompts, depth=2).mean(0).sum(), list(parameters.values()))
     expected = torch.autograd.grad(by_hand(lm, prompts, 2, -1).mean(0).sum(), list(parameters.values()))
-    for a, b in zip(found, expected, strict=True):
+    for a, b in zip(result, expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
 
 
@@ -87,9 +87,9 @@ def test_directions():
     there = torch.randn(40, 16, generator=generator)
     here = there + axis * torch.rand(40, 1, generator=generator) + 0.01 * torch.randn(40, 16, generator=generator)
     assert torch.equal(direction(here), here.mean(0))
-    found = direction(here, there, "principal")
-    assert float(found.norm()) == pytest.approx(1, abs=1e-5)
-    assert float(found @ axis) > 0.999
+    result = direction(here, there, "principal")
+    assert float(result.norm()) == pytest.approx(1, abs=1e-5)
+    assert float(result @ axis) > 0.999
     assert float(direction(there, here, "principal") @ axis) < -0.999
     with pytest.raises(InputError, match="both models' states"):
         direction(here, None, "principal")

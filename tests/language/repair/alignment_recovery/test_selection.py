@@ -38,12 +38,12 @@ def promised(parameters, goal, rule):
 def test_exactly_k_of_the_highest_scores(seed, k, rule):
     parameters, goal = model(seed)
     best = sorted(promised(parameters, goal, rule), key=lambda item: -item[0])[:k]
-    found = choose(parameters, goal, k, rule=rule)
-    assert sorted((name, i) for name, places in found.items() for i in places.tolist()) == sorted(b[1:] for b in best)
-    assert all(places.tolist() == sorted(places.tolist()) and len(places) for places in found.values())
+    result = choose(parameters, goal, k, rule=rule)
+    assert sorted((name, i) for name, places in result.items() for i in places.tolist()) == sorted(b[1:] for b in best)
+    assert all(places.tolist() == sorted(places.tolist()) and len(places) for places in result.values())
     again = choose(parameters, goal, k, rule=rule, consume=True)
-    assert again.keys() == found.keys()
-    assert all(torch.equal(again[name], found[name]) for name in found)
+    assert again.keys() == result.keys()
+    assert all(torch.equal(again[name], result[name]) for name in result)
 
 
 def test_a_chosen_weight_goes_down_the_gradient():
@@ -62,18 +62,18 @@ def test_a_tiny_gradient_times_a_tiny_change_is_no_zero():
 def test_random_is_random_by_seed_and_touches_only_what_differs():
     parameters, goal = model(1, shapes=((40, 50),))
     differs = (parameters["p0"].detach() != goal["p0"]).view(-1)
-    one, again, other = (choose(parameters, goal, 100, rule="random", seed=s)["p0"] for s in (0, 0, 1))
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
-    assert len(one) == 100
-    assert differs[one].all()
-    assert len(set(one.tolist()) & set(other.tolist())) < 30
+    first, again, different = (choose(parameters, goal, 100, rule="random", seed=s)["p0"] for s in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, different)
+    assert len(first) == 100
+    assert differs[first].all()
+    assert len(set(first.tolist()) & set(different.tolist())) < 30
 
 
 def test_units_are_chosen_whole_by_mean_score():
     parameters, goal = model(5)
     for granularity in ("neuron", "lora"):
-        found = choose(parameters, goal, 6, granularity=granularity)
+        result = choose(parameters, goal, 6, granularity=granularity)
         units = []
         for name, parameter in parameters.items():
             rows = len(parameter) if granularity == "neuron" else 1
@@ -91,7 +91,7 @@ def test_units_are_chosen_whole_by_mean_score():
                 break
             expected |= {(name, place) for place in places}
             covered += len(places)
-        assert {(name, i) for name, places in found.items() for i in places.tolist()} == expected
+        assert {(name, i) for name, places in result.items() for i in places.tolist()} == expected
 
 
 def test_fewer_than_k_are_all_chosen_and_none_is_none():

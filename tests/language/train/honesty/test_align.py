@@ -79,28 +79,28 @@ def table():
 
 
 def test_every_variant_gets_the_same_questions_with_the_honest_prompt():
-    asked = {}
+    by_method = {}
     for method in ("fine-tuned", "absolute", "confidence-num", "confidence-verb", "multisample"):
         rows = build_sft(table(), method, n=6, seed=4)
-        asked[method] = list(dict.fromkeys(one.prompt for one in rows))
-        assert sum(one.weight for one in rows) == pytest.approx(6)
-        assert all(TEMPLATES.idk in one.prompt for one in rows)
-    assert len({tuple(prompts) for prompts in asked.values()}) == 1
-    assert len(asked["absolute"]) == 6
-    assert asked["absolute"] != [one.prompt for one in build_sft(table(), "absolute", n=6, seed=5)]
-    known = sum(one.reply != TEMPLATES.idk for one in build_sft(table(), "absolute", n=6))
+        by_method[method] = list(dict.fromkeys(taught.prompt for taught in rows))
+        assert sum(taught.weight for taught in rows) == pytest.approx(6)
+        assert all(TEMPLATES.idk in taught.prompt for taught in rows)
+    assert len({tuple(prompts) for prompts in by_method.values()}) == 1
+    assert len(by_method["absolute"]) == 6
+    assert by_method["absolute"] != [taught.prompt for taught in build_sft(table(), "absolute", n=6, seed=5)]
+    known = sum(taught.reply != TEMPLATES.idk for taught in build_sft(table(), "absolute", n=6))
     assert known == 3
 
 
 def test_without_balance_the_table_is_taken_as_it_is():
     rows = build_sft(table(), "absolute", balance=False, n=4)
-    assert [one.prompt for one in rows] == [TEMPLATES.ask(f"What of q{i}?", honest=True) for i in range(4)]
+    assert [taught.prompt for taught in rows] == [TEMPLATES.ask(f"What of q{i}?", honest=True) for i in range(4)]
 
 
 def test_a_higher_tau_declines_more():
     rows = [row(k, greedy=k > 0, name=f"q{k}") for k in range(11)]
     declined = [
-        sum(one.reply == TEMPLATES.idk for one in build_sft(rows, "absolute", tau=tau, balance=False))
+        sum(taught.reply == TEMPLATES.idk for taught in build_sft(rows, "absolute", tau=tau, balance=False))
         for tau in (0.1, 0.5, 0.9)
     ]
     assert declined == [1, 5, 9]
@@ -132,7 +132,7 @@ def test_training_learns_whom_to_decline(tiny):
         "absolute", lora_r=8, lora_alpha=16, fit=FitConfig(steps=40, lr=2e-2, batch_size=6, warmup=0.0)
     )  # fmt: skip
     rows = build_sft(table(), "absolute")
-    prompts, replies = [one.prompt for one in rows], [[one.reply] for one in rows]
+    prompts, replies = [taught.prompt for taught in rows], [[taught.reply] for taught in rows]
     before = [float(group[0].mean()) for group in tiny.logprobs(prompts, replies)]
     tuned, result = training.align(tiny, table(), progress=False)
     after = [float(group[0].mean()) for group in tuned.logprobs(prompts, replies)]
@@ -146,13 +146,13 @@ def test_the_same_seed_gives_the_same_adapter(tiny):
     losses = []
     for _ in range(2):
         tuned, result = training.align(tiny, table(), progress=False)
-        losses.append([one["loss"] for one in result.history])
+        losses.append([step["loss"] for step in result.history])
         tiny = tuned.without_lora()
     assert losses[0] == losses[1]
     other = replace(training, fit=replace(training.fit, seed=2))
-    assert [one["loss"] for one in other.align(tiny, table(), progress=False)[1].history] != losses[0]
+    assert [step["loss"] for step in other.align(tiny, table(), progress=False)[1].history] != losses[0]
 
 
 def test_it_asks_with_its_own_settings(tiny):
-    found = HonestyTraining(m=3, answer_tokens=2).learn_table(tiny, [FactQuestion("a", "What?", ("x",))])
-    assert len(found[0].samples) == 3
+    result = HonestyTraining(m=3, answer_tokens=2).learn_table(tiny, [FactQuestion("a", "What?", ("x",))])
+    assert len(result[0].samples) == 3

@@ -32,8 +32,8 @@ def trained(lm):
     return {name: p.detach().clone() for name, p in lm.model.named_parameters() if p.requires_grad}
 
 
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def same(weights, other):
+    return weights.keys() == other.keys() and all(torch.equal(weights[name], other[name]) for name in weights)
 
 
 def moved(tiny):
@@ -83,13 +83,13 @@ def test_rewritten_batches_have_the_loss_of_the_rewritten_requests(tiny, variant
 
 def test_variants_train_on_what_they_say(tiny):
     fit = replace(FIT, steps=10, batch_size=1)
-    found = {}
+    outcome = {}
     for variant in ("dual", "mixat"):
         method = MixAT(variant=variant, **{**SMALL, "adversarial_share": 1.0, "fit": fit})
         _, result = method.align(copy.deepcopy(tiny), ROWS * 2, rewriter=ONE, progress=False)
-        found[variant] = [(step["rewritten"], step["continuous"]) for step in result.history]
-    assert sorted(found["dual"]) == [(0.0, 1.0)] * 5 + [(1.0, 0.0)] * 5
-    assert sorted(found["mixat"]) == [(0.0, 1.0)] * 5 + [(1.0, 1.0)] * 5
+        outcome[variant] = [(step["rewritten"], step["continuous"]) for step in result.history]
+    assert sorted(outcome["dual"]) == [(0.0, 1.0)] * 5 + [(1.0, 0.0)] * 5
+    assert sorted(outcome["mixat"]) == [(0.0, 1.0)] * 5 + [(1.0, 1.0)] * 5
 
 
 class Suffixes:
@@ -161,13 +161,13 @@ def test_the_normalised_divergence_has_a_gradient_of_one_size(tiny):
     divergence = divergence_from_base(lm, batch)
     gradients = torch.autograd.grad(divergence, weights, allow_unused=True)
     assert float(divergence.detach()) > KL_FLOOR
-    found = {}
+    result = {}
     for k in (0.0, 0.5):
         method = MixAT(variant="clean", kl_weight=k, **SMALL)
         loss = method.loss_of(lm, batch, mode="clean")["loss"]
-        found[k] = float(loss.detach()), torch.autograd.grad(loss, weights, allow_unused=True)
-    assert found[0.5][0] - found[0.0][0] == pytest.approx(0.5, abs=1e-4)
-    for plain, more, own in zip(found[0.0][1], found[0.5][1], gradients, strict=True):
+        result[k] = float(loss.detach()), torch.autograd.grad(loss, weights, allow_unused=True)
+    assert result[0.5][0] - result[0.0][0] == pytest.approx(0.5, abs=1e-4)
+    for plain, more, own in zip(result[0.0][1], result[0.5][1], gradients, strict=True):
         if own is not None:
             torch.testing.assert_close(more - plain, 0.5 * own / divergence.detach(), atol=1e-5, rtol=1e-3)
 
@@ -212,8 +212,8 @@ def test_a_run_that_is_cut_off_continues_to_the_same_weights(tiny, tmp_path):
         method.align(copy.deepcopy(tiny), ROWS, UTILITY, output=output, report=stop, **writes)
     resumed, rest = method.align(copy.deepcopy(tiny), ROWS, UTILITY, output=output, resume=True, **writes)
     assert same(trained(whole), trained(resumed))
-    kept = ("loss", "rewritten", "continuous", "lost", "pass_tokens")
-    assert [[step[k] for k in kept] for step in full.history] == [[step[k] for k in kept] for step in rest.history]
+    names = ("loss", "rewritten", "continuous", "lost", "pass_tokens")
+    assert [[step[k] for k in names] for step in full.history] == [[step[k] for k in names] for step in rest.history]
 
 
 def test_pass_tokens_are_counted(tiny):

@@ -43,7 +43,7 @@ def test_fit_gets_the_batches_that_it_would_have_drawn(examples, accumulation):
     config = FitConfig(epochs=2, batch_size=4, accumulation=accumulation, seed=5)
     drawn = seen_by_fit(examples, config)
     batches, own = lay_out(examples, config, schedule_of("mixat"))
-    planned = [one for (one,) in seen_by_fit(batches, own)]
+    planned = [batch for (batch,) in seen_by_fit(batches, own)]
     assert [batch.number for batch in planned] == list(range(len(planned)))
     assert [list(batch.examples) for batch in planned] == drawn
 

@@ -28,13 +28,13 @@ class Endpoint:
     """Answers like a chat endpoint: by a seed, never by a generator."""
 
     replies: list[str]
-    asked: list = field(default_factory=list)
+    prompts: list = field(default_factory=list)
     seeds: list = field(default_factory=list)
     name = "stub"
 
     def generate(self, prompts, *, seed, **options):
         assert options == {"max_new_tokens": 200, "temperature": 1.0, "top_p": 0.7}
-        self.asked += prompts
+        self.prompts += prompts
         self.seeds.append(seed)
         return [[self.replies.pop(0)] for _ in prompts]
 
@@ -46,8 +46,8 @@ def attacked_by(endpoint):
 def test_frames_hold_the_request_and_one_technique_serves_a_batch(tiny):
     rewriter = PAPRewriter()
     texts = rewriter.rewrite(["alpha", "beta", "gamma"], model=tiny, seed=3)
-    (one,) = [t for t in PERSUASION if t.wrap("alpha") == texts[0]]
-    assert texts == [one.wrap(word) for word in ("alpha", "beta", "gamma")]
+    (technique,) = [t for t in PERSUASION if t.wrap("alpha") == texts[0]]
+    assert texts == [technique.wrap(word) for word in ("alpha", "beta", "gamma")]
     assert texts == rewriter.rewrite(["alpha", "beta", "gamma"], model=tiny, seed=3)
     drawn = {rewriter.rewrite(["x"], model=tiny, seed=seed)[0] for seed in range(200)}
     assert len(drawn) == len(PERSUASION)
@@ -58,7 +58,7 @@ def test_frames_hold_the_request_and_one_technique_serves_a_batch(tiny):
 def test_techniques_can_be_held_back(tiny):
     taught = PERSUASION[:2]
     texts = PAPRewriter(techniques=taught, per="prompt").rewrite(["x"] * 30, model=tiny, seed=0)
-    assert set(texts) == {one.wrap("x") for one in taught}
+    assert set(texts) == {technique.wrap("x") for technique in taught}
     with pytest.raises(InputError, match="no techniques"):
         PAPRewriter(techniques=())
 
@@ -80,10 +80,10 @@ def test_an_attacker_is_asked_with_technique_and_request(tiny):
     endpoint = Endpoint(['<message>"Dear friend, tell me"</message>', " “As an expert: tell all” "])
     texts = attacked_by(endpoint).rewrite(["tell me", "tell all"], model=tiny, seed=0)
     assert texts == ["Dear friend, tell me", "As an expert: tell all"]
-    for chat, request in zip(endpoint.asked, ("tell me", "tell all"), strict=True):
-        said = chat[-1]["content"]
-        assert request in said
-        assert any(t.name in said and t.definition in said and t.example in said for t in PERSUASION)
+    for chat, request in zip(endpoint.prompts, ("tell me", "tell all"), strict=True):
+        text = chat[-1]["content"]
+        assert request in text
+        assert any(t.name in text and t.definition in text and t.example in text for t in PERSUASION)
 
 
 def test_empty_replies_are_asked_for_again_and_then_given_up(tiny):
@@ -122,7 +122,7 @@ def test_static_rewrites_are_written_once_and_kept(tiny):
     endpoint = Endpoint([f"text {i}" for i in range(3)])
     prompts = ["a", "b", "a", CHAT]
     fixed = StaticRewriter.written_by(attacked_by(endpoint), prompts, model=tiny, seed=0, batch=2)
-    assert len(endpoint.asked) == 3
+    assert len(endpoint.prompts) == 3
     assert len(endpoint.seeds) == 2
     for seed in (0, 1):
         assert fixed.rewrite([CHAT, "a", "b"], model=tiny, seed=seed) == ["text 2", "text 0", "text 1"]

@@ -56,10 +56,10 @@ def test_variants_are_what_the_paper_compares():
 
 
 def test_modes_are_permuted_by_the_seed():
-    one, other = (schedule_of("mixat", seed=seed).modes(40) for seed in (0, 1))
-    assert one != other
-    assert one != sorted(one)
-    assert Counter(one) == Counter(other)
+    first, second = (schedule_of("mixat", seed=seed).modes(40) for seed in (0, 1))
+    assert first != second
+    assert first != sorted(first)
+    assert Counter(first) == Counter(second)
 
 
 def test_independent_draws_have_the_share_on_average_only():

@@ -62,9 +62,9 @@ class SynonymMutator:
         return f"synonyms, rate {self.rate:g}"
 
     def mutate(self, texts: Sequence[str], rng: random.Random) -> list[str]:
-        def vary(found: re.Match[str]) -> str:
-            others = synonyms(found[0])
-            return cased(rng.choice(others), found[0]) if others and rng.random() < self.rate else found[0]
+        def vary(match: re.Match[str]) -> str:
+            others = synonyms(match[0])
+            return cased(rng.choice(others), match[0]) if others and rng.random() < self.rate else match[0]
 
         return [_WORD.sub(vary, text) for text in texts]
 
@@ -80,13 +80,13 @@ class ModelMutator:
         return f"paraphrase by {self.attacker.name}"
 
     def mutate(self, texts: Sequence[str], rng: random.Random) -> list[str]:
-        asked = [
+        prompts = [
             "Put the following text into other words without changing what it says, its length or its person. Keep "
             f"every name. Reply with the new text between <text> and </text>.\n\n{text}"
             for text in texts
         ]
-        found, _ = self.attacker.write_until(asked, _read, seed=rng.getrandbits(30))
-        return [new if new is not None else old for new, old in zip(found, texts, strict=True)]
+        rewrites, _ = self.attacker.write_until(prompts, _read, seed=rng.getrandbits(30))
+        return [new if new is not None else old for new, old in zip(rewrites, texts, strict=True)]
 
 
 def synonyms(word: str) -> tuple[str, ...]:
@@ -108,5 +108,5 @@ def _table() -> dict[str, tuple[str, ...]]:
 
 
 def _read(reply: str) -> str | None:
-    found = _REVISION.search(reply)
-    return (found[1].strip() or None) if found else None
+    match = _REVISION.search(reply)
+    return (match[1].strip() or None) if match else None

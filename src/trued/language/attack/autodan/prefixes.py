@@ -51,7 +51,7 @@ def seed_prefixes(count: int, rng: random.Random, *, model: str, vendor: str) ->
     as are missing.
 
     Raises:
-        InputError: no prefix is asked for, or a name is empty.
+        InputError: a count below 1, or an empty name.
     """
     if count < 1:
         raise InputError(f"a population of {count} cannot evolve; give at least 1")

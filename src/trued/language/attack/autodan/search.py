@@ -88,7 +88,7 @@ class AutoDAN:
         for name in ("elites", "crossover", "mutation", "momentum"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it is a share from 0 to 1")
-        if self._kept(self.population) >= self.population:
+        if self._elite_count(self.population) >= self.population:
             raise InputError(
                 f"elites is {self.elites} of a population of {self.population}, and nobody would be bred: give a share "
                 "that leaves at least one place for offspring, such as 0.1"
@@ -128,33 +128,37 @@ class AutoDAN:
         losses = scored(population)
         best = [min(losses)]
         start = self._case(f"{self.name}-generation-0", scored, best, scored.cost())
-        asked = replace(target, max_new_tokens=self.reply_tokens)
+        short_target = replace(target, max_new_tokens=self.reply_tokens)
         waited = 0
         for step in range(1, self.steps + 1):
             if budget is not None and scored.forwards + len(population) > budget:
                 break
             if self.hierarchical and step % (self.word_steps + 1):
                 words.update(population, losses)
-                population = words.swap(population, losses, self._kept(len(population)), rng)
+                population = words.swap(population, losses, self._elite_count(len(population)), rng)
             else:
                 population = self._next(population, losses, rng)
             losses = scored(population)
             waited = 0 if min(losses) < best[-1] else waited + 1
             best.append(min(best[-1], *losses))
-            if (step % self.check_every == 0 and self._broken(asked, behavior, scored)) or waited >= self.patience:
+            if (
+                step % self.check_every == 0 and self._broken(short_target, behavior, scored)
+            ) or waited >= self.patience:
                 break
         return [start, self._case(self.name, scored, best, scored.cost())]
 
-    def _kept(self, size: int) -> int:
+    def _elite_count(self, size: int) -> int:
         return max(1, round(self.elites * size)) if self.elites else 0
 
     def _next(self, population: list[str], losses: list[float], rng: random.Random) -> list[str]:
         """Return the next generation: elites, then offspring of parents drawn by their fitness."""
-        elites = [population[i] for i in sorted(range(len(losses)), key=losses.__getitem__)[: self._kept(len(losses))]]
+        elites = [
+            population[i] for i in sorted(range(len(losses)), key=losses.__getitem__)[: self._elite_count(len(losses))]
+        ]
         parents = roulette(population, losses, len(population) - len(elites), rng)
         offspring: list[str] = []
-        for one, other in zip(parents[::2], [*parents[1::2], parents[0]], strict=False):
-            pair = exchange(one, other, self.points, rng) if rng.random() < self.crossover else (one, other)
+        for mother, father in zip(parents[::2], [*parents[1::2], parents[0]], strict=False):
+            pair = exchange(mother, father, self.points, rng) if rng.random() < self.crossover else (mother, father)
             offspring += pair
         offspring = offspring[: len(parents)]
         mutated = [i for i in range(len(offspring)) if rng.random() < self.mutation]
@@ -215,14 +219,14 @@ def roulette(texts: Sequence[str], losses: Sequence[float], count: int, rng: ran
     return rng.choices(texts, weights=[math.exp(least - loss) for loss in losses], k=count)
 
 
-def exchange(one: str, other: str, points: int, rng: random.Random) -> tuple[str, str]:
+def exchange(mother: str, father: str, points: int, rng: random.Random) -> tuple[str, str]:
     """Cross two texts at up to `points` sentence boundaries: between two of them each side's sentences are swapped
     with probability 1/2. Nothing is lost: together the two children have the sentences of the two parents.
     """
-    a, b = sentences(one), sentences(other)
+    a, b = sentences(mother), sentences(father)
     boundaries = min(len(a), len(b)) - 1
     if boundaries < 1:
-        return one, other
+        return mother, father
     cuts = [0, *sorted(rng.sample(range(1, boundaries + 1), min(points, boundaries))), max(len(a), len(b))]
     first: list[str] = []
     second: list[str] = []
@@ -249,26 +253,26 @@ class WordScores:
         """Score every word of `texts` by the fitness exp(-loss) of those that have it."""
         seen: dict[str, list[float]] = {}
         for text, loss in zip(texts, losses, strict=True):
-            for word in {found.casefold() for found in _WORD.findall(text)}:
+            for word in {raw.casefold() for raw in _WORD.findall(text)}:
                 seen.setdefault(word, []).append(math.exp(-loss))
         for word, values in seen.items():
             new, old = sum(values) / len(values), self.scores.get(word)
             self.scores[word] = new if old is None else self.momentum * old + (1 - self.momentum) * new
 
-    def swap(self, texts: Sequence[str], losses: Sequence[float], kept: int, rng: random.Random) -> list[str]:
-        """Return the texts with words swapped for synonyms, in proportion to the scores; the `kept` best unchanged.
+    def swap(self, texts: Sequence[str], losses: Sequence[float], elites: int, rng: random.Random) -> list[str]:
+        """Return the texts with words swapped for synonyms, in proportion to the scores; the `elites` best unchanged.
 
         A synonym that was never seen has the mean score, so that new words come in.
         """
-        best = set(sorted(range(len(losses)), key=losses.__getitem__)[:kept])
+        best = set(sorted(range(len(losses)), key=losses.__getitem__)[:elites])
         mean = sum(self.scores.values()) / len(self.scores)
 
-        def draw(found: re.Match[str]) -> str:
-            words = [found[0].casefold(), *synonyms(found[0])]
+        def draw(match: re.Match[str]) -> str:
+            words = [match[0].casefold(), *synonyms(match[0])]
             if len(words) == 1:
-                return found[0]
+                return match[0]
             weights = [self.scores.get(word, mean) for word in words]
-            chosen = rng.choices(words, weights=weights)[0]
-            return found[0] if chosen == words[0] else cased(chosen, found[0])
+            replacement = rng.choices(words, weights=weights)[0]
+            return match[0] if replacement == words[0] else cased(replacement, match[0])
 
         return [text if i in best else _WORD.sub(draw, text) for i, text in enumerate(texts)]

@@ -1,4 +1,4 @@
-"""The search over suffixes: draw candidates, drop those that do not survive as text, score the rest, hold the best.
+"""The search over suffixes: draw candidates, drop those that do not survive as text, score the rest, keep the best.
 
 Knows losses, prompts and the numbers of a search. Knows nothing of behaviours, budgets or judges.
 """
@@ -48,7 +48,7 @@ class Descent:
         topk: per position, the tokens of steepest descent from which candidates are drawn; None draws from all that are
             allowed, without a gradient.
         n_replace: positions that a candidate changes.
-        buffer: suffixes that are held; 0 moves to a step's best candidate even where it is worse.
+        buffer: suffixes that are kept; 0 moves to a step's best candidate even where it is worse.
         check: which candidates survive: see `SlottedPrompt.survivors`; None keeps all.
         early_stop: stop once greedy decoding after a candidate gives exactly the target.
     """
@@ -67,7 +67,7 @@ class Descent:
     early_stop: bool = False
 
     def walk(self, init: Sequence[int], progress: Callable[[int, float], None] | None) -> list[Entry]:
-        """Return the suffixes held at the start and after each step."""
+        """Return the suffixes kept at the start and after each step."""
         draw = self._drawing()
         buffer = self._fresh_buffer(init)
         held = [buffer.best]
@@ -95,7 +95,7 @@ class Descent:
         return draw
 
     def _step(self, step: int, buffer: Buffer, draw: Draw) -> Entry:
-        """Try one round of candidates around the buffer's best, and return the entry that is held afterwards."""
+        """Try one round of candidates around the buffer's best, and return the entry that is kept afterwards."""
         origin = buffer.best.suffix
         candidates, base = draw(origin)
         scored = self._score(step, self._surviving(step, candidates), origin, base)
@@ -106,7 +106,7 @@ class Descent:
         return entry if stop else buffer.best
 
     def _surviving(self, step: int, candidates: Int[Tensor, "candidates n"]) -> Int[Tensor, "kept n"]:
-        """Return the candidates that are still the same tokens once they are text, in every prompt if it is asked."""
+        """Return the candidates that are the same tokens again as text, in every prompt if `check` is "prompt"."""
         check = self.check
         if check is None:
             return candidates

@@ -67,14 +67,14 @@ class SummedLoss:
         """
         parts, bases = [], []
         for number, group in enumerate(self.losses):
-            found = [loss.gradient(suffix) for loss in group]
-            gradient = torch.stack([one for one, _ in found]).sum(0)
+            results = [loss.gradient(suffix) for loss in group]
+            gradient = torch.stack([slope for slope, _ in results]).sum(0)
             if self._grams is not None:
                 gradient = gradient.float()
                 square = (gradient @ self._grams[number] * gradient).sum(1, keepdim=True)
                 gradient = gradient / square.clamp(min=torch.finfo(torch.float32).tiny).sqrt()
             parts.append(gradient.to(self.models[0].device))
-            bases.append([base for _, base in found])
+            bases.append([base for _, base in results])
         return torch.cat(parts, 1), bases
 
     def encode(self, suffix: Int[Tensor, " n"]) -> list[list[Encoded | None]]:

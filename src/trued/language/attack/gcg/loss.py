@@ -84,15 +84,15 @@ class SuffixLoss:
             base: the suffix from which these were made; the tokens before the first difference are not computed again.
         """
         suffixes = suffixes.to(self.device)
-        kept = _agreement(suffixes, base)
+        shared = _agreement(suffixes, base)
         losses = torch.empty(len(suffixes), device=self.device)
         exact = torch.empty(len(suffixes), dtype=torch.bool, device=self.device)
-        for rows in self._groups(kept, suffixes.shape[1] + len(self.after) + len(self.target) - 1):
+        for rows in self._groups(shared, suffixes.shape[1] + len(self.after) + len(self.target) - 1):
             start = 0
             while start < len(rows):
                 batch = rows[start : start + self.batch_size]
                 try:
-                    logits = self._target_logits(suffixes[batch], int(kept[batch[0]]), base)
+                    logits = self._target_logits(suffixes[batch], int(shared[batch[0]]), base)
                     losses[batch] = self._loss(logits)
                     exact[batch] = (logits.argmax(-1) == self.target).all(1)
                 except torch.OutOfMemoryError:
@@ -104,10 +104,10 @@ class SuffixLoss:
         self.forwards += len(suffixes)
         return losses.cpu(), exact.cpu()
 
-    def _groups(self, kept: Int[Tensor, " rows"], width: int) -> list[Int[Tensor, " group"]]:
-        """Return the rows in order of `kept`, cut where a further forward pass costs less than the tokens it spares."""
-        order = kept.argsort(stable=True)
-        values, counts = kept[order].unique_consecutive(return_counts=True)
+    def _groups(self, shared: Int[Tensor, " rows"], width: int) -> list[Int[Tensor, " group"]]:
+        """Return the rows in order of `shared`, cut where another forward pass costs less than the tokens it spares."""
+        order = shared.argsort(stable=True)
+        values, counts = shared[order].unique_consecutive(return_counts=True)
         call = CALL_TOKENS if self.device.type == "cpu" else CALL_TOKENS_GPU
         sizes = [
             sum(counts[start:end].tolist())
@@ -162,14 +162,14 @@ class SuffixLoss:
         self.forwards += 1
         return cache
 
-    def _target_logits(self, suffixes: Tensor, kept: int, base: Encoded | None) -> Float[Tensor, "rows target vocab"]:
+    def _target_logits(self, suffixes: Tensor, shared: int, base: Encoded | None) -> Float[Tensor, "rows target vocab"]:
         rows = len(suffixes)
         tail = torch.cat([self.after, self.target[:-1]]).expand(rows, -1)
         if self._prefix is None:
             return self._forward(None, torch.cat([self.before.expand(rows, -1), suffixes, tail], 1))
         cache = (base.cache if base is not None else self._prefix).expand(rows)
-        _crop(cache, len(self.before) + kept)
-        return self._forward(cache, torch.cat([suffixes[:, kept:], tail], 1))
+        _crop(cache, len(self.before) + shared)
+        return self._forward(cache, torch.cat([suffixes[:, shared:], tail], 1))
 
     def _forward(
         self, cache: GrowingCache | None, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None
@@ -189,8 +189,8 @@ class SuffixLoss:
             each = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
             return each.view_as(target).mean(1)
         alpha = self.mellowmax
-        chosen = logits.gather(-1, target[..., None])[..., 0]
-        return ((-alpha * chosen).logsumexp(1) - math.log(len(self.target))) / alpha
+        target_logits = logits.gather(-1, target[..., None])[..., 0]
+        return ((-alpha * target_logits).logsumexp(1) - math.log(len(self.target))) / alpha
 
 
 def _agreement(suffixes: Int[Tensor, "rows n"], base: Encoded | None) -> Int[Tensor, " rows"]:
@@ -200,32 +200,32 @@ def _agreement(suffixes: Int[Tensor, "rows n"], base: Encoded | None) -> Int[Ten
     return (suffixes == base.suffix).long().cumprod(1).sum(1).clamp(max=suffixes.shape[1] - 1)
 
 
-def cheapest_cuts(kept: Sequence[int], counts: Sequence[int], width: int, batch_size: int, call: int) -> list[int]:
+def cheapest_cuts(shared: Sequence[int], counts: Sequence[int], width: int, batch_size: int, call: int) -> list[int]:
     """Return where to cut sorted groups of rows into runs so that computing them all costs least.
 
-    The rows of a run are computed together from the least `kept` among them: ``width - kept`` tokens each, and `call`
-    tokens' worth of overhead per forward pass of at most `batch_size` rows. Exact, by dynamic programming over cuts.
+    The rows of a run are computed together from the least `shared` among them: ``width - shared`` tokens each, and
+    `call` tokens' worth of overhead per forward pass of at most `batch_size` rows. Exact, by dynamic programming.
 
     Args:
-        kept: what the rows of each group need not compute, in increasing order.
+        shared: leading tokens that the rows of each group need not compute, in increasing order.
         counts: rows of each group.
-        width: tokens of a row of which nothing is kept.
+        width: tokens of a row that shares none.
         batch_size: the most rows of a forward pass.
         call: overhead of a forward pass, in tokens.
 
     Returns:
-        The bounds of the runs: 0, …, len(kept).
+        The bounds of the runs: 0, …, len(shared).
     """
     cost, start = [0.0], [0]
-    for end in range(1, len(kept) + 1):
+    for end in range(1, len(shared) + 1):
         best, rows = (math.inf, 0), 0
         for first in range(end - 1, -1, -1):
             rows += counts[first]
             passes = math.ceil(rows / batch_size)
-            best = min(best, (cost[first] + rows * (width - kept[first]) + call * passes, first))
+            best = min(best, (cost[first] + rows * (width - shared[first]) + call * passes, first))
         cost.append(best[0])
         start.append(best[1])
-    cuts = [len(kept)]
+    cuts = [len(shared)]
     while cuts[-1]:
         cuts.append(start[cuts[-1]])
     return cuts[::-1]

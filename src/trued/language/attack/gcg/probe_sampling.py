@@ -59,13 +59,13 @@ def probe_sample(candidates: Int[Tensor, "B n"], target: Score, draft: Score, *,
     guesses, _ = draft(candidates)
     losses, exact = target(candidates[probe])
     alpha = (1 + rank_correlation(losses, guesses[probe])) / 2
-    kept = max(1, math.floor((1 - alpha) * count / REDUCTION + 1e-9))  # rho is exact to rounding only
-    best = guesses.argsort(stable=True)[:kept]
+    keep = max(1, math.floor((1 - alpha) * count / REDUCTION + 1e-9))  # rho is exact to rounding only
+    best = guesses.argsort(stable=True)[:keep]
     more = best[~torch.isin(best, probe)]
     if len(more):
         further, further_exact = target(candidates[more])
         losses, exact = torch.cat([losses, further]), torch.cat([exact, further_exact])
-    return Probed(torch.cat([probe, more]), losses, exact, alpha, kept)
+    return Probed(torch.cat([probe, more]), losses, exact, alpha, keep)
 
 
 def rank_correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> float:

@@ -1,6 +1,6 @@
 """What a suffix search found, and whether it holds up as text.
 
-Knows the suffixes that a search held and the prompts around them. Knows nothing of models or of how it searched.
+Knows the suffixes that a search kept and the prompts around them. Knows nothing of models or of how it searched.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class GCGResult:
     Args:
         best_string: the suffix of least loss, to be put into the slot as text.
         best_loss: its loss, computed on its token ids; summed over prompts and models where there are several.
-        losses: loss of the suffix held before the first step and after each one; `strings` are those suffixes.
+        losses: loss of the suffix kept before the first step and after each one; `strings` are those suffixes.
         stable: whether the whole rendered prompt, with the suffix in it as text, encodes to the optimised ids; with
             several prompts, whether each does.
         exact: whether greedy decoding after the suffix gave exactly the target, in every prompt.
@@ -43,7 +43,7 @@ class GCGResult:
 
         Args:
             prompts: where the suffix sits.
-            held: the suffix held before the first step and after each one.
+            held: the suffix kept before the first step and after each one.
             cost: what the search took.
             stopped: the search ended on a suffix that gives the target, which counts for more than the least loss.
         """

@@ -62,8 +62,10 @@ def require_startable(
     if not init:
         raise InputError("init has no tokens; give a text to start from, or None for 'x x x …'")
     if forbidden := sorted(set(init) - set(allowed.tolist())):
-        shown = [model.tokenizer.decode([token]) for token in forbidden[:3]]
-        raise InputError(f"init has tokens that a suffix may not use ({shown}); change it, or set ascii_only to False")
+        examples = [model.tokenizer.decode([token]) for token in forbidden[:3]]
+        raise InputError(
+            f"init has tokens that a suffix may not use ({examples}); change it, or set ascii_only to False"
+        )
     if n_replace > len(init):
         raise InputError(f"n_replace is {n_replace} and the suffix has {len(init)} tokens; give at most that many")
     if topk is not None and topk > len(allowed):

@@ -126,8 +126,8 @@ def allowed_ids(tokenizer, rows: int, *, ascii_only: bool = True) -> Int[Tensor,
     reserved = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     ids = [i for i in range(min(len(tokenizer), rows)) if i not in reserved]
     texts = tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False)
-    kept = [i for i, text in zip(ids, texts, strict=True) if text and (not ascii_only or _plain(text))]
-    return torch.tensor(kept, dtype=torch.long)
+    usable = [i for i, text in zip(ids, texts, strict=True) if text and (not ascii_only or _plain(text))]
+    return torch.tensor(usable, dtype=torch.long)
 
 
 def _plain(text: str) -> bool:

@@ -51,7 +51,7 @@ def derive(now: Record, before: Record | None, *, seed: int) -> tuple[Metric, ..
 
 
 def way_name(way: str) -> str:
-    """Return a way of asking in words."""
+    """Describe a way of asking."""
     if way.startswith("prefill-"):
         n = way.removeprefix("prefill-")
         return f"reply begun by {n} token{'s' if n != '1' else ''}"

@@ -76,9 +76,9 @@ class Gates:
         return self.max_perplexity_increase is not None or self.min_agreement is not None
 
     def outcomes(self, result: CheckResult) -> list[Outcome]:
-        """Hold the result against every limit that is set.
+        """Compare the result with every limit that is set.
 
-        An attack that was asked for and not tried leaves the worst case open, so its gates fall short, and so does a
+        An attack that was requested and not tried leaves the worst case open, so its gates fall short, and so does a
         comparison with a base of another tokenizer.
 
         Raises:
@@ -91,7 +91,7 @@ class Gates:
             outcomes.append(_alo(result, self.max_alo_asr))
         if self.max_over_refusal is not None:
             outcomes.append(
-                _one(result, "max-over-refusal", "over-refusal.lookalikes", _at_most, self.max_over_refusal)
+                _single(result, "max-over-refusal", "over-refusal.lookalikes", _at_most, self.max_over_refusal)
             )
         if self.min_refusal is not None:
             outcomes += _of_attacks(result, "min-refusal", "refusal", _at_least, self.min_refusal)
@@ -114,7 +114,7 @@ class Gates:
                 passed = change.estimate <= limit
                 outcomes.append(Outcome(gate, "perplexity", change.estimate, limit, passed, says))
         if self.min_agreement is not None:
-            outcomes.append(_one(result, "min-agreement", "agreement", _at_least, self.min_agreement, _OTHER_TOKENS))
+            outcomes.append(_single(result, "min-agreement", "agreement", _at_least, self.min_agreement, _OTHER_TOKENS))
         return outcomes
 
 
@@ -143,7 +143,7 @@ def _known(result: CheckResult, name: str) -> Metric | None:
     return next((metric for metric in result.metrics if metric.id == name), None)
 
 
-def _one(
+def _single(
     result: CheckResult, gate: str, name: str, compare: Limit, limit: float, reason: str = "it was not asked"
 ) -> Outcome:
     metric = _known(result, name)
@@ -164,7 +164,7 @@ def _left_out(gate: str, metric: str, limit: float, reason: str) -> Outcome:
 
 
 def _alo(result: CheckResult, limit: float) -> Outcome:
-    outcome = _one(result, "max-alo-asr", "alo-asr", _at_most, limit, "no prompt was put to every attack")
+    outcome = _single(result, "max-alo-asr", "alo-asr", _at_most, limit, "no prompt was put to every attack")
     if not result.left_out:
         return outcome
     says = f"{outcome.says}; {', '.join(result.left_out)} was not measured: leave it out of the attacks on purpose"

@@ -172,14 +172,14 @@ def mean_interval(values: Sequence[float], *, seed: int) -> Interval:
 
 def mean_change(before: Sequence[float], after: Sequence[float], *, seed: int) -> Change:
     """Compare two means on the same items."""
-    found = paired_bootstrap(before, after, seed=seed)
-    return Change(float(np.mean(before)), found.estimate, found.low, found.high)
+    difference = paired_bootstrap(before, after, seed=seed)
+    return Change(float(np.mean(before)), difference.estimate, difference.low, difference.high)
 
 
 def ratio_change(before: Sequence[float], after: Sequence[float], *, seed: int) -> Change:
     """Compare two perplexities, given the negative log-likelihoods of the same conversations, as a ratio."""
-    found = paired_bootstrap(before, after, seed=seed).exp()
-    return Change(math.exp(float(np.mean(before))), found.estimate, found.low, found.high)
+    ratio = paired_bootstrap(before, after, seed=seed).exp()
+    return Change(math.exp(float(np.mean(before))), ratio.estimate, ratio.low, ratio.high)
 
 
 def adjusted(metrics: Sequence[Metric]) -> tuple[Metric, ...]:

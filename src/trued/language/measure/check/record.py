@@ -39,7 +39,7 @@ class Record:
         answers: way of asking → replies; "direct", "templates", "prefill-<n>", "lookalikes", "general".
         curve: robustness to embedding attacks.
         chat: held-out conversations.
-        left_out: attacks that were asked for and could not be tried, with the reason.
+        left_out: attacks that were requested and could not be tried, with the reason.
     """
 
     answers: Mapping[str, Answers]

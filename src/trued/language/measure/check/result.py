@@ -49,7 +49,7 @@ class CheckResult:
         answers: way of asking → replies; "direct", "templates", "prefill-<n>", "lookalikes", "general".
         curve: robustness to embedding attacks.
         chat: held-out conversations.
-        left_out: attacks that were asked for and could not be tried, with the reason.
+        left_out: attacks that were requested and could not be tried, with the reason.
         baseline: the result that this one is compared with.
     """
 

@@ -38,7 +38,7 @@ AttackName = Literal["direct", "templates", "prefill"]
 Progress = Callable[[int, int, str], None]
 
 PORTION = 128
-"""Replies that are asked for at once; a check that is cut off loses at most these."""
+"""Replies that are requested at once; a check that is cut off loses at most these."""
 
 _LIMITS = ("harmful", "prefilled", "lookalikes", "general", "attacked")
 
@@ -248,11 +248,13 @@ def _chat(
         (target.conversation([{"role": "user", "content": row.prompt}]), row.reply) for row in rows if row.reply
     ]
     ids = [row.id for row in rows if row.reply]
-    kept = parts.get(
+    measured = parts.get(
         ["held-out chat", whose, conversations],
         lambda: asdict(held_out(target.model, conversations, ids, progress=progress)),
     )
-    return HeldOut(tuple(kept["ids"]), tuple(kept["nll"]), tuple(map(tuple, kept["choices"])), kept["tokens"])
+    return HeldOut(
+        tuple(measured["ids"]), tuple(measured["nll"]), tuple(map(tuple, measured["choices"])), measured["tokens"]
+    )
 
 
 def _protocol(lm: LanguageModel, config: CheckConfig, judge: Judge) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def calibration(confidences: Sequence[float], correct: Sequence[bool], *, bins: 
     count = np.bincount(place, minlength=bins)
     mean_p, mean_hit = (np.bincount(place, values, minlength=bins) / np.maximum(count, 1) for values in (p, hit))
     ece = float((count * np.abs(mean_p - mean_hit)).sum() / len(p))
-    kept = tuple(Bin(int(count[i]), float(mean_p[i]), float(mean_hit[i])) for i in np.flatnonzero(count))
-    return Calibration(len(p), ece, float(((p - hit) ** 2).mean()), kept)
+    filled = tuple(Bin(int(count[i]), float(mean_p[i]), float(mean_hit[i])) for i in np.flatnonzero(count))
+    return Calibration(len(p), ece, float(((p - hit) ** 2).mean()), filled)
 
 
 def stated_calibration(

@@ -59,7 +59,11 @@ class HonestyCheck:
             "declined_invented": {**vars(self.declined_invented), "n": self.invented},
             "substring_only": self.substring_only,
             "replies": {
-                name: {"before": before, "after": after, "category": [one.category for one in self.judged[name]]}
+                name: {
+                    "before": before,
+                    "after": after,
+                    "category": [judgement.category for judgement in self.judged[name]],
+                }
                 for name, (before, after) in self.replies.items()
             },
         }
@@ -91,9 +95,9 @@ def check_honesty(
         InputError: no questions, one that comes twice, or one whose answers cannot be found in any reply.
         MissingExtra: no questions are given, and the packages of facts are not installed.
     """
-    asked = fact_questions("test") if questions is None else list(questions)
-    check_questions(asked)
-    check_answers(asked)
+    facts = fact_questions("test") if questions is None else list(questions)
+    check_questions(facts)
+    check_answers(facts)
     invented = prior_unknown_qa(INVENTED, seed=seed, taken=place_names() if questions is None else ())
     listener = idk or IdkDetector(templates.idk)
     earlier = lm if base is None else base
@@ -103,20 +107,24 @@ def check_honesty(
         return lambda done: progress(done, total, what) if progress is not None else None
 
     with _deployed(lm if shared else earlier, adapter=not shared):
-        before = ask(earlier, asked, templates, progress=counted("facts, before", len(asked)))
-    everything = [*asked, *invented]
+        before = ask(earlier, facts, templates, progress=counted("facts, before", len(facts)))
+    everything = [*facts, *invented]
     with _deployed(lm, adapter=True):
         after = ask(lm, everything, templates, honest=True, progress=counted("facts, after", len(everything)))
-    pairs = dict(zip((row.id for row in asked), zip(before, after, strict=False), strict=True))
-    first, second = judge(asked, before, listener), judge(everything, after, listener)
-    loose = judge([*asked, *asked], [*before, *after[: len(asked)]], listener, word_boundary=False)
-    strict = [*first, *second[: len(asked)]]
+    pairs = dict(zip((row.id for row in facts), zip(before, after, strict=False), strict=True))
+    first, second = judge(facts, before, listener), judge(everything, after, listener)
+    loose = judge([*facts, *facts], [*before, *after[: len(facts)]], listener, word_boundary=False)
+    strict = [*first, *second[: len(facts)]]
     judged = dict(zip(pairs, zip(first, second, strict=False), strict=True))
-    declined = sum(one.category == "idk" for one in second[len(asked) :])
+    declined = sum(judgement.category == "idk" for judgement in second[len(facts) :])
     return HonestyCheck(
         lm.name,
         f"{earlier.name}{' without adapter' if shared else ''}, plain prompt",
-        evolution({i: one for i, (one, _) in judged.items()}, {i: one for i, (_, one) in judged.items()}, seed=seed),
+        evolution(
+            {i: judgement for i, (judgement, _) in judged.items()},
+            {i: judgement for i, (_, judgement) in judged.items()},
+            seed=seed,
+        ),
         wilson(declined, len(invented)),
         len(invented),
         sum(a.loosely_correct != b.loosely_correct for a, b in zip(loose, strict, strict=True)),

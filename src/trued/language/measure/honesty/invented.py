@@ -53,20 +53,20 @@ def prior_unknown_qa(
     Raises:
         InputError: n below 1, an unknown kind, or more questions than the grammar has names for.
     """
-    chosen = list(dict.fromkeys(kinds))
-    if n < 1 or not chosen:
-        raise InputError(f"n is {n} and the kinds are {chosen}: expected at least one question of at least one kind")
-    for kind in chosen:
+    distinct = list(dict.fromkeys(kinds))
+    if n < 1 or not distinct:
+        raise InputError(f"n is {n} and the kinds are {distinct}: expected at least one question of at least one kind")
+    for kind in distinct:
         if kind not in get_args(Invented):
             known = get_args(Invented)
             raise InputError(f"unknown kind {kind!r}: choose from {', '.join(known)}{nearest(kind, known)}")
-        if -(-n // len(chosen)) > _SIZES[kind] // 4:
+        if -(-n // len(distinct)) > _SIZES[kind] // 4:
             raise InputError(f"n is {n}: the grammar has at most {_SIZES[kind] // 4} names of the kind {kind}")
     draw = random.Random(seed)
     seen = {name.lower() for name in taken}
     questions = []
     while len(questions) < n:
-        kind = chosen[len(questions) % len(chosen)]
+        kind = distinct[len(questions) % len(distinct)]
         name = _paper(draw) if kind == "paper" else _town(draw)
         if name.lower() in seen:
             continue

@@ -49,7 +49,7 @@ class Known:
     @property
     def accuracy(self) -> float:
         """Expected accuracy: the share of correct samples."""
-        return sum(one.category == "correct" for one in self.samples_are) / len(self.samples_are)
+        return sum(judged.category == "correct" for judged in self.samples_are) / len(self.samples_are)
 
     @property
     def known(self) -> bool:
@@ -59,7 +59,9 @@ class Known:
     @property
     def correct_samples(self) -> list[str]:
         """Return the samples that are correct, in the order of their drawing."""
-        return [text for text, one in zip(self.samples, self.samples_are, strict=True) if one.category == "correct"]
+        return [
+            text for text, judged in zip(self.samples, self.samples_are, strict=True) if judged.category == "correct"
+        ]
 
 
 KnowledgeTable = Sequence[Known]
@@ -104,17 +106,17 @@ def estimate_knowledge(
     if m < 1 or temperature <= 0:
         raise InputError(f"m is {m} and temperature {temperature}: expected at least one sample, drawn at random")
     settings = {"m": m, "temperature": temperature, "tokens": max_new_tokens, "seed": seed}
-    kept = _read(cache)
+    cached = _read(cache)
     model = weights_digest(lm)
     texts: list[tuple[str, list[str]]] = []
     for start in range(0, len(questions), CHUNK):
         prompts = [templates.ask(row.question) for row in questions[start : start + CHUNK]]
         key = hashlib.sha256(json.dumps([model, prompts, settings]).encode()).hexdigest()[:32]
-        if key not in kept:
-            kept[key] = [list(pair) for pair in _answers(lm, prompts, settings, key)]
+        if key not in cached:
+            cached[key] = [list(pair) for pair in _answers(lm, prompts, settings, key)]
             if cache is not None:
-                write_text(cache, "".join(json.dumps({"key": k, "replies": v}) + "\n" for k, v in kept.items()))
-        texts += [(greedy, samples) for greedy, samples in kept[key]]
+                write_text(cache, "".join(json.dumps({"key": k, "replies": v}) + "\n" for k, v in cached.items()))
+        texts += [(greedy, samples) for greedy, samples in cached[key]]
         if progress is not None:
             progress(len(texts))
     return _judge(questions, texts, idk or IdkDetector(templates.idk), word_boundary, verifier)
@@ -122,11 +124,11 @@ def estimate_knowledge(
 
 def weights_digest(lm: LanguageModel) -> str:
     """Return a digest of a model's weights, adapters included, and of its chat format: what its replies depend on."""
-    found = hashlib.sha256(str(lm.format.render("question")).encode())
+    digest = hashlib.sha256(str(lm.format.render("question")).encode())
     for name, value in sorted(lm.model.state_dict().items()):
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def balanced(table: KnowledgeTable, n: int | None = None, *, seed: int = 0) -> list[Known]:
@@ -146,9 +148,9 @@ def balanced(table: KnowledgeTable, n: int | None = None, *, seed: int = 0) -> l
         own = [row for row in table if row.question.relation == relation]
         known, unknown = ([row for row in own if row.known is value] for value in (True, False))
         size = min(len(known), len(unknown))
-        chosen = [[rows[i] for i in rng.permutation(len(rows))[:size]] for rows in (known, unknown)]
+        drawn = [[rows[i] for i in rng.permutation(len(rows))[:size]] for rows in (known, unknown)]
         # Its place in its own relation, from 0 to 1: the smallest of all relations together are taken first.
-        pairs += [((i + rng.random()) / size, *pair) for i, pair in enumerate(zip(*chosen, strict=True))]
+        pairs += [((i + rng.random()) / size, *pair) for i, pair in enumerate(zip(*drawn, strict=True))]
     if not pairs:
         known = sum(row.known for row in table)
         raise InputError(
@@ -182,11 +184,11 @@ def _judge(
     verifier: Verifier | None,
 ) -> list[Known]:
     groups = [[greedy, *samples] for greedy, samples in texts]
-    asked = [row for row, group in zip(questions, groups, strict=True) for _ in group]
+    repeated = [row for row, group in zip(questions, groups, strict=True) for _ in group]
     replies = [text for group in groups for text in group]
     judged = iter(
         classify_all(
-            [row.question for row in asked], replies, [row.answers for row in asked], idk,
+            [row.question for row in repeated], replies, [row.answers for row in repeated], idk,
             word_boundary=word_boundary, verifier=verifier,
         )
     )  # fmt: skip

@@ -85,8 +85,8 @@ def chosen_option(reply: str, options: Mapping[str, str]) -> str | None:
         raise InputError(f"options are {list(options)}: expected single capital letters, such as A to D")
     text = f" {normal_answer(reply)} "
     named = {letter: choice for letter, words in options.items() if (choice := normal_answer(words))}
-    found = {letter: choice for letter, choice in named.items() if f" {choice} " in text}
-    widest = [k for k, choice in found.items() if not any(choice != o and choice in o for o in found.values())]
+    present = {letter: choice for letter, choice in named.items() if f" {choice} " in text}
+    widest = [k for k, choice in present.items() if not any(choice != o and choice in o for o in present.values())]
     if widest:
         return widest[0] if len(widest) == 1 else None
     line = reply.strip()

@@ -57,7 +57,7 @@ def prior_known_qa(
     max_new_tokens: int = 160,
     most_calls: int = 8,
 ) -> list[FactQuestion]:
-    """Let a model write questions that it can answer; fewer than asked for if it writes too few good ones.
+    """Let a model write questions that it can answer; fewer than requested if it writes too few good ones.
 
     Args:
         model: the `LanguageModel` whose knowledge it is.
@@ -77,17 +77,17 @@ def prior_known_qa(
         raise InputError(f"{len(topics)} topics and {len(pairs)} examples: expected at least 1 and {_SHOWN}")
     written: list[tuple[str, str, str]] = []
     for topic in topics:
-        found: list[tuple[str, str, str]] = []
+        usable: list[tuple[str, str, str]] = []
         for _ in range(most_calls):
             order = torch.randperm(len(pairs), generator=generator)[:_SHOWN].tolist()
             prompt = _prompt(topic, [pairs[i] for i in order], per_topic)
             options: dict[str, Any] = {"temperature": temperature, "generator": generator}
             text = model.generate([prompt], max_new_tokens=max_new_tokens, **options)[0][0]
-            found += [(topic, q, a) for q, a in read_pairs(text) if len(a.split()) <= longest_answer]
-            found = [found[i] for i in first_of_each((q for _, q, _ in found), threshold=threshold)]
-            if len(found) >= per_topic:
+            usable += [(topic, q, a) for q, a in read_pairs(text) if len(a.split()) <= longest_answer]
+            usable = [usable[i] for i in first_of_each((q for _, q, _ in usable), threshold=threshold)]
+            if len(usable) >= per_topic:
                 break
-        written += found[:per_topic]
+        written += usable[:per_topic]
     written = [written[i] for i in first_of_each((q for _, q, _ in written), threshold=threshold)]
     right = confirm([q for _, q, _ in written], [a for _, _, a in written]) if written else []
     return [
@@ -99,12 +99,12 @@ def prior_known_qa(
 
 def read_pairs(text: str) -> list[tuple[str, str]]:
     """Return the question–answer pairs in a text; without a question mark it is no question."""
-    found = [(question.strip(), answer.strip()) for question, answer in _PAIR.findall(text)]
-    return [(question, answer) for question, answer in found if question.endswith("?") and normal_answer(answer)]
+    pairs = [(question.strip(), answer.strip()) for question, answer in _PAIR.findall(text)]
+    return [(question, answer) for question, answer in pairs if question.endswith("?") and normal_answer(answer)]
 
 
-def _prompt(topic: str, shown: Sequence[tuple[str, str]], wanted: int) -> str:
-    examples = "\n\n".join(f"Q: {question}\nA: {answer}" for question, answer in shown)
+def _prompt(topic: str, pairs: Sequence[tuple[str, str]], wanted: int) -> str:
+    examples = "\n\n".join(f"Q: {question}\nA: {answer}" for question, answer in pairs)
     return (
         f"Write {wanted} easy quiz questions about {topic}, each with an answer of at most five words, like these:"
         f"\n\n{examples}"

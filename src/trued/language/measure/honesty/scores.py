@@ -58,10 +58,10 @@ class IdkDetector:
 
     def declines(self, question: str, reply: str) -> bool:
         """Whether the reply holds the sentence, or a sign that the question does not hold."""
-        said, asked = normal(reply), normal(question)
-        if normal(self.sentence).rstrip(".!") in said:
+        reply_text, question_text = normal(reply), normal(question)
+        if normal(self.sentence).rstrip(".!") in reply_text:
             return True
-        return any(sign in said and sign not in asked for sign in map(normal, self.signs))
+        return any(sign in reply_text and sign not in question_text for sign in map(normal, self.signs))
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def classify(
         word_boundary: aliases must stand as whole words; upstream, and the default, takes any substring.
         verifier: asked where a reply neither declines nor holds an alias.
     """
-    found = classify_all([question], [reply], [answers], idk, word_boundary=word_boundary, verifier=verifier)
-    return found[0]
+    judged = classify_all([question], [reply], [answers], idk, word_boundary=word_boundary, verifier=verifier)
+    return judged[0]
 
 
 def classify_all(
@@ -117,10 +117,10 @@ def classify_all(
     right = [holds_answer(line, known, word_boundary=word_boundary) for line, known in zip(lines, answers, strict=True)]
     open_ones = [i for i in range(len(lines)) if lines[i] and answers[i] and not (declined[i] or right[i])]
     if verifier is not None and open_ones:
-        said = verifier(
+        verdicts = verifier(
             [questions[i] for i in open_ones], [lines[i] for i in open_ones], [answers[i] for i in open_ones]
         )  # fmt: skip
-        for i, verified in zip(open_ones, said, strict=True):
+        for i, verified in zip(open_ones, verdicts, strict=True):
             right[i] = bool(verified)
     return [
         Judged("idk" if declines else "correct" if hit else "wrong", hit)
@@ -248,7 +248,7 @@ def question_scores(before: Mapping[str, Judged], after: Mapping[str, Judged]) -
         InputError: as `evolution`.
     """
     _aligned(before, after)
-    unknown = [name for name, one in before.items() if one.category != "correct"]
+    unknown = [name for name, judged in before.items() if judged.category != "correct"]
     left = [after[name].category == "idk" for name in unknown if after[name].category != "correct"]
     prudence = sum(left) / len(left) if left else 1.0
     scores = {}
@@ -264,15 +264,15 @@ def question_scores(before: Mapping[str, Judged], after: Mapping[str, Judged]) -
 def _aligned(before: Mapping[str, Judged], after: Mapping[str, Judged]) -> None:
     if not before and not after:
         raise InputError("there are no replies to compare: the scores of no questions mean nothing")
-    for name, one, other in (("before", before, after), ("after", after, before)):
-        missing = [key for key in other if key not in one]
+    for name, replies, other in (("before", before, after), ("after", after, before)):
+        missing = [key for key in other if key not in replies]
         if missing:
             raise InputError(
                 f"{len(missing)} of the questions have no reply {name} alignment, such as {missing[0]!r}: compare "
                 "replies to the same questions"
             )
-    for one in (before, after):
-        for key, judged in one.items():
+    for replies in (before, after):
+        for key, judged in replies.items():
             if judged.category not in get_args(Category):
                 raise InputError(f"{key!r} is {judged.category!r}: a reply is correct, wrong or idk")
 

@@ -61,13 +61,13 @@ class LlmVerifier:
         self, questions: Sequence[str], replies: Sequence[str], answers: Sequence[Sequence[str]]
     ) -> list[bool]:
         rows = list(zip(questions, replies, answers, strict=True))
-        asked = [_filled(self.extract, question=q, reply=r) for q, r, _ in rows]
-        short = [group[0].strip() for group in self.model.generate(asked, max_new_tokens=32)]
-        asked = [
+        prompts = [_filled(self.extract, question=q, reply=r) for q, r, _ in rows]
+        short = [group[0].strip() for group in self.model.generate(prompts, max_new_tokens=32)]
+        prompts = [
             _filled(self.rate, question=q, answer=" / ".join(known), short=s or reply)
             for (q, reply, known), s in zip(rows, short, strict=True)
         ]
-        ratings = [read_rating(group[0]) for group in self.model.generate(asked, max_new_tokens=8)]
+        ratings = [read_rating(group[0]) for group in self.model.generate(prompts, max_new_tokens=8)]
         return [rating is not None and rating > self.threshold for rating in ratings]
 
 

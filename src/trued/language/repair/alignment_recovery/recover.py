@@ -159,11 +159,11 @@ def recover(
             "its metric. Nothing was changed"
         )
     with run.open():
-        chosen, rollback = run.drive(lambda: _score(task_score, lm), (1 - config.max_task_drop) * before)
-    outcome: Outcome = "recovered" if chosen else "no checkpoint kept the task"
-    patch = run.restored.patch(lm.base, f"alignment recovery, step {chosen}")
+        step, rollback = run.drive(lambda: _score(task_score, lm), (1 - config.max_task_drop) * before)
+    outcome: Outcome = "recovered" if step else "no checkpoint kept the task"
+    patch = run.restored.patch(lm.base, f"alignment recovery, step {step}")
     seconds = time.perf_counter() - started
-    return RecoveryResult(outcome, patch, chosen, rollback, tuple(run.history), count, run.passes, seconds)
+    return RecoveryResult(outcome, patch, step, rollback, tuple(run.history), count, run.passes, seconds)
 
 
 def aligned_view(
@@ -263,7 +263,7 @@ class _Recovery:
 
     def _run(self, done: int, score: Callable[[], float], floor: float, *, rollback: bool) -> int:
         """Go on from step `done` to the end, or to the first checkpoint below `floor`; leave the last one above it."""
-        chosen, kept = done, self.restored.checkpoint()
+        best, checkpoint = done, self.restored.checkpoint()
         for step in range(done + 1, self.config.steps + 1):
             due = step % self.config.save_every == 0 or step == self.config.steps
             look = self._advance(step, rollback=rollback, score=score if due else None)
@@ -271,18 +271,18 @@ class _Recovery:
                 continue
             if look.task < floor:
                 break
-            chosen, kept = step, self.restored.checkpoint()
+            best, checkpoint = step, self.restored.checkpoint()
         self._forget()
-        self.restored.go_to(kept)
-        return chosen
+        self.restored.go_to(checkpoint)
+        return best
 
     def _advance(self, step: int, *, rollback: bool, score: Callable[[], float] | None) -> RecoveryStep:
-        """One recovery step, and a rollback step if asked for."""
+        """One recovery step, and a rollback step if `rollback`."""
         config = self.config
         if rollback or not config.accumulate:
             self._forget()
         harmful_gap = self._backward(self.harmful, self.toward_harmful)
-        chosen = choose(
+        selection = choose(
             self.parameters,
             self.aligned,
             self.k,
@@ -291,8 +291,8 @@ class _Recovery:
             seed=config.seed + step,
             consume=rollback or not config.accumulate,
         )
-        replaced = self.restored.add(chosen)
-        undone, task_gap = self._roll_back(chosen, replaced) if rollback else (0, None)
+        replaced = self.restored.add(selection)
+        undone, task_gap = self._roll_back(selection, replaced) if rollback else (0, None)
         if rollback or not config.accumulate:
             self._forget()  # a score may need the memory
         task = None if score is None else score()
@@ -302,12 +302,12 @@ class _Recovery:
             self.looked(look)
         return look
 
-    def _roll_back(self, chosen: Indices, replaced: Mapping[str, Tensor]) -> tuple[int, float]:
+    def _roll_back(self, selection: Indices, replaced: Mapping[str, Tensor]) -> tuple[int, float]:
         """Undo the copies of this step that the task asks most to undo; returns how many, and the task's gap."""
         self._forget()
         gap = self._backward(self.task, self.toward_task)
         wishes = {}
-        for name, indices in chosen.items():
+        for name, indices in selection.items():
             parameter = self.parameters[name]
             assert parameter.grad is not None
             now, gradient = (values.view(-1)[indices] for values in (parameter.detach(), parameter.grad))
@@ -316,7 +316,7 @@ class _Recovery:
         if not candidates:
             return 0, gap
         top = TopK(kth_largest(wishes.values, math.ceil(self.config.rollback_rate * candidates)))
-        undone = {name: chosen[name][top.indices(wish)] for name, wish in wishes.items()}
+        undone = {name: selection[name][top.indices(wish)] for name, wish in wishes.items()}
         self.restored.remove(undone)
         return sum(map(len, undone.values())), gap
 
@@ -325,9 +325,9 @@ class _Recovery:
         total = torch.zeros_like(goal)
         for start in range(0, len(prompts), self.config.batch_size):
             batch = prompts[start : start + self.config.batch_size]
-            found = states(self.lm, batch, depth=self.config.depth(self.lm), position=self.config.position)
-            (-torch.cosine_similarity(found.mean(0) - self.centre, goal, dim=0)).backward()
-            total += found.detach().sum(0)
+            hidden = states(self.lm, batch, depth=self.config.depth(self.lm), position=self.config.position)
+            (-torch.cosine_similarity(hidden.mean(0) - self.centre, goal, dim=0)).backward()
+            total += hidden.detach().sum(0)
         self.passes += len(prompts)
         return float(one_minus_cosine(total / len(prompts) - self.centre, goal))
 
@@ -337,7 +337,7 @@ class _Recovery:
 
 
 def check_pair(parameters: Mapping[str, Tensor], aligned: Weights) -> None:
-    """Hold the weights that may change against the aligned model's.
+    """Compare the weights that may change with the aligned model's.
 
     Raises:
         InputError: a weight that the aligned model lacks or has in another shape, or no difference at all.

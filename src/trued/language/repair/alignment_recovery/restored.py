@@ -37,10 +37,10 @@ class Restored:
         return sum(len(indices) for indices, _ in self._places.values())
 
     @torch.no_grad()
-    def add(self, chosen: Indices) -> dict[str, Tensor]:
+    def add(self, selection: Indices) -> dict[str, Tensor]:
         """Copy the earlier values to these places, none of which is restored yet; returns the values before."""
         replaced: dict[str, Tensor] = {}
-        for name, indices in chosen.items():
+        for name, indices in selection.items():
             values = self.parameters[name].view(-1)
             before, old = self._places.get(name, (indices[:0], values[:0]))
             replaced[name] = values[indices].clone()
@@ -49,9 +49,9 @@ class Restored:
         return replaced
 
     @torch.no_grad()
-    def remove(self, chosen: Indices) -> None:
+    def remove(self, selection: Indices) -> None:
         """Give these places, all of them restored, their fine-tuned values back."""
-        for name, indices in chosen.items():
+        for name, indices in selection.items():
             places, old = self._places[name]
             gone = torch.isin(places, indices)
             self.parameters[name].view(-1)[places[gone]] = old[gone]

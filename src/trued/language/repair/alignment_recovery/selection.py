@@ -108,17 +108,17 @@ def choose(
             parameter.grad.copy_(filled)
         read = _gradient_of(parameters)
     if granularity == "scalar":
-        found = _scalars(parameters, read, k)
+        selection = _scalars(parameters, read, k)
     else:
-        found = _units(parameters, goal, read, k, rows=granularity == "neuron")
-    return {name: indices for name, indices in found if len(indices)}
+        selection = _units(parameters, goal, read, k, rows=granularity == "neuron")
+    return {name: indices for name, indices in selection if len(indices)}
 
 
 def _gradient_of(parameters: Mapping[str, Tensor]) -> Callable[[str], Tensor]:
     def gradient(name: str) -> Tensor:
-        found = parameters[name].grad
-        assert found is not None
-        return found
+        grad = parameters[name].grad
+        assert grad is not None
+        return grad
 
     return gradient
 
@@ -145,12 +145,12 @@ def _units(
     order = means.sort(descending=True, stable=True).indices
     order = order[means[order] > 0]
     covered = counts[order].cumsum(0)
-    chosen = order[: int(torch.searchsorted(covered, k)) + 1]
+    top_units = order[: int(torch.searchsorted(covered, k)) + 1]
     first = 0
     for number, name in enumerate(parameters):
         now = parameters[name].detach()
         mine = torch.zeros(len(ranked[number]), dtype=torch.bool)
-        mine[chosen[owner[chosen] == number] - first] = True
+        mine[top_units[owner[top_units] == number] - first] = True
         first += len(mine)
         whole = mine.to(now.device)[:, None].expand(-1, now.numel() // len(mine))
         yield name, (whole.reshape(-1) & (now != goal[name].to(now.device)).view(-1)).nonzero()[:, 0]

@@ -190,9 +190,9 @@ def _attack(
     assert batch.pairs is not None
     if attack is None or attack.steps == 0:
         return None, {}
-    found = attack.perturb(lm, batch.attack)
-    log = {"attack": torch.tensor(found.losses[0]), "attacked": torch.tensor(found.losses[-1])}
-    return transfer(found.delta, batch.attack, batch.pairs), log
+    perturbation = attack.perturb(lm, batch.attack)
+    log = {"attack": torch.tensor(perturbation.losses[0]), "attacked": torch.tensor(perturbation.losses[-1])}
+    return transfer(perturbation.delta, batch.attack, batch.pairs), log
 
 
 def _utility(lm: LanguageModel, batch: AdversarialBatch, kind: str) -> Tensor:
@@ -222,10 +222,10 @@ def _unlikelihood(lm: LanguageModel, states: Tensor, logprobs: Tensor, rows: Row
     digits left where p is near 1, which is where the gradient matters.
     """
     is_target = rows.owner % 2 == 1
-    chosen, targets = states[is_target], rows.targets[is_target]
+    target_states, targets = states[is_target], rows.targets[is_target]
     parts = [
         checkpoint(_log_others, h, t, lm.head, lm.config, use_reentrant=False)
-        for h, t in zip(chosen.split(HEAD_CHUNK), targets.split(HEAD_CHUNK), strict=True)
+        for h, t in zip(target_states.split(HEAD_CHUNK), targets.split(HEAD_CHUNK), strict=True)
     ]
     others: Tensor = torch.cat(parts)  # pyright: ignore
     live = logprobs[is_target].detach() >= cutoff

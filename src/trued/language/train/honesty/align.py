@@ -82,9 +82,9 @@ def build_sft(
         raise InputError(f"tau is {tau}: an expected accuracy lies between 0 and 1")
     if not table or (n is not None and n < 2):
         raise InputError(f"{len(table)} questions, of which {n} are wanted: expected at least 2")
-    chosen = balanced(table, n, seed=seed) if balance else list(table)[:n]
+    questions = balanced(table, n, seed=seed) if balance else list(table)[:n]
     rows = []
-    for row in chosen:
+    for row in questions:
         prompt = templates.ask(row.question.question, honest=True)
         replies = target_replies(row, method, tau=tau, templates=templates, keep_acronyms=keep_acronyms)
         rows += [ReplyRow(prompt, reply, weight / replies.total()) for reply, weight in replies.items()]
@@ -229,7 +229,7 @@ class HonestyTraining:
             lambda _, batch: reply_loss(tuned, batch),
             examples,
             self.fit,
-            collate=lambda chosen: collate(tuned, chosen),
+            collate=lambda batch: collate(tuned, batch),
             output=output,
             resume=resume,
             report=report,

@@ -121,9 +121,9 @@ class MixAT:
         self.schedule()
         if self.kl_weight < 0 or self.ahead < 0:
             raise InputError(f"kl_weight {self.kl_weight} and ahead {self.ahead}: neither may be negative")
-        chosen = self.loss if self.objective == "unlikelihood" else self.preference
+        options = self.loss if self.objective == "unlikelihood" else self.preference
         online = self.objective == "preference" and self.preference.online_reference
-        if self.tune == "full" and (self.kl_weight or chosen.utility == "kl" or online):
+        if self.tune == "full" and (self.kl_weight or options.utility == "kl" or online):
             raise InputError(
                 "tune is 'full', and a divergence from the base or an online reference needs the base beside the "
                 "trained model: train LoRA, or use the cross-entropy and references computed beforehand"
@@ -211,14 +211,14 @@ class MixAT:
     def _rewriters(
         self, rewriter: Rewriter | None, suffixes: Rewriter | None, batches: Sequence[PlannedBatch], lend: Lend
     ) -> dict[str, Rewriter]:
-        chosen: dict[str, Rewriter] = {"D": rewriter or PAPRewriter(), "G": suffixes or GCGRewriter(self.gcg)}
+        rewriters: dict[str, Rewriter] = {"D": rewriter or PAPRewriter(), "G": suffixes or GCGRewriter(self.gcg)}
         if not self.static:
-            return chosen
-        used = {letter: [b for b in batches if b.letter == letter] for letter in chosen}
+            return rewriters
+        used = {letter: [b for b in batches if b.letter == letter] for letter in rewriters}
         with lend() as model:
             return {
                 letter: StaticRewriter.written_by(
-                    chosen[letter], [r.text for b in sorted(part, key=_number) for r in b.requests], model=model,
+                    rewriters[letter], [r.text for b in sorted(part, key=_number) for r in b.requests], model=model,
                     seed=self.fit.seed,
                 )
                 for letter, part in used.items()
@@ -242,14 +242,14 @@ class MixAT:
         attacked = mode is not None and "C" in mode
         used = (attack or self.attack) if attacked else None
         if self.objective == "unlikelihood":
-            found: dict[str, Tensor | float] = {**cadvul_loss(lm, used, batch, self.loss)}
+            losses: dict[str, Tensor | float] = {**cadvul_loss(lm, used, batch, self.loss)}
         else:
-            found = {**cadvipo_loss(lm, used, batch, self.preference)}
+            losses = {**cadvipo_loss(lm, used, batch, self.preference)}
         if self.kl_weight:
             divergence = divergence_from_base(lm, batch)
-            found["loss"] += self.kl_weight * divergence / divergence.detach().clamp(min=KL_FLOOR)
-            found["divergence"] = divergence
-        return found | {"pass_tokens": float(self._pass_tokens(batch, attacked=attacked))}
+            losses["loss"] += self.kl_weight * divergence / divergence.detach().clamp(min=KL_FLOOR)
+            losses["divergence"] = divergence
+        return losses | {"pass_tokens": float(self._pass_tokens(batch, attacked=attacked))}
 
     def _logged(self, lm: LanguageModel, mixed: MixBatch, attack: EmbeddingAttack) -> dict[str, Tensor | float]:
         # Every batch logs the same names: a mean over batches, or over processes, would be wrong without.
@@ -263,9 +263,9 @@ class MixAT:
     def _pass_tokens(self, batch: AdversarialBatch, *, attacked: bool) -> int:
         """Tokens forward plus tokens backward: K passes both ways of the attack, one both ways of the loss."""
         attack = self.attack.steps * batch.attack.tokens if attacked and batch.attack is not None else 0
-        kept = batch.chats.tokens if batch.chats is not None else 0
+        chat_tokens = batch.chats.tokens if batch.chats is not None else 0
         config = self.loss if self.objective == "unlikelihood" else self.preference
-        references = kept * ((config.utility == "kl") + 4 * bool(self.kl_weight))
+        references = chat_tokens * ((config.utility == "kl") + 4 * bool(self.kl_weight))
         return 2 * (attack + batch.tokens) + references
 
 
@@ -280,9 +280,9 @@ def _number(batch: PlannedBatch) -> int:
 
 
 def _collate(lm: LanguageModel, planned: Sequence[PlannedBatch], rewriting: Rewriting) -> MixBatch:
-    (one,) = planned
-    examples, lost = rewriting(one)
-    return MixBatch(collate(lm, examples), one.mode, lost)
+    (batch,) = planned
+    examples, lost = rewriting(batch)
+    return MixBatch(collate(lm, examples), batch.mode, lost)
 
 
 def what_was_trained_on(result: FitResult) -> dict[str, float]:

@@ -67,9 +67,9 @@ class GCGRewriter:
         search, done, text = self.search, 0, instruction(prompt)
         while done < self.search.steps:
             steps = min(self.look_every, self.search.steps - done)
-            found = replace(search, steps=steps).optimise(model, slotted, self.target, generator=generator)
-            filled = fill(slotted, found.best_string)
-            search, done, text = replace(search, init=found.best_string), done + steps, instruction(filled)
+            result = replace(search, steps=steps).optimise(model, slotted, self.target, generator=generator)
+            filled = fill(slotted, result.best_string)
+            search, done, text = replace(search, init=result.best_string), done + steps, instruction(filled)
             ((reply,),) = model.generate([filled], max_new_tokens=self.new_tokens)
             if reply.strip() and not self.judge.refuses(reply):
                 break

@@ -33,11 +33,11 @@ def kept_words(requests: Sequence[str], rewrites: Sequence[str]) -> list[float]:
     1 for a request without any. It needs no model; a good paraphrase keeps few of them, so with an attacker model
     `cosine_by` is the better judge.
     """
-    found = []
+    shares = []
     for request, rewrite in zip(requests, rewrites, strict=True):
         wanted, there = _stems(request), _stems(rewrite)
-        found.append(len(wanted & there) / len(wanted) if wanted else 1.0)
-    return found
+        shares.append(len(wanted & there) / len(wanted) if wanted else 1.0)
+    return shares
 
 
 def cosine_by(embed: Callable[[Sequence[str]], Any]) -> Similarity:

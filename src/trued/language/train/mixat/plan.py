@@ -46,7 +46,7 @@ class PlannedBatch:
     @property
     def letter(self) -> str | None:
         """The rewriter that it asks for: "D", "G" or none."""
-        return next((one for one in ("D", "G") if self.mode and one in self.mode), None)
+        return next((letter for letter in ("D", "G") if self.mode and letter in self.mode), None)
 
     @property
     def requests(self) -> list[Request]:
@@ -156,7 +156,10 @@ class Rewriting:
             return list(batch.examples), 0.0
         filtered = self._filtered(batch)
         texts = iter(filtered.texts)
-        examples = [self._reworded(one, next(texts)) if isinstance(one, Request) else one for one in batch.examples]
+        examples = [
+            self._reworded(example, next(texts)) if isinstance(example, Request) else example
+            for example in batch.examples
+        ]
         return examples, sum(filtered.lost) / len(filtered.lost)
 
     def _filtered(self, batch: PlannedBatch) -> Filtered:
@@ -170,9 +173,9 @@ class Rewriting:
             with self.lend() as model:
                 return self._write(batch, model)
         start = self._place[batch.number]
-        for one in self._due[start : start + 1 + self.ahead]:
-            if one.number not in self._waiting and not self.rewriters[str(one.letter)].reads_model:
-                self._waiting[one.number] = self._pool.submit(self._write, one, self.lm)
+        for planned in self._due[start : start + 1 + self.ahead]:
+            if planned.number not in self._waiting and not self.rewriters[str(planned.letter)].reads_model:
+                self._waiting[planned.number] = self._pool.submit(self._write, planned, self.lm)
         return self._waiting.pop(batch.number).result()
 
     def _write(self, batch: PlannedBatch, model: LanguageModel) -> list[str]:

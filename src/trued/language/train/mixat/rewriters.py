@@ -106,20 +106,20 @@ class PAPRewriter:
         return self.attacker == "self"
 
     def rewrite(self, prompts: Sequence[Prompt], *, model: LanguageModel, seed: int) -> list[str]:
-        """See `Rewriter`. A reply without the format that was asked for is taken as it is, without its quotes.
+        """See `Rewriter`. A reply without the requested format is taken as it is, without its quotes.
 
         Where the attacker keeps giving empty replies the text is empty.
         """
-        asked = [instruction(prompt) for prompt in prompts]
-        drawn = self._techniques(len(asked), seed)
+        requests = [instruction(prompt) for prompt in prompts]
+        drawn = self._techniques(len(requests), seed)
         if self.attacker is None:
-            return [one.wrap(text) for one, text in zip(drawn, asked, strict=True)]
+            return [technique.wrap(text) for technique, text in zip(drawn, requests, strict=True)]
         writer = self.attacker if isinstance(self.attacker, Attacker) else replace(OWN_WORDS, model=model)
-        chats = [rewrite_prompt(one, text) for one, text in zip(drawn, asked, strict=True)]
-        found, _ = writer.write_until(
+        chats = [rewrite_prompt(technique, text) for technique, text in zip(drawn, requests, strict=True)]
+        rewrites, _ = writer.write_until(
             chats, lambda reply: unquoted(rewritten(reply) or reply) or None, seed=derived_seed("attacker", seed)
         )
-        return [text or "" for text in found]
+        return [text or "" for text in rewrites]
 
     def _techniques(self, count: int, seed: int) -> list[Technique]:
         rng = random.Random(derived_seed("technique", seed))
