@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from trued.lab import wording
 from trued.lab.wording import change, duration, levels, memory, numbers, paper_levels, percent, rate
 from trued.learn.statistics import Interval
 from trued.papers.card import PaperFigures
@@ -69,3 +70,8 @@ def test_durations(seconds, text):
 
 def test_memory():
     assert (memory(0), memory(300 * 2**20), memory(3 * 2**30)) == ("–", "300 MiB", "3.0 GiB")
+
+
+@pytest.mark.parametrize(("count", "words"), [(4_912_345, "4.9M parameters"), (12_345, "12,345 parameters")])
+def test_parameters_are_never_none_of_a_million(count, words):
+    assert wording.parameters(count) == words

@@ -28,6 +28,11 @@ def numbers(values: Sequence[float], *, sign: bool = False) -> list[str]:
     return [text.lstrip("+") if float(text.replace(",", "")) == 0 else text.replace("-", "−") for text in texts]
 
 
+def parameters(count: int) -> str:
+    """Return a number of parameters in words: "4.9M parameters"; one below a million in full."""
+    return f"{count / 1e6:.1f}M parameters" if count >= 1e6 else f"{count:,} parameters"
+
+
 def number(value: float) -> str:
     """Return one number."""
     return f"{value:.3g}".replace("-", "−") if 1e-4 <= abs(value) < 1000 else numbers([value])[0]

@@ -38,6 +38,7 @@ from trued.generation.masked.state import all_masked
 from trued.generation.masked.train import nats_by_frequency, nats_per_token, train_watched
 from trued.generation.quality import above_frontier
 from trued.lab.experiment import Lab, experiment
+from trued.lab.wording import parameters
 from trued.language.engine.model import LanguageModel
 from trued.learn.fit.loop import FitConfig
 
@@ -197,7 +198,7 @@ def describe(lab: Lab, scale: Scale, corpus: Corpus, lm: LanguageModel) -> None:
     """Put the protocol and the limits, which hold for every seed, into the evidence."""
     shape, fit = scale.shape, scale.fit
     size, causal = (TinyMaskedLM(replace(shape, **NETWORKS[name])).size for name in (STOPPED, CAUSAL))
-    lab.model_name = f"masked model of {size / 1e6:.1f}M parameters"
+    lab.model_name = f"masked model of {parameters(size)}"
     lab.protocol(
         parameters=size, autoregressive_parameters=causal, vocabulary=shape.vocab, length=shape.length,
         training_windows=len(corpus.train), unseen_windows=len(corpus.test), steps=fit.steps, batch=fit.batch_size,
@@ -208,7 +209,7 @@ def describe(lab: Lab, scale: Scale, corpus: Corpus, lm: LanguageModel) -> None:
         texts=f"{scale.texts} sequences an arm, {scale.text_steps} steps", reference=lm.name,
     )  # fmt: skip
     lab.note(
-        f"A model of {size / 1e6:.0f}M parameters after minutes of training writes no sense; the claims are about laws "
+        f"A model of {parameters(size)} after minutes of training writes no sense; the claims are about laws "
         "and arithmetic, and hold or fail whatever the model knows. The paper's is trained on OpenWebText."
     )
     lab.note("The speed-up depends on what a call costs beside the draws: a larger network makes it smaller.")
