@@ -35,7 +35,7 @@ def open_engine(url: str) -> Engine:
                 options["connect_args"]["check_same_thread"] = False
         engine = create_engine(parsed, **options)
     except (ArgumentError, NoSuchModuleError):
-        # The URL is not repeated: it may hold a password.
+        # The URL is not repeated: it may contain a password.
         raise InputError(
             "TRUED_DATABASE_URL is not an SQLAlchemy URL; expected one such as postgresql+psycopg://host/name"
         ) from None

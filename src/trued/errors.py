@@ -1,4 +1,4 @@
-"""Errors that a user can mend: one sentence, the remedy in it, exit code 2."""
+"""Errors that a user can fix: one sentence, the remedy in it, exit code 2."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ MARKER = ".trued.json"
 """The file in a folder that says that trued wrote it, of which kind it is, and which files belong to it."""
 
 CACHE = "cache"
-"""The kind of a folder whose name trued chose itself, in its cache: it is replaced whatever it holds."""
+"""The kind of a folder whose name trued chose itself, in its cache: it is replaced whatever it contains."""
 
 CHECKPOINT = "checkpoint"
 """The kind, and the name, of the folder that an unfinished training leaves in its output."""
@@ -51,7 +51,7 @@ def data_dir() -> Path:
 
 
 def mark(kind: str) -> str:
-    """Return the words that a file holds among its first lines, in a comment of its format, so that it is known."""
+    """Return the words that a file has among its first lines, in a comment of its format, so that it is known."""
     return f"written by trued: {kind}"
 
 
@@ -60,7 +60,7 @@ def claim_output(
 ) -> Path:
     """Return where output goes, once it is known that it may be written there, and can be. Call it before the work.
 
-    It may where nothing lies; over an empty file or folder; over a file that holds the mark of its kind or is, byte
+    It may where nothing lies; over an empty file or folder; over a file that has the mark of its kind or is, byte
     for byte, what `write_output` wrote there; and over a folder with trued's marker of the same kind and no file that
     is not in the marker's list. It can where a small file can be written beside it now.
 
@@ -104,30 +104,30 @@ def _a(kind: str) -> str:
 
 
 def _check_place(target: Path) -> None:
-    """Refuse the folder that the command runs in, the user's home, and what holds either."""
+    """Refuse the folder that the command runs in, the user's home, and what contains either."""
     place = target.resolve()
     for name, folder in (("the folder you are in", "."), ("your home folder", "~")):
         own = os.path.realpath(os.path.expanduser(folder))
         if own.startswith(os.path.join(place, "")) or own == str(place):
-            held = name if own == str(place) else f"a folder that holds {name}"
+            held = name if own == str(place) else f"a folder that contains {name}"
             raise InputError(f"{target} is {held}: give a new folder as output, such as {target / 'output'}")
     if os.path.ismount(place):
         raise InputError(f"{target} is where a disk is mounted: give a folder in it, such as {target / 'output'}")
 
 
 def _check_folder(target: Path, kind: str, *, whole: bool) -> None:
-    """Refuse a folder that holds anything, unless its marker has this kind and lists every file."""
+    """Refuse a folder that contains anything, unless its marker has this kind and lists every file."""
     entries = sorted(entry.name for entry in target.iterdir() if entry.name not in _LITTER)
     if entries and set(entries) <= {CHECKPOINT} and not _strange(target / CHECKPOINT, CHECKPOINT):
         return  # of a training that was cut off
     marker = _marker(target)
     if entries and marker is None:
-        raise InputError(f"{target} holds {entries[0]}, and was not written by trued as {_a(kind)}: {_REMEDY}")
+        raise InputError(f"{target} contains {entries[0]}, and was not written by trued as {_a(kind)}: {_REMEDY}")
     if marker is not None and marker["kind"] != kind:
         raise InputError(f"{target} was written by trued as {_a(marker['kind'])}, not as {_a(kind)}: {_REMEDY}")
     strange = _strange(target, kind) if entries and whole else None
     if strange:
-        raise InputError(f"{target} holds {strange}, which trued did not write: {_REMEDY}")
+        raise InputError(f"{target} contains {strange}, which trued did not write: {_REMEDY}")
 
 
 def _strange(folder: Path, kind: str) -> str | None:
@@ -213,9 +213,9 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
 
 
 def write_output(path: str | os.PathLike[str], data: str | bytes, *, kind: str) -> Path:
-    """Write a file that a user asked for, unless it would replace what is not trued's own (see `claim_output`).
+    """Write a file at a path that the user gave, unless it would replace what is not trued's own (see `claim_output`).
 
-    What holds no mark of its kind is remembered by its hash, so that it can be replaced as long as nobody edits it.
+    A file without the mark of its kind is remembered by its hash, so that it can be replaced until somebody edits it.
     """
     content = data.encode() if isinstance(data, str) else data
     target = write_bytes(claim_output(path, kind=kind), content)

@@ -71,4 +71,4 @@ def test_answers_within_other_words_are_noted(capsys):
     lm = tiny_model()
     lm.generate = lambda prompts, **_: [["Brazil"]] * len(prompts)
     console().print(honesty_table(check_honesty(lm, None, [FactQuestion("q", "Which?", ("ra",))])))
-    assert "2 replies hold an answer only within another word" in capsys.readouterr().out
+    assert "2 replies contain an answer only within another word" in capsys.readouterr().out

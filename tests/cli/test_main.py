@@ -115,7 +115,7 @@ def test_an_unknown_command_imports_no_other():
         (PermissionError(errno.EACCES, "Permission denied", "out"), 2, "trued: out: Permission denied\n"),
     ],
 )
-def test_what_the_user_can_mend_has_no_traceback(command, capsys, outcome, code, message):
+def test_what_the_user_can_fix_has_no_traceback(command, capsys, outcome, code, message):
     command(outcome)
     assert main(["oops"]) == code
     assert capsys.readouterr().err == message

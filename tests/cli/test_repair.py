@@ -60,17 +60,17 @@ def test_it_repairs_checks_and_can_be_undone(folders, capsys):
     assert "src=" not in page
     record = json.loads((out / "repair.json").read_text())
     assert record["chosen_step"] == 2
-    tuned, aligned, mended = (WeightsFolder(folders / name) for name in ("tuned", "aligned", "out"))
-    changed = {name: mended[name] != tuned[name] for name in tuned}
+    tuned, aligned, repaired = (WeightsFolder(folders / name) for name in ("tuned", "aligned", "out"))
+    changed = {name: repaired[name] != tuned[name] for name in tuned}
     assert sum(int(mask.sum()) for mask in changed.values()) == record["restored"] > 0
-    assert all(torch.equal(mended[n][mask], aligned[n][mask]) for n, mask in changed.items())
+    assert all(torch.equal(repaired[n][mask], aligned[n][mask]) for n, mask in changed.items())
     patch = str(out / "patch.safetensors")
     assert main(["repair", "--revert", patch, "--finetuned", str(out), "--output", str(folders / "back")]) == 0
     back = WeightsFolder(folders / "back")
     assert all(torch.equal(back[name], tuned[name]) for name in tuned)
     assert main(["repair", "--apply", patch, "--finetuned", str(folders / "tuned"), "-o", str(folders / "again")]) == 0
     again = WeightsFolder(folders / "again")
-    assert all(torch.equal(again[name], mended[name]) for name in tuned)
+    assert all(torch.equal(again[name], repaired[name]) for name in tuned)
     assert main(["repair", "--apply", patch, "--finetuned", str(out), "-o", str(folders / "twice")]) == 2
     assert "it is there already" in capsys.readouterr().err
     assert not (folders / "twice").exists()
@@ -178,7 +178,7 @@ def test_bad_use_is_said_in_one_sentence(arguments, message, tmp_path, capsys):
 
 def test_an_output_in_use_and_empty_questions_are_refused(folders, capsys):
     assert main(words(folders, output="tuned")) == 2
-    assert "holds a model or a patch already" in capsys.readouterr().err
+    assert "already contains a model or a patch" in capsys.readouterr().err
     (folders / "harmful.txt").write_text("\n")
     assert main(words(folders)) == 2
     assert "has no questions" in capsys.readouterr().err

@@ -53,7 +53,7 @@ def test_layers_are_chosen_heads_trained_and_all_ways_compared(sides, tmp_path, 
     assert space.config["layers"] == {"first": "late", "second": "layer 1"}
     assert space.transform(rows(3, 8), "first").shape == (3, 8)
     assert main(words) == 2
-    assert "holds a space already" in capsys.readouterr().err
+    assert "already contains a space" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

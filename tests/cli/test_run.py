@@ -1,4 +1,4 @@
-"""`trued run`: what is asked for is found before anything starts, and claims are printed beside the paper's."""
+"""`trued run`: bad input is found before anything starts, and claims are printed beside the paper's."""
 
 from __future__ import annotations
 

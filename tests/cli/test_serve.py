@@ -76,7 +76,7 @@ def test_it_serves_the_page_that_it_ships(tmp_path):
     store.close()
 
 
-# The embedder is not to be had in this test: importing torch takes longer than all the rest.
+# The embedder is not available in this test: importing torch takes longer than all the rest.
 START = """
 import sys
 sys.modules["trued.language.engine.embedder"] = None

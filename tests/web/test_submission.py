@@ -52,7 +52,7 @@ class Archive(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def archive(monkeypatch):
-    """A server in arXiv's and Hugging Face's place; the paths that it was asked for."""
+    """A server in arXiv's and Hugging Face's place; the paths of its requests."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Archive)
     server.asked = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -126,7 +126,7 @@ def test_files_that_hold_no_papers_are_refused(owner):
     token = owner.token()
     for name, data, says in (
         ("x.pdf", b"%PDF-1.7 ...", "is a PDF"),
-        ("x.bin", b"\x00\x01\x02", "holds binary data"),
+        ("x.bin", b"\x00\x01\x02", "is binary"),
         ("x.txt", b"", "one thing at a time"),
         ("<script>.html", b"<!doctype html><html><body>Papers</body></html>", "HTML"),
     ):

@@ -1,4 +1,4 @@
-"""Digests asked for, confirmed and ended on the page, with mail through a real server on this machine."""
+"""Digests requested, confirmed and ended on the page, with mail through a real server on this machine."""
 
 import email
 import re

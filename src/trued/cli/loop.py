@@ -75,7 +75,7 @@ def loop(
     out.print(f"{lm.name} · {lm.device.type} · {str(lm.dtype).removeprefix('torch.')}\n")
 
     out.print("1/4 check and 2/4 attack: requests as they are, in templates, with prefilled replies, and embeddings")
-    before = _kept(output / "before.json", config, lambda bar: check(lm, config=config, progress=bar))
+    before = _saved_or_measured(output / "before.json", config, lambda bar: check(lm, config=config, progress=bar))
     out.print(result_table(before))
 
     out.print("\n3/4 align: refuse under embedding attacks, keep the base model's replies to benign requests")
@@ -83,7 +83,9 @@ def loop(
     out.print(f"{result.steps} steps in {duration(result.seconds)}; the best look was step {result.best_step}\n")
 
     out.print("4/4 check again, on prompts that training never saw")
-    after = _kept(output / "after.json", config, lambda bar: check(tuned, before, config=config, progress=bar))
+    after = _saved_or_measured(
+        output / "after.json", config, lambda bar: check(tuned, before, config=config, progress=bar)
+    )
     out.print(result_table(after))
     out.print()
     out.print(summary(after))
@@ -112,8 +114,8 @@ def _clear(output: Path) -> None:
         shutil.rmtree(output / name, ignore_errors=True)
 
 
-def _kept(path: Path, config: CheckConfig, measure: Callable[[Any], CheckResult]) -> CheckResult:
-    """Return the result kept at `path` if it was measured by the same settings, else measure and keep it."""
+def _saved_or_measured(path: Path, config: CheckConfig, measure: Callable[[Any], CheckResult]) -> CheckResult:
+    """Return the result saved at `path` if it was measured by the same settings, else measure and save it."""
     from trued.language.measure.check.result import CheckResult
 
     if path.exists():

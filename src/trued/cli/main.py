@@ -30,7 +30,7 @@ _WRONG_PATH = (PermissionError, FileNotFoundError, FileExistsError, IsADirectory
 
 app = App(
     name="trued",
-    help="Check, attack, align and mend language models, and run what papers claim about it.",
+    help="Check, attack, align and repair language models, and reproduce what papers claim.",
     help_epilogue=(
         "With any command: -v says more, -vv everything, -q only errors. Exit codes: 0 fine, 1 a gate fell short, "
         "2 bad use or bad input. TRUED_DEBUG=1 shows tracebacks."
@@ -67,7 +67,7 @@ VERBOSITY = {"--quiet": "-q", "--verbose": "-v", **{word: word for word in LEVEL
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; whatever the user can mend is one sentence on standard error.
+    """Run one command and return its exit code; whatever the user can fix is one sentence on standard error.
 
     Args:
         arguments: the words after `trued`; those of the process by default.
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     remember_command(words)
     words = _without_verbosity(words)
     if not os.environ.get("TRUED_DEBUG"):
-        # What libraries say about their own future is nothing that a user of the command line can mend.
+        # What libraries say about their own future is nothing that a user of the command line can fix.
         warnings.simplefilter("ignore", FutureWarning)
     try:
         result = app(words, print_error=False, exit_on_error=False, result_action="return_value")
@@ -96,11 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _without_verbosity(words: Sequence[str]) -> list[str]:
-    """Set the logging level that -v, -vv or -q asks for, and return the other words; after `--` all words stay."""
+    """Set the logging level that -v, -vv or -q sets, and return the other words; after `--` all words stay."""
     end = words.index("--") if "--" in words else len(words)
-    chosen = [VERBOSITY[word] for word in words[:end] if word in VERBOSITY]
-    level = chosen[-1] if chosen else None
-    if level == "-v" and chosen.count("-v") > 1:
+    flags = [VERBOSITY[word] for word in words[:end] if word in VERBOSITY]
+    level = flags[-1] if flags else None
+    if level == "-v" and flags.count("-v") > 1:
         level = "-vv"
     logging.basicConfig(format="trued: %(message)s", level=LEVELS[level] if level else logging.WARNING, force=True)
     return [word for word in words[:end] if word not in VERBOSITY] + list(words[end:])
@@ -156,7 +156,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    # Libraries that write from Rust, C++ or SQLite tell it in words alone.
+    # Libraries that write from Rust, C++ or SQLite report it only as text.
     text = str(error).lower()
     return "no space left on device" in text or "disk is full" in text
 

@@ -84,7 +84,7 @@ def repair(
     Parameters
     ----------
     finetuned
-        The model to mend, or to take a patch off: a local folder, a hub id, or the folder of a PEFT adapter, which is
+        The model to repair, or to take a patch off: a local folder, a hub id, or the folder of a PEFT adapter, which is
         merged in float32.
     output
         The folder for the repaired model, patch.safetensors, repair.json and report.html.
@@ -115,7 +115,7 @@ def repair(
     """
     refuse_endpoints(finetuned, aligned)
     if (output / "config.json").exists() or (output / PATCH).exists():
-        raise InputError(f"{output} holds a model or a patch already: give another --output, or remove it")
+        raise InputError(f"{output} already contains a model or a patch: give another --output, or remove it")
     claim_output(output, kind=REPAIR)
     if apply is not None or revert is not None:
         if apply is not None and revert is not None:
@@ -125,12 +125,22 @@ def repair(
         raise InputError("a repair needs two models: give --finetuned MODEL, and as --aligned the one it was made from")
     from trued.language.repair.alignment_recovery.config import PAPER
 
-    chosen = with_settings(PAPER, config, settings)
+    configured = with_settings(PAPER, config, settings)
     questions = _harmful(harmful)
     rows = None if task_prompts is None else [ReplyRow(row.prompt, row.reply) for row in chats(task_prompts)]
     checked = check_config(quick=quick)
     job = _Job(
-        finetuned, aligned, output, questions, rows, metric, chosen, checked, device, read_template(template), as_json
+        finetuned,
+        aligned,
+        output,
+        questions,
+        rows,
+        metric,
+        configured,
+        checked,
+        device,
+        read_template(template),
+        as_json,
     )
     return job.run(patch_only=patch_only)
 

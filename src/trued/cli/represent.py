@@ -87,17 +87,17 @@ def structure(
     from trued.representation.structure.train import Aligner
 
     if (output / "space.json").exists():
-        raise InputError(f"{output} holds a space already: give another --output, or remove it. Nothing was trained")
+        raise InputError(f"{output} already contains a space: give another --output, or remove it. Nothing was trained")
     from trued.learn.device import open_device
 
     open_device(device)
     claim_output(output, kind="space")
     aligner = replace(with_settings(Aligner(), config, method), loss=loss)
-    one, two = paired(*(features_of(side, pairs, device=device) for side in (first, second)))
-    split = Split.of(len(one), test=test, validation=validation, seed=aligner.fit.seed)
-    sides = {"first": one, "second": two}
+    first_vectors, second_vectors = paired(*(features_of(side, pairs, device=device) for side in (first, second)))
+    split = Split.of(len(first_vectors), test=test, validation=validation, seed=aligner.fit.seed)
+    sides = {"first": first_vectors, "second": second_vectors}
     if not as_json:
-        messages().print(f"{len(one)} pairs: {len(split.train)} to train, {len(split.test)} to measure on")
+        messages().print(f"{len(first_vectors)} pairs: {len(split.train)} to train, {len(split.test)} to measure on")
     done = align_two(sides, split, aligner, layers=layers, score=score, swept=sweep, progress=not as_json)
     arms = [done.measured, *(compared(sides, split, done, progress=not as_json) if compare else [])]
     if not as_json:
@@ -107,7 +107,7 @@ def structure(
         "first": first, "second": second, "settings": asdict(replace(done.aligner, loss=loss)),
         "score": score, "similarity": None if done.choice is None else done.choice.matrix.tolist(),
         "layers": {name: list(side.names) for name, side in sides.items()},
-        "arms": [asdict(arm) for arm in arms], "pairs": len(one), "tested": len(split.test),
+        "arms": [asdict(arm) for arm in arms], "pairs": len(first_vectors), "tested": len(split.test),
     }  # fmt: skip
     add_text(folder, "structure.json", json.dumps(record, indent=1) + "\n")
     if as_json:

@@ -76,7 +76,7 @@ def run(
         A folder of evidence, such as docs/evidence. Nothing is measured: where the code has changed since, the tiny run
         decides whether the evidence still holds, and what is confirmed is written into it. Ends with 1 if any is stale.
     """
-    chosen = _chosen(slugs, every=every, field=field)
+    to_run = _selected(slugs, every=every, field=field)
     if confirm is not None:
         other = {
             "--scale": scale != "desktop", "--seeds": seeds, "--model": model, "--device": device, "--data": data,
@@ -84,9 +84,9 @@ def run(
         }  # fmt: skip
         if clash := [name for name, value in other.items() if value]:
             raise InputError(f"--confirm runs at tiny scale on what the experiment chooses; leave {clash[0]} out")
-        return _confirm(chosen, confirm, every=every, as_json=as_json)
-    if output is not None and len(chosen) > 1:
-        raise InputError(f"--output {output} holds one run, but {len(chosen)} papers are to run; leave --output out")
+        return _confirm(to_run, confirm, every=every, as_json=as_json)
+    if output is not None and len(to_run) > 1:
+        raise InputError(f"--output {output} holds one run, but {len(to_run)} papers are to run; leave --output out")
     options: dict[str, Any] = {
         "scale": scale, "seeds": seeds_of(seeds), "model": model, "device": device, "data": data, "output": output,
         "fresh": fresh,
@@ -94,9 +94,9 @@ def run(
     if evidence is not None:
         from trued.lab import committed
 
-        for slug in chosen:
+        for slug in to_run:
             committed.claim_evidence(slug, evidence)
-    results, failed = _carry_out(chosen, on, options)
+    results, failed = _carry_out(to_run, on, options)
     if as_json:
         print_json([_for_machines(result) for result in results])
     else:
@@ -155,7 +155,7 @@ def print_result(out: Console, result: Result) -> None:
     out.print(f" report  {result.report}", soft_wrap=True)
 
 
-def _chosen(slugs: tuple[str, ...], *, every: bool, field: Field | None) -> list[str]:
+def _selected(slugs: tuple[str, ...], *, every: bool, field: Field | None) -> list[str]:
     """Return which papers to run; all are looked up before anything heavy is imported."""
     if every:
         if slugs:
@@ -219,7 +219,7 @@ def _confirm(slugs: list[str], folder: Path, *, every: bool, as_json: bool) -> i
 
 
 def _for_machines(result: Result) -> dict[str, Any]:
-    """Return a result as JSON; that of a tiny run holds no verdicts."""
+    """Return a result as JSON; that of a tiny run has no verdicts."""
     from trued.lab.rows import RAN, TINY
 
     evidence = result.evidence.to_json()

@@ -75,7 +75,7 @@ def sample(
     from trued.learn.device import open_device
     from trued.learn.seed import seeded
 
-    chosen = with_settings(MaskedSampler(), config, sampler)
+    masked_sampler = with_settings(MaskedSampler(), config, sampler)
     if n < 1:
         raise InputError(f"-n {n}: draw at least 1 text")
     generator = seeded(seed)
@@ -86,12 +86,12 @@ def sample(
     start = text.start(prompt, length, n)
     judge = None if reference is None else _reference(reference, device)
     began = time.perf_counter()
-    result = chosen.sample(text.model, start, generator=generator)
+    result = masked_sampler.sample(text.model, start, generator=generator)
     seconds = time.perf_counter() - began
     written = text.texts(result.ids)
     quality = None if judge is None else gen_quality(result.ids, written, judge)
     if as_json:
-        print_json(_record(text, chosen, result, written, quality, seconds, seed))
+        print_json(_record(text, masked_sampler, result, written, quality, seconds, seed))
         return
     out = console()
     for number, line in enumerate(written, start=1):
@@ -127,14 +127,14 @@ def _worth(result: SampleResult, quality: Quality | None, reference: str | None)
 
 
 def _record(
-    text: MaskedText, chosen: MaskedSampler, result: SampleResult, written: Sequence[str], quality: Quality | None,
+    text: MaskedText, sampler: MaskedSampler, result: SampleResult, written: Sequence[str], quality: Quality | None,
     seconds: float, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     from trued.generation.quality import token_entropy
 
     return {
         "model": text.name,
-        "sampler": asdict(chosen),
+        "sampler": asdict(sampler),
         "seed": seed,
         "law": result.law,
         "texts": list(written),

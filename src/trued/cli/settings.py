@@ -137,7 +137,7 @@ def options_of(description: Mapping[str, Any], classes: Mapping[str, Any], *, sk
             negative = None if kind == "bool" else ""  # no --empty-NAME for a tuple
             whole = whole_number if kind == "int" else None
             show = Parameter(
-                show_default=lambda _, shown=default: shown, help=field["help"] or None, negative=negative,
+                show_default=lambda _, text=default: text, help=field["help"] or None, negative=negative,
                 converter=whole,
             )  # fmt: skip
             hint = Annotated[type_of(kind) | None, show]

@@ -138,7 +138,7 @@ def claims_table(rows: Iterable[ClaimRow], width: int) -> RenderableType:
 
 
 @contextmanager
-def progress(shown: bool = True) -> Iterator[Progress]:
+def progress(visible: bool = True) -> Iterator[Progress]:
     """Yield a display of bars with time left, on standard error; where that is no terminal, a line a minute."""
     target = messages()
     columns = (
@@ -150,6 +150,6 @@ def progress(shown: bool = True) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     drawn = target.is_terminal
-    display = Progress(*columns, console=target, transient=True, disable=not (shown and drawn))
-    with display, minute_lines(display) if shown and not drawn else nullcontext():
+    display = Progress(*columns, console=target, transient=True, disable=not (visible and drawn))
+    with display, minute_lines(display) if visible and not drawn else nullcontext():
         yield display

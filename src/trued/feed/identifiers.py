@@ -41,14 +41,14 @@ def arxiv_id(text: str) -> tuple[str, int | None] | None:
     if doi := _ARXIV_DOI.fullmatch(re.sub(r"^doi:\s*", "", text, flags=re.IGNORECASE)):
         text = doi[1]
     # arXiv's own citations name the archive or class behind the id: "2405.15589 [cs.LG]"
-    found = _ID.fullmatch(re.sub(r"\s*\[[\w.-]+\]$", "", text))
-    return (found["id"], int(found["version"]) if found["version"] else None) if found else None
+    match = _ID.fullmatch(re.sub(r"\s*\[[\w.-]+\]$", "", text))
+    return (match["id"], int(match["version"]) if match["version"] else None) if match else None
 
 
 def cited_arxiv_id(text: str) -> tuple[str, int | None] | None:
     """Return the first arXiv id that a citation names as such: "arXiv preprint arXiv:2405.15589"."""
-    found = _CITED.search(text)
-    return (found["id"], int(found["version"]) if found["version"] else None) if found else None
+    match = _CITED.search(text)
+    return (match["id"], int(match["version"]) if match["version"] else None) if match else None
 
 
 def doi(text: str) -> str | None:
@@ -59,8 +59,8 @@ def doi(text: str) -> str | None:
 
 
 def _of_address(url: str) -> tuple[str, int | None] | None:
-    if found := doi(url):
-        return arxiv_id(found) if _ARXIV_DOI.fullmatch(found) else None
+    if doi_name := doi(url):
+        return arxiv_id(doi_name) if _ARXIV_DOI.fullmatch(doi_name) else None
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").removeprefix("www.")

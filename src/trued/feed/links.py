@@ -28,10 +28,10 @@ _NO_PROJECT = ("arxiv.org", "doi.org", "youtube.com", "youtu.be", "wikipedia.org
 def links_in(text: str) -> tuple[Link, ...]:
     """Return the addresses that a text gives, in its order and each once, without the punctuation behind them."""
     text = text.replace("\\_", "_").replace("\\%", "%").replace("\\#", "#").replace("\\~", "~").replace("\\&", "&")
-    found = [(match.start(), match[0]) for match in _ADDRESS.finditer(text) if len(match[0]) < _LONGEST]
-    found += [(match.start(), f"https://{match[0]}") for match in _BARE_CODE.finditer(text)]
-    links = (link(_trimmed(url)) for _, url in sorted(found))
-    return tuple({one.url: one for one in links if one is not None}.values())
+    urls = [(match.start(), match[0]) for match in _ADDRESS.finditer(text) if len(match[0]) < _LONGEST]
+    urls += [(match.start(), f"https://{match[0]}") for match in _BARE_CODE.finditer(text)]
+    links = (link(_trimmed(url)) for _, url in sorted(urls))
+    return tuple({item.url: item for item in links if item is not None}.values())
 
 
 def link(url: object, kind: LinkKind | None = None) -> Link | None:
@@ -56,9 +56,9 @@ def link(url: object, kind: LinkKind | None = None) -> Link | None:
 def merged(*groups: tuple[Link | None, ...]) -> tuple[Link, ...]:
     """Return the links of all groups, each address once, as the first group that has it tells of it."""
     links: dict[str, Link] = {}
-    for one in (one for group in groups for one in group):
-        if one is not None:
-            links.setdefault(one.url.rstrip("/"), one)
+    for link in (link for group in groups for link in group):
+        if link is not None:
+            links.setdefault(link.url.rstrip("/"), link)
     return tuple(links.values())
 
 

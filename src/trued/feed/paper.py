@@ -18,7 +18,7 @@ class Author:
     """One author, as the source writes the name.
 
     Args:
-        hidden: the source asks for this author not to be shown (Hugging Face's `hidden`).
+        hidden: the source hides this author (Hugging Face's `hidden`).
     """
 
     name: str

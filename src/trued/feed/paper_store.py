@@ -106,7 +106,7 @@ class PaperStore(Search, People, Ledger, Sessions):
         return IngestReport(tally.added, tally.changed, tally.unchanged, tuple(tally.refused))
 
     def ingest_reading(self, reading: Reading, *, progress: Callable[[int], object] | None = None) -> IngestReport:
-        """Take in what was read from a source, each paper under the day whose listing held it.
+        """Take in what was read from a source, each paper under the day whose listing had it.
 
         Args:
             progress: is called with the number of entries done since the last call.
@@ -123,16 +123,16 @@ class PaperStore(Search, People, Ledger, Sessions):
 
     def doctor(self) -> list[str]:
         """Return what is wrong, one sentence each; empty if the store is sound."""
-        found = []
+        findings = []
         with self.writing() as session:  # the index can be checked only by who may write
             if self.sqlite:
-                found += doctor.of_file(session)
-            found += doctor.of_papers(session, self.now()) + doctor.of_ledger(session, self.now())
+                findings += doctor.of_file(session)
+            findings += doctor.of_papers(session, self.now()) + doctor.of_ledger(session, self.now())
         if self.embed is not None and (missing := self.unindexed()):
-            found.append(f"{missing} papers have no vector of their present text: `trued papers index` makes them")
+            findings.append(f"{missing} papers have no vector of their present text: `trued papers index` makes them")
         if os.name == "posix" and (path := file_of(self.engine.url.render_as_string(hide_password=False))):
-            found += doctor.of_permissions(path)
-        return found
+            findings += doctor.of_permissions(path)
+        return findings
 
     def close(self) -> None:
         """Give back all connections; vectors of a store in memory go with it."""

@@ -136,7 +136,7 @@ def load_card(path: str | Path) -> Card:
         path: a TOML file named `<slug>.toml`.
 
     Raises:
-        InputError: the file is missing, is not TOML, or holds an unknown, missing or unfit key; the message names
+        InputError: the file is missing, is not TOML, or has an unknown, missing or unfit key; the message names
             the file, the key, the value and what belongs there.
     """
     path = Path(path)
@@ -230,10 +230,10 @@ class _Table:
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        found = self.get(key, "a list of sentences")
-        if not isinstance(found, list) or not all(isinstance(item, str) and item.strip() for item in found):
+        value = self.get(key, "a list of sentences")
+        if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
             raise self.unfit(key, "a list of sentences")
-        return tuple(" ".join(item.split()) for item in found)
+        return tuple(" ".join(item.split()) for item in value)
 
     def matching(self, key: str, pattern: re.Pattern[str], expected: str) -> str:
         value = self.get(key, expected)
@@ -308,5 +308,5 @@ class _Table:
 
     def unfit(self, key: str, expected: str) -> InputError:
         value = self.table[key]
-        shown = value.isoformat() if isinstance(value, date) else repr(value)
-        return InputError(f"{self.file}, {self.place}{key}: {shown} does not fit; give {expected}")
+        text = value.isoformat() if isinstance(value, date) else repr(value)
+        return InputError(f"{self.file}, {self.place}{key}: {text} does not fit; give {expected}")

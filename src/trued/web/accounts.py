@@ -86,7 +86,7 @@ async def signed_in(request: Request) -> str:
     """Return the person who is asking. Use it as a dependency.
 
     Raises:
-        HTTPException: nobody has signed in: to the sign-in page where a page was asked for, 401 otherwise.
+        HTTPException: nobody has signed in: to the sign-in page if the request was for a page, 401 otherwise.
     """
     person = visitor(request).person
     if person is not None:

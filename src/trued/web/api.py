@@ -152,14 +152,14 @@ def one_paper(
     """Return one paper."""
     store: PaperStore = request.app.state.store
     number, known = _OWN_ID.fullmatch(id), arxiv_id(id)
-    found = None
+    stored = None
     if number is not None:
-        found = store.many([int(number[1])]).get(int(number[1]))
+        stored = store.many([int(number[1])]).get(int(number[1]))
     elif known is not None:
-        found = store.find(arxiv=known[0])
-    if found is None:
+        stored = store.find(arxiv=known[0])
+    if stored is None:
         raise HTTPException(404, f"the store has no paper {id[:40]!r}; give an arXiv id such as 2405.15589")
-    return _paper(found)
+    return _paper(stored)
 
 
 @router.get("/api/board", responses={404: ERRORS[404]})

@@ -129,8 +129,8 @@ def _say(request: Request, status: int, sentence: str, headers: Any = None) -> R
 
 
 def _complaints(error: RequestValidationError) -> Iterator[str]:
-    for one in error.errors()[:3]:
-        place = ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0])
-        value = one.get("input")
-        shown = f" {value[:40]!r}" if isinstance(value, str) else ""
-        yield f"{place}{shown}: {one['msg'][:1].lower()}{one['msg'][1:]}"
+    for problem in error.errors()[:3]:
+        place = ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0])
+        value = problem.get("input")
+        text = f" {value[:40]!r}" if isinstance(value, str) else ""
+        yield f"{place}{text}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"

@@ -1,7 +1,7 @@
 """Feeds and exports of any listing or search: /feed.atom, /feed.rss, /feed.json, /export.bib and its like.
 
 Knows query strings and conditional requests (RFC 9110, Section 13). Knows nothing of formats, which are written in
-`trued.feed`. A feed's address holds its whole choice of papers, so whatever a page shows can be subscribed to.
+`trued.feed`. A feed's address contains its whole choice of papers, so whatever a page shows can be subscribed to.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def selection(
     month: Span = None,
     limit: Annotated[int, Query(ge=1, le=400)] = 50,
 ) -> Selection:
-    """Return the choice of papers that an address asks for. Tags are those of whoever is signed in.
+    """Return the choice of papers that an address names. Tags are those of whoever is signed in.
 
     Raises:
         InputError: a day, week or month that is none.
@@ -69,20 +69,20 @@ Asked = Annotated[Selection, Depends(selection)]
 
 
 @router.get("/feed.{syntax}")
-def feed(request: Request, asked: Asked, syntax: Annotated[str, Path(max_length=10)]) -> Response:
+def feed(request: Request, selection: Asked, syntax: Annotated[str, Path(max_length=10)]) -> Response:
     """Return a feed, or 304 to whoever has it already."""
     if syntax not in syndication.MEDIA_TYPES:
         raise HTTPException(404, f"there is no feed.{syntax}; there are feed.atom, feed.rss and feed.json")
     base, query = _base(request), f"?{request.url.query}" if request.url.query else ""
-    home = f"{base}/search{query}" if asked.q.strip() else f"{base}/{query}"
-    channel = syndication.Channel(asked.title, home, f"{base}/feed.{syntax}{query}")
-    rendered = syndication.render(asked.papers(request.app.state.store), channel, syntax)
+    home = f"{base}/search{query}" if selection.q.strip() else f"{base}/{query}"
+    channel = syndication.Channel(selection.title, home, f"{base}/feed.{syntax}{query}")
+    rendered = syndication.render(selection.papers(request.app.state.store), channel, syntax)
     headers = {
         "ETag": rendered.etag,
         "Last-Modified": format_datetime(rendered.modified.astimezone(UTC), usegmt=True),
-        "Cache-Control": "private, no-cache" if asked.filters.tag or "tag:" in asked.q else "no-cache",
+        "Cache-Control": "private, no-cache" if selection.filters.tag or "tag:" in selection.q else "no-cache",
     }
-    if is_known(request, rendered.etag, rendered.modified if asked.grows_by_changes else None):
+    if is_known(request, rendered.etag, rendered.modified if selection.grows_by_changes else None):
         return Response(status_code=304, headers=headers)
     # A feed is read by programs of another origin, and by readers in a browser.
     headers["Cross-Origin-Resource-Policy"] = "cross-origin"
@@ -90,9 +90,9 @@ def feed(request: Request, asked: Asked, syntax: Annotated[str, Path(max_length=
 
 
 @router.get("/export.{suffix}")
-def exported(request: Request, asked: Asked, suffix: Annotated[str, Path(max_length=10)]) -> Response:
+def exported(request: Request, selection: Asked, suffix: Annotated[str, Path(max_length=10)]) -> Response:
     """Return papers as a file in one of the formats."""
-    return _file(export(asked.papers(request.app.state.store), _format(suffix)), "papers")
+    return _file(export(selection.papers(request.app.state.store), _format(suffix)), "papers")
 
 
 @router.get("/papers/{uid:int}.{suffix}")
@@ -102,10 +102,10 @@ def exported_paper(
     """Return one paper as a file in one of the formats."""
     format = _format(suffix)
     try:
-        one = request.app.state.store.get(uid)
+        stored = request.app.state.store.get(uid)
     except InputError as error:
         raise HTTPException(404, str(error)) from None
-    return _file(export([one], format), one.paper.arxiv or f"paper-{uid}")
+    return _file(export([stored], format), stored.paper.arxiv or f"paper-{uid}")
 
 
 @router.get("/queries.opml")

@@ -40,7 +40,7 @@ class Outcome:
     Attributes:
         run_id, started, scale, model: the run.
         effect: the interval as the claim is oriented, positive as claimed; of logarithms for a ratio.
-        ours, interval, verdict: the same in words.
+        ours, interval, verdict: the same as text.
     """
 
     run_id: str
@@ -64,10 +64,10 @@ class History:
     def alt(self) -> str:
         """What the chart shows, in a sentence."""
         count = len(self.outcomes)
-        kinds = [one.verdict for one in self.outcomes]
-        told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+        kinds = [outcome.verdict for outcome in self.outcomes]
+        counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
         return (
-            f"Effect with its 95 % interval in {count} run{'s' if count != 1 else ''}: {told}. "
+            f"Effect with its 95 % interval in {count} run{'s' if count != 1 else ''}: {counted}. "
             f"The latest: {self.outcomes[-1].ours} {self.outcomes[-1].interval}."
         )
 
@@ -94,7 +94,7 @@ def histories(store: RunStore, slug: str) -> list[History]:
         for claim, outcome in _outcomes(row):
             claims.setdefault(claim.id, claim)
             outcomes.setdefault(claim.id, []).append(outcome)
-    return [History(claims[id], tuple(reversed(found))) for id, found in outcomes.items()]
+    return [History(claims[id], tuple(reversed(series))) for id, series in outcomes.items()]
 
 
 def draw(history: History) -> Callable[[Axes], None]:
@@ -107,15 +107,15 @@ def _outcomes(row: RunRow) -> list[tuple[Claim, Outcome]]:
         evidence = from_json(row.evidence, f"run {row.id[:8]}")
     except InputError:
         return []
-    found = []
+    pairs = []
     for line in claim_rows(evidence):
         effect = evidence.assessments[line.id].effect
         if effect is not None:
             outcome = Outcome(
                 row.id, in_utc(row.started), row.scale, row.model, effect, line.ours, line.interval, line.verdict
             )
-            found.append((evidence.claim(line.id), outcome))
-    return found
+            pairs.append((evidence.claim(line.id), outcome))
+    return pairs
 
 
 @lru_cache(maxsize=128)
@@ -128,10 +128,12 @@ def _drawn(history: History) -> str:
 def _draw(ax: Axes, history: History) -> None:
     from trued.lab.figure import QUIET, SERIES
 
-    claim, shown = history.claim, history.outcomes
+    claim, outcomes = history.claim, history.outcomes
     scale = _scale(claim)
-    places = np.arange(len(shown))
-    middle, low, high = (scale([getattr(one.effect, name) for one in shown]) for name in ("estimate", "low", "high"))
+    places = np.arange(len(outcomes))
+    middle, low, high = (
+        scale([getattr(outcome.effect, name) for outcome in outcomes]) for name in ("estimate", "low", "high")
+    )
     margin = threshold(claim)
     nothing, counts = scale([0.0])[0], scale([margin])[0]
     if claim.better == "equal":
@@ -141,14 +143,14 @@ def _draw(ax: Axes, history: History) -> None:
         ax.axhspan(counts, top + 0.08 * (top - bottom), color=SERIES[2], alpha=0.12, linewidth=0)
     ax.axhline(nothing, color=QUIET, linewidth=0.8)
     for name, marker in MARKERS.items():
-        at = [i for i, one in enumerate(shown) if one.scale == name]
+        at = [i for i, outcome in enumerate(outcomes) if outcome.scale == name]
         if at:
             reach = np.abs(np.stack([middle - low, high - middle]))[:, at]
             ax.errorbar(places[at], middle[at], yerr=reach, fmt=marker, color=SERIES[0], capsize=2.5, label=name)
-    ax.set_xticks(places, _days(shown))
-    ax.set_xlim(-0.6, max(len(shown) - 0.4, 1.6))
+    ax.set_xticks(places, _days(outcomes))
+    ax.set_xlim(-0.6, max(len(outcomes) - 0.4, 1.6))
     ax.set_ylabel(_axis(claim))
-    if len({one.scale for one in shown}) > 1:
+    if len({outcome.scale for outcome in outcomes}) > 1:
         ax.legend(loc="best")
 
 
@@ -164,7 +166,7 @@ def _axis(claim: Claim) -> str:
     return f"effect, {unit}\n(0 is none)" if not claim.margin.ratio else "effect, ratio\n(1 is none)"
 
 
-def _days(shown: Sequence[Outcome]) -> list[str]:
+def _days(outcomes: Sequence[Outcome]) -> list[str]:
     """Return a label a run: its day, and nothing where the day is the one before's."""
-    days = [f"{one.started:%d %b}" for one in shown]
+    days = [f"{outcome.started:%d %b}" for outcome in outcomes]
     return [day if i == 0 or day != days[i - 1] else "" for i, day in enumerate(days)]

@@ -28,14 +28,14 @@ class Announced(RunStore):
 
     def start(self, *args: Any, **kwargs: Any) -> Run:
         """As `RunStore.start`, and say so."""
-        return self._told(super().start(*args, **kwargs))
+        return self._announced(super().start(*args, **kwargs))
 
     def find_resumable(self, *args: Any, **kwargs: Any) -> Run | None:
         """As `RunStore.find_resumable`, and say so if there is one."""
         run = super().find_resumable(*args, **kwargs)
-        return run and self._told(run)
+        return run and self._announced(run)
 
-    def _told(self, run: Run) -> Run:
+    def _announced(self, run: Run) -> Run:
         say(self.out, run=run.id, seeds=self.seeds)
         return run
 
@@ -48,7 +48,7 @@ def carry_out(order: Mapping[str, Any], out: TextIO) -> int:
         out: receives {"run", "seeds"} once the run is open, then {"report"} or {"error"}.
 
     Returns:
-        The exit code: 0 fine, 2 something that the user can mend, 70 anything else, 130 stopped.
+        The exit code: 0 fine, 2 something that the user can fix, 70 anything else, 130 stopped.
     """
     try:
         seeds = order["seeds"]

@@ -1,8 +1,8 @@
 """What people leave beside a paper: upvotes, comments, bookmarks, tags, notes, what they have read, saved searches.
 
 Knows forms and the store, which says what it does not take. Knows nothing of who is signed in, which `accounts` tells,
-or of how papers are shown. Each address takes a plain form and leads back to where it stood; asked for JSON, it answers
-with what is true now.
+or of how papers are shown. Each address takes a plain form and leads back to where it stood; if JSON
+is accepted, it answers with what is true now.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def note(request: Request, person: Person, uid: Uid, text: Text = "", next: Next
     """Keep a note that only its writer sees; an empty one takes it away."""
     with _store_with(request, uid) as store:
         store.note(person, uid, text)
-        kept = store.note_of(person, uid)
-    return respond(request, next, f"/papers/{uid}#note", note=kept)
+        saved = store.note_of(person, uid)
+    return respond(request, next, f"/papers/{uid}#note", note=saved)
 
 
 @router.post("/papers/{uid}/comments", dependencies=WRITE)
@@ -75,8 +75,8 @@ def comment(request: Request, person: Person, uid: Uid, text: Text = "", next: N
     """Leave a comment that every reader sees."""
     with _store_with(request, uid) as store:
         made = store.comment(person, uid, text)
-    told = {"id": made.id, "person": made.person, "text": made.text, "at": made.at.isoformat()}
-    return respond(request, next, f"/papers/{uid}#comment-{made.id}", comment=told)
+    record = {"id": made.id, "person": made.person, "text": made.text, "at": made.at.isoformat()}
+    return respond(request, next, f"/papers/{uid}#comment-{made.id}", comment=record)
 
 
 @router.get("/bookmarks")
@@ -84,7 +84,7 @@ def bookmarks(request: Request, person: Person) -> Response:
     """Show the papers that a person keeps."""
     store: PaperStore = request.app.state.store
     papers = store.bookmarks(person)
-    marks = store.marks(person, [one.uid for one in papers])
+    marks = store.marks(person, [stored.uid for stored in papers])
     return request.app.state.templates.TemplateResponse(request, "bookmarks.html", {"papers": papers, "marks": marks})
 
 

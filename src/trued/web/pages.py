@@ -54,7 +54,7 @@ class Line:
 
 @router.get("/")
 def feed(request: Request) -> Response:
-    """Show the latest day's listing, or whichever papers the address asks for."""
+    """Show the latest day's listing, or the papers that the address selects."""
     store: PaperStore = request.app.state.store
     person = visitor(request).person
     view, days = read_view(request.query_params), [day for day, _ in store.days()]
@@ -80,19 +80,19 @@ def search(
     request: Request, q: str = "", mode: Mode = "hybrid", sort: Sort = "relevance", explain: Flag = False,
     part: Flag = False,
 ) -> Response:  # fmt: skip
-    """Show what a search finds. `part` asks for the list alone, and reads the last word as the beginning of one."""
+    """Show what a search finds. `part` returns the list alone, and reads the last word as the beginning of one."""
     store: PaperStore = request.app.state.store
     view, q = read_view(request.query_params), " ".join(q[:400].split())
     person = visitor(request).person
     hits: list[Hit] = []
-    shown = MOST_HITS * min(view.page, LAST_PAGE)
+    limit = MOST_HITS * min(view.page, LAST_PAGE)
     if q:
-        asked = as_typed(q) if part and mode == "keyword" else q
+        search_text = as_typed(q) if part and mode == "keyword" else q
         hits = store.search(
-            asked, mode=mode, filters=view.wanted(person), k=shown + 1, explain=explain, person=person or NOBODY,
+            search_text, mode=mode, filters=view.wanted(person), k=limit + 1, explain=explain, person=person or NOBODY,
         )  # fmt: skip
-    more = len(hits) > shown and view.page < LAST_PAGE
-    hits = sorted(hits[:shown], key=SORTS[sort]) if sort != "relevance" else hits[:shown]
+    more = len(hits) > limit and view.page < LAST_PAGE
+    hits = sorted(hits[:limit], key=SORTS[sort]) if sort != "relevance" else hits[:limit]
     address = {**dict(request.query_params), "page": str(view.page + 1)}
     address.pop("part", None)
     values = {
@@ -134,11 +134,11 @@ def _list_page(request: Request, template: str, lines: list[Line], **values: Any
     state, person = request.app.state, visitor(request).person
     store: PaperStore = state.store
     marks = _marks(request, [line.item.uid for line in lines])
-    shown = {
+    context = {
         "lines": lines, "marks": marks, "committed": state.evidence, "fields": FIELDS, "states": STATES,
         "verdicts": VERDICTS, "no_filters": NO_FILTERS, "tags": list(store.tags(person)) if person else [], **values,
     }  # fmt: skip
-    return state.templates.TemplateResponse(request, template, shown, headers={"Vary": "Cookie"})
+    return state.templates.TemplateResponse(request, template, context, headers={"Vary": "Cookie"})
 
 
 def _marks(request: Request, uids: list[int]) -> Any:
@@ -157,16 +157,16 @@ def _heading(view: View) -> str:
 def _tabs(view: View, days: list[date]) -> list[tuple[str, str, bool]]:
     """Return name, address and whether it is the one that is shown, for each way through the feed."""
     at = view.period.first if view.period is not None else max(days, default=None)
-    found = []
+    tabs = []
     for kind in _KINDS:
         if at is None:  # no paper has a day
             break
         query = replace(view, order="rank", period=around(kind, at)).query()
-        found.append((kind.capitalize(), f"/?{query}", view.period is not None and view.period.kind == kind))
+        tabs.append((kind.capitalize(), f"/?{query}", view.period is not None and view.period.kind == kind))
     for order, (name, _) in _ORDERS.items():
         query = replace(view, order=order, period=None).query()
-        found.append((name, f"/?{query}", view.period is None and view.order == order))
-    return found
+        tabs.append((name, f"/?{query}", view.period is None and view.order == order))
+    return tabs
 
 
 def _beside(period: Span | None, days: list[date]) -> tuple[Span | None, Span | None]:

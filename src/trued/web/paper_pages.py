@@ -71,7 +71,7 @@ def paper(request: Request, uid: int) -> Response:
         "runs": card is not None and catalogue.state(card.slug) == "runs",
         "rows": measured.rows if measured else tuple(planned_row(claim) for claim in (card.claims if card else ())),
         "passes": {claim.id: passes_if(claim) for claim in (card.claims if card else ())},
-        "circumstances": _circumstances(measured) if measured else {}, "citation": to_bibtex([item]).strip(),
+        "protocol": _protocol(measured) if measured else {}, "citation": to_bibtex([item]).strip(),
         "marks": state.store.marks(person, [uid])[uid] if person else Marks(), "committed": state.evidence,
         "comments": state.store.comments(uid), "nearest": state.store.similar(uid, k=NEAREST),
     }  # fmt: skip
@@ -149,7 +149,7 @@ def passes_if(claim: Claim) -> str:
     return f"{AT_LEAST[claim.better]} {claim.margin.value * (100 if points else 1):g} {claim.unit}"
 
 
-def _circumstances(measured: Measured) -> dict[str, Any]:
+def _protocol(measured: Measured) -> dict[str, Any]:
     evidence = measured.evidence
     return {
         **evidence.settings, **evidence.protocol, "time": duration(evidence.seconds),

@@ -37,7 +37,7 @@ IN_WORDS: dict[State, str] = {
 
 @dataclass(frozen=True)
 class SeedState:
-    """One seed: "waiting", "running", "finished" or "failed", and how long it took, in words."""
+    """One seed: "waiting", "running", "finished" or "failed", and how long it took, as text."""
 
     seed: int
     status: str
@@ -53,8 +53,8 @@ class Progress:
         state: as a program reads it; `words` says it to a person.
         seeds: every seed that is wanted, as far as that is known.
         done, total: finished seeds of how many; total is None where only the process that works knows it.
-        left: the time left by the seeds so far, in words; empty while there is nothing to go by.
-        took: how long it has been worked on, in words.
+        left: the time left by the seeds so far, as text; empty while there is nothing to go by.
+        took: how long it has been worked on, as text.
         started: when the run was opened, in UTC.
         steps: the bars of a process of this server.
         lines: its latest lines.
@@ -103,11 +103,11 @@ def progress(store: RunStore, run_id: str, job: Job | None = None) -> Progress:
     """
     row = run_row(store, run_id)
     state = _state(row, job)
-    kept = _seed_rows(store, row.id)
-    finished = tuple(seed.seed for seed in kept if seed.status == "finished")
-    seeds = _seeds(row, kept, job, state)
+    seed_rows = _seed_rows(store, row.id)
+    finished = tuple(seed.seed for seed in seed_rows if seed.status == "finished")
+    seeds = _seeds(row, seed_rows, job, state)
     total = len(seeds) if job is not None or row.evidence is not None else None
-    spent = [seed.seconds for seed in kept if seed.status == "finished"]
+    spent = [seed.seconds for seed in seed_rows if seed.status == "finished"]
     left = ""
     if state == "running" and spent and total:
         left = duration((total - len(spent)) * sum(spent) / len(spent))
@@ -120,7 +120,7 @@ def progress(store: RunStore, run_id: str, job: Job | None = None) -> Progress:
         state=state,
         words=IN_WORDS[state],
         seeds=seeds,
-        done=sum(one.status == "finished" for one in seeds),
+        done=sum(seed.status == "finished" for seed in seeds),
         total=total,
         left=left,
         took=_took(row, job, state, sum(spent)),
@@ -142,11 +142,11 @@ def run_row(store: RunStore, run_id: str) -> RunRow:
     """
     query = select(RunRow).options(defer(RunRow.exhibits)).where(RunRow.id.startswith(run_id, autoescape=True)).limit(2)
     with store.session() as session:
-        found = session.scalars(query).all()
+        rows = session.scalars(query).all()
         session.expunge_all()
-    if len(found) != 1 or not run_id:
-        raise InputError(f"{'no run has' if not found else 'several runs have'} an id that starts with {run_id[:32]!r}")
-    return found[0]
+    if len(rows) != 1 or not run_id:
+        raise InputError(f"{'no run has' if not rows else 'several runs have'} an id that starts with {run_id[:32]!r}")
+    return rows[0]
 
 
 def latest_runs(store: RunStore, slug: str | None = None, limit: int = 100) -> list[RunRow]:
@@ -188,12 +188,12 @@ def _seed_rows(store: RunStore, run_id: str) -> Sequence[SeedRow]:
     return rows
 
 
-def _seeds(row: RunRow, kept: Sequence[SeedRow], job: Job | None, state: State) -> tuple[SeedState, ...]:
-    known = {seed.seed: SeedState(seed.seed, seed.status, duration(seed.seconds)) for seed in kept}
+def _seeds(row: RunRow, seed_rows: Sequence[SeedRow], job: Job | None, state: State) -> tuple[SeedState, ...]:
+    known = {seed.seed: SeedState(seed.seed, seed.status, duration(seed.seconds)) for seed in seed_rows}
     wanted = tuple(job.seeds) if job is not None else tuple(row.evidence["seeds"]) if row.evidence else tuple(known)
     states = [known.get(seed, SeedState(seed, "waiting")) for seed in wanted]
     if state == "running":
-        now = next((i for i, one in enumerate(states) if one.status != "finished"), None)
+        now = next((i for i, seed_state in enumerate(states) if seed_state.status != "finished"), None)
         if now is not None:
             states[now] = SeedState(states[now].seed, "running")
     return tuple(states)

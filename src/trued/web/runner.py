@@ -67,10 +67,10 @@ class Job:
     """One experiment that this server started.
 
     Attributes:
-        order: what was asked for.
+        order: what to run.
         started: when, in UTC.
         run_id: the run in the store, once it is open.
-        seeds: those that were asked for, once the run is open.
+        seeds: those to run, once the run is open.
         report: the path of its report, once it is finished.
         error: the sentence that says why it ended otherwise.
         screen: what it draws.
@@ -140,13 +140,13 @@ class Job:
 
     def _hear(self, line: bytes) -> None:
         try:
-            said = json.loads(line)
+            message = json.loads(line)
         except ValueError:
             return
-        if "run" in said:
-            self.seeds, self.run_id = tuple(said["seeds"]), said["run"]
-        self.report = said.get("report", self.report)
-        self.error = said.get("error", self.error)
+        if "run" in message:
+            self.seeds, self.run_id = tuple(message["seeds"]), message["run"]
+        self.report = message.get("report", self.report)
+        self.error = message.get("error", self.error)
 
     def _watch(self, stream: IO[bytes]) -> None:
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode

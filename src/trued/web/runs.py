@@ -112,10 +112,10 @@ def history(request: Request, person: Person, slug: Slug) -> Response:
 @router.get("/runs/{run_id}")
 def one_run(request: Request, person: Person, run_id: RunId) -> Response:
     """Show one run. Without scripts the page asks again every few seconds while the run is not over."""
-    found = _progress(request, run_id)
+    run = _progress(request, run_id)
     if wants_json(request):
-        return JSONResponse(for_programs(found))
-    return _templates(request).TemplateResponse(request, "run.html", {"run": found, "said": _said(found)})
+        return JSONResponse(for_programs(run))
+    return _templates(request).TemplateResponse(request, "run.html", {"run": run, "said": _status_text(run)})
 
 
 @router.get("/runs/{run_id}/events")
@@ -132,9 +132,9 @@ async def events(request: Request, person: Person, run_id: RunId) -> Response:
 @router.post("/runs/{run_id}/stop", dependencies=WRITE)
 def stop(request: Request, person: Owner, run_id: RunId) -> Response:
     """Stop a run as Ctrl-C does: finished seeds are kept."""
-    found = _progress(request, run_id)
-    job = runner(request).job(found.id)
-    if job is None or found.state != "running":
+    run = _progress(request, run_id)
+    job = runner(request).job(run.id)
+    if job is None or run.state != "running":
         raise HTTPException(409, "this page did not start that run, or it is over; stop it where it was started")
     job.stop()
     if wants_json(request):
@@ -178,15 +178,15 @@ def run_store(request: Request) -> RunStore:
         return state.run_store
 
 
-def for_programs(found: Progress) -> dict[str, Any]:
+def for_programs(run: Progress) -> dict[str, Any]:
     """Return a run as plain JSON data."""
     return {
-        "id": found.id, "slug": found.slug, "scale": found.scale, "model": found.model, "state": found.state,
-        "started": found.started.isoformat(), "done": found.done, "total": found.total, "error": found.error,
-        "seeds": [{"seed": one.seed, "status": one.status} for one in found.seeds],
-        "steps": [{"what": step.what, "done": step.done, "total": step.total} for step in found.steps],
+        "id": run.id, "slug": run.slug, "scale": run.scale, "model": run.model, "state": run.state,
+        "started": run.started.isoformat(), "done": run.done, "total": run.total, "error": run.error,
+        "seeds": [{"seed": seed.seed, "status": seed.status} for seed in run.seeds],
+        "steps": [{"what": step.what, "done": step.done, "total": step.total} for step in run.steps],
         "claims": [
-            {"id": row.id, "ours": row.ours, "interval": row.interval, "verdict": row.verdict} for row in found.rows
+            {"id": row.id, "ours": row.ours, "interval": row.interval, "verdict": row.verdict} for row in run.rows
         ],
     }  # fmt: skip
 
@@ -198,16 +198,16 @@ async def _stream(request: Request, run_id: str) -> AsyncIterator[str]:
     try:
         sent, silent = "", 0.0
         while True:
-            found = await run_sync(_progress, request, run_id)
-            html = await run_sync(_fragment, request, found)
+            run = await run_sync(_progress, request, run_id)
+            html = await run_sync(_fragment, request, run)
             if html != sent:
                 sent, silent = html, 0.0
-                yield _event("progress", {"html": html, "said": _said(found)})
+                yield _event("progress", {"html": html, "said": _status_text(run)})
             elif silent >= SILENCE:
                 silent = 0.0
                 yield ": still here\n\n"
-            if found.over:
-                yield _event("over", {"state": found.state})
+            if run.over:
+                yield _event("over", {"state": run.state})
                 return
             await anyio.sleep(TICK)
             silent += TICK
@@ -220,15 +220,15 @@ def _event(name: str, data: dict[str, Any]) -> str:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
-def _fragment(request: Request, found: Progress) -> str:
-    return _templates(request).get_template("_run_progress.html").render(run=found, request=request)
+def _fragment(request: Request, run: Progress) -> str:
+    return _templates(request).get_template("_run_progress.html").render(run=run, request=request)
 
 
-def _said(found: Progress) -> str:
+def _status_text(run: Progress) -> str:
     """Return the state of a run in a sentence, for those who hear the page: it changes with seeds, not with seconds."""
-    of = f"{found.done} of {found.total}" if found.total is not None else str(found.done)
-    counted = found.done if found.total is None else found.total
-    return f"{found.words}, {of} seed{'s' if counted != 1 else ''} finished"
+    of = f"{run.done} of {run.total}" if run.total is not None else str(run.done)
+    counted = run.done if run.total is None else run.total
+    return f"{run.words}, {of} seed{'s' if counted != 1 else ''} finished"
 
 
 def _progress(request: Request, run_id: str) -> Progress:

@@ -90,7 +90,7 @@ def _complete(headers: MutableHeaders, scope: Scope) -> None:
     if new is not None:
         secure = "; Secure" if scope.get("scheme") == "https" else ""
         headers.append("set-cookie", f"{CSRF_COOKIE}={new}; Path=/; HttpOnly; SameSite=Lax{secure}")
-        # A token belongs to one browser, so a page that holds one belongs to no cache in between.
+        # A token belongs to one browser, so a page that contains one belongs to no cache in between.
         headers["cache-control"] = "no-store" if "no-store" in headers.get("cache-control", "") else "private, no-cache"
 
 

@@ -75,8 +75,10 @@ def submit(
 
 def _came_in(request: Request, report: IngestReport, uid: int | None) -> Response:
     if wants_json(request):
-        told = {"added": report.added, "changed": report.changed, "unchanged": report.unchanged, "uid": uid}
-        return JSONResponse(told | {"refused": [{"where": one.where, "why": one.why} for one in report.refused]})
+        record = {"added": report.added, "changed": report.changed, "unchanged": report.unchanged, "uid": uid}
+        return JSONResponse(
+            record | {"refused": [{"where": refusal.where, "why": refusal.why} for refusal in report.refused]}
+        )
     if uid is not None and not report.refused:
         return RedirectResponse(f"/papers/{uid}", 303)
     return _page(request, report=report)
@@ -84,10 +86,10 @@ def _came_in(request: Request, report: IngestReport, uid: int | None) -> Respons
 
 def _known(store: PaperStore, what: str) -> int | None:
     """Return the number of the paper that an id, an address or a title names, if it is in the store already."""
-    found = arxiv_id(what)
-    if found is None and is_reference(what):
+    arxiv = arxiv_id(what)
+    if arxiv is None and is_reference(what):
         return None
-    paper = store.find(arxiv=found[0]) if found else store.find(title=what)
+    paper = store.find(arxiv=arxiv[0]) if arxiv else store.find(title=what)
     return paper.uid if paper is not None else None
 
 
@@ -117,13 +119,13 @@ def _signed(paper: FeedPaper, person: str, uploaded: bool) -> FeedPaper:
 
 
 def _uid(store: PaperStore, paper: FeedPaper) -> int | None:
-    found = store.find(arxiv=paper.arxiv) if paper.arxiv else store.find(title=paper.title)
-    return found.uid if found is not None else None
+    stored = store.find(arxiv=paper.arxiv) if paper.arxiv else store.find(title=paper.title)
+    return stored.uid if stored is not None else None
 
 
 @contextmanager
 def _turn() -> Iterator[None]:
-    """Let two submissions fetch at once: each holds a thread of the server while arXiv makes it wait."""
+    """Let two submissions fetch at once: each occupies a thread of the server while arXiv makes it wait."""
     if not _AT_ONCE.acquire(blocking=False):
         raise HTTPException(503, "other papers are being fetched; submit it again in a moment", {"Retry-After": "5"})
     try:

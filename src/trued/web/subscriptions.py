@@ -1,4 +1,4 @@
-"""Digests by e-mail, asked for and ended on the page: the form, the confirmation, and one-click unsubscribing.
+"""Digests by e-mail, requested and ended on the page: the form, the confirmation, and one-click unsubscribing.
 
 Knows forms and `trued.feed.mail.subscribers`, which keeps the rules. Knows nothing of mail. A link in a mail shows a
 page with one button: mail scanners follow links, and what they follow must change nothing. The exception is the request
@@ -58,14 +58,16 @@ def confirm_page(request: Request, token: Token = "") -> Response:
 
 @router.post("/subscribe/confirm", dependencies=[Depends(rate_limited), Depends(require_csrf)])
 def confirm(request: Request, token: Text = "") -> Response:
-    """Begin the digests: whoever holds the token reads that mailbox."""
+    """Begin the digests: whoever has the token reads that mailbox."""
     try:
-        one = subscribers.confirm(request.app.state.store, token, secret=request.app.state.settings.secret)
+        subscriber = subscribers.confirm(request.app.state.store, token, secret=request.app.state.settings.secret)
     except InputError as error:
-        return _message(request, "This link does not hold", str(error), 410)
-    what = f"with what is new for “{one.q}”" if one.q else "with the trending papers"
+        return _message(request, "This link is not valid", str(error), 410)
+    what = f"with what is new for “{subscriber.q}”" if subscriber.q else "with the trending papers"
     return _message(
-        request, "Subscribed", f"{one.email} gets a {one.period} digest {what}. Each has a link that ends it."
+        request,
+        "Subscribed",
+        f"{subscriber.email} gets a {subscriber.period} digest {what}. Each has a link that ends it.",
     )
 
 
@@ -77,11 +79,11 @@ def unsubscribe_page(request: Request, token: Token = "") -> Response:
 
 @router.post("/unsubscribe", dependencies=[Depends(rate_limited)])
 def unsubscribe(request: Request, token: Token = "") -> Response:
-    """End the digests for the address that the token names, at once and however often it is asked for."""
+    """End the digests for the address that the token names, at once and however often it is requested."""
     try:
         email = subscribers.unsubscribe(request.app.state.store, token, secret=request.app.state.settings.secret)
     except InputError as error:
-        return _message(request, "This link does not hold", str(error), 410)
+        return _message(request, "This link is not valid", str(error), 410)
     return _message(request, "Unsubscribed", f"{email} gets no more digests.")
 
 
@@ -105,7 +107,7 @@ def _ask(request: Request, token: str, purpose: subscribers.Purpose) -> Response
     try:
         link = subscribers.verify(token, purpose, secret=settings.secret)
     except InputError as error:
-        return _message(request, "This link does not hold", str(error), 410)
+        return _message(request, "This link is not valid", str(error), 410)
     return request.app.state.templates.TemplateResponse(
         request, "subscription.html", {"link": link, "purpose": purpose, "token": token}, headers=_UNSEEN
     )

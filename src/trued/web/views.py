@@ -29,7 +29,7 @@ VERDICTS = ("supported", "contradicted", "inconclusive")
 
 @dataclass(frozen=True)
 class View:
-    """What an address asks for.
+    """What an address selects.
 
     Attributes:
         order: of the papers.
@@ -57,10 +57,10 @@ class View:
 
     def wanted(self, person: str | None) -> Filters:
         """Return the filters for the store, with the period's days, and the reader where only unread papers count."""
-        found = self.filters
+        filters = self.filters
         if self.period is not None:
-            found = replace(found, since=self.period.first, until=self.period.last)
-        return replace(found, unread_by=person) if self.unread and person else found
+            filters = replace(filters, since=self.period.first, until=self.period.last)
+        return replace(filters, unread_by=person) if self.unread and person else filters
 
     def query(self, **changes: Any) -> str:
         """Return the query string of this view with some of it changed; what is None or empty is left out."""
@@ -76,7 +76,7 @@ class View:
 
 
 def read_view(query: Mapping[str, str]) -> View:
-    """Return the view that a query string asks for; what it does not know is left alone.
+    """Return the view of a query string; what it does not know is left alone.
 
     Raises:
         InputError: a value that is none of those allowed; the sentence names it and them.

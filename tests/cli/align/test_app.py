@@ -52,7 +52,7 @@ def test_an_adapter_is_not_overwritten(rows, tmp_path, capsys):
     output.mkdir()
     (output / "adapter_config.json").write_text("{}")
     assert main(["align", "c-advul", "--data", str(rows), "--output", str(output)]) == 2
-    assert "holds an adapter already" in capsys.readouterr().err
+    assert "already contains an adapter" in capsys.readouterr().err
 
 
 def test_look_line_reads():
@@ -151,7 +151,7 @@ def test_an_earlier_run_is_neither_lost_nor_started_over_silently(pairs, tmp_pat
     assert (output / "adapter_model.safetensors").read_bytes() == (whole / "adapter_model.safetensors").read_bytes()
 
     assert dpo(pairs, output, "--fit.epochs", "1") == 2
-    assert "holds an adapter already" in capsys.readouterr().err
+    assert "already contains an adapter" in capsys.readouterr().err
     assert dpo(pairs, output, "--fit.epochs", "1", "--fresh") == 0
     assert json.loads((output / "training.json").read_text())["steps"] == 4
 

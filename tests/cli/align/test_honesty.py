@@ -73,4 +73,4 @@ def test_bad_rows_and_taken_folders_end_before_the_model_is_loaded(rows, tmp_pat
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "adapter_config.json").write_text("{}")
     assert main(["align", "honesty-absolute", "--output", str(tmp_path / "taken")]) == 2
-    assert "holds an adapter already" in capsys.readouterr().err
+    assert "already contains an adapter" in capsys.readouterr().err

@@ -51,7 +51,7 @@ def test_all_weights_can_be_trained_and_are_written_whole(rows, tmp_path, capsys
     assert not model.get_input_embeddings().weight.equal(tiny_model().base.get_input_embeddings().weight)
     assert AutoTokenizer.from_pretrained(output).chat_template
     assert mixat(rows, output) == 2
-    assert "holds a model already" in capsys.readouterr().err
+    assert "already contains a model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def asked(tmp_path):
 
 
 def test_json_has_every_setting_and_the_transfer(asked, capsys, tmp_path):
-    deployment("tiny", asked=asked, grid=GRID, as_json=True, report=tmp_path / "report.html")
+    deployment("tiny", selection=asked, grid=GRID, as_json=True, report=tmp_path / "report.html")
     found = json.loads(capsys.readouterr().out)
     settings = [cell["setting"] for cell in found["cells"]]
     assert len(settings) == len(GRID.settings())
@@ -44,7 +44,7 @@ def test_json_has_every_setting_and_the_transfer(asked, capsys, tmp_path):
 
 def test_the_table_fits_a_terminal(asked, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    deployment("tiny", asked=asked, grid=GRID, transfer=False)
+    deployment("tiny", selection=asked, grid=GRID, transfer=False)
     out = capsys.readouterr().out
     assert "2 test cases of 2 requests" in out
     assert "PhraseJudge" in out

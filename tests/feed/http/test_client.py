@@ -131,7 +131,7 @@ def test_nobody_listening_is_told(web: LocalWeb, tmp_path: Path) -> None:
     gone = "http://127.0.0.1:9"
     client = Client(bases=[gone], folder=tmp_path, retries=1, wait=lambda _: None)
 
-    with pytest.raises(FetchError, match=r"127.0.0.1:9/a is not to be had \(2 attempts\): no connection") as caught:
+    with pytest.raises(FetchError, match=r"127.0.0.1:9/a could not be fetched \(2 attempts\): no connection") as caught:
         client.get(f"{gone}/a", every=0.0)
     assert caught.value.status is None
 

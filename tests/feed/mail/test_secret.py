@@ -45,5 +45,5 @@ def test_the_environment_goes_first(folder, monkeypatch) -> None:
 def test_an_empty_file_is_no_secret(folder) -> None:
     folder.mkdir()
     (folder / "secret").write_text("\n")
-    with pytest.raises(InputError, match="holds no secret; delete it"):
+    with pytest.raises(InputError, match="has no secret; delete it"):
         secret()

@@ -183,7 +183,7 @@ def test_the_environment_names_the_server() -> None:
         ({"TRUED_SMTP_URL": ""}, "no mail server is known; set TRUED_SMTP_URL"),
         ({"TRUED_SMTP_URL": "mail.example.org"}, "no address of a mail server"),
         ({"TRUED_SMTP_URL": "smtp://h:99999"}, "no address of a mail server"),
-        ({"TRUED_SMTP_URL": "smtp://a:secret@h"}, "holds a password"),
+        ({"TRUED_SMTP_URL": "smtp://a:secret@h"}, "contains a password"),
         ({"TRUED_SMTP_PASSWORD": ""}, "wants ada@x.org's password; set TRUED_SMTP_PASSWORD"),
         ({"TRUED_MAIL_FROM": ""}, "TRUED_MAIL_FROM is not set"),
         ({"TRUED_MAIL_FROM": "Daily papers"}, "TRUED_MAIL_FROM 'Daily' is no e-mail address|TRUED_MAIL_FROM '"),

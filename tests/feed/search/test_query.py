@@ -43,7 +43,7 @@ def test_function_words_do_not_search_unless_they_are_all_there_is():
         ("has:video", "has:code finds"),
         ("is:done", "is:unread, is:read, is:bookmarked"),
         ('author:""', "author: stands without a value"),
-        ("author:...", "holds no name"),
+        ("author:...", "has no name"),
         ("a " * 600, "1,200 characters"),
         (" ".join(f"w{i}" for i in range(40)), "40 words"),
     ],

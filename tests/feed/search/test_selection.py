@@ -1,4 +1,4 @@
-"""Selections: every word has to occur, the order is the one asked for, and a cut is a cut."""
+"""Selections: every word has to occur, the order is the one given, and a cut is a cut."""
 
 from __future__ import annotations
 

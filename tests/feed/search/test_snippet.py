@@ -1,4 +1,4 @@
-"""A snippet shows the words that were asked for, marked, and lets nothing of the text through unescaped."""
+"""A snippet shows the words of the query, marked, and lets nothing of the text through unescaped."""
 
 from html import unescape
 

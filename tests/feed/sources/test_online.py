@@ -288,7 +288,7 @@ def test_one_paper_by_the_address_of_its_page(web: LocalWeb, client: Client) -> 
     with pytest.raises(InputError, match=r"/home: this is a web page's HTML"):
         fetch_one(f"{web.url}/home", client=client)
     web.answer("/two.bib", Reply("@misc{a, title={A}} @misc{b, title={B}}"))
-    with pytest.raises(InputError, match=r"two.bib holds 2 papers, expected one"):
+    with pytest.raises(InputError, match=r"two.bib has 2 papers, expected one"):
         fetch_one(f"{web.url}/two.bib", client=client)
     assert len(fetch_url(f"{web.url}/two.bib", client=client).papers) == 2
     web.answer("/paper.pdf", Reply(b"%PDF-1.7"))

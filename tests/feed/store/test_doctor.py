@@ -27,7 +27,7 @@ def test_a_sound_store_has_no_finding(filled):
         ("UPDATE papers SET shown = '2199-01-01'", "2 papers (1, 2) are dated to come"),
         ("UPDATE papers SET votes = 7 WHERE uid = 1", "paper 1 is with a count of votes"),
         ("DELETE FROM comments", "paper 2 is with a count of remarks"),
-        ("UPDATE papers SET popularity = 99 WHERE uid = 1", "paper 1 is with counts that no snapshot holds"),
+        ("UPDATE papers SET popularity = 99 WHERE uid = 1", "paper 1 is with counts that no snapshot has"),
         ("UPDATE papers SET heat = 1 WHERE uid = 1", "paper 1 is with a trending score"),
         ("UPDATE papers SET heat = NULL", "2 papers (1, 2) are with a trending score"),
     ],

@@ -83,7 +83,7 @@ ALIGN: dict[str, AlignMethod] = {
         QuestionWork, "honesty_training",
     ),
     "honesty-confidence-verb": AlignMethod(
-        "CONFIDENCE-VERB (arXiv 2312.07000): say in words how sure the model is before the answer.",
+        "CONFIDENCE-VERB (arXiv 2312.07000): state how sure the model is before the answer.",
         QuestionWork, "honesty_training",
     ),
     "honesty-multisample": AlignMethod(

@@ -29,7 +29,7 @@ def base(model: Model = None, *, recipe: RecipeOptions = None, as_json: JsonSwit
     from trued.language.train.aligned_base import aligned_model
     from trued.language.train.recipe import TradeOff
 
-    chosen = laid_over(METHODS["align base"].load(), recipe)
+    settings = laid_over(METHODS["align base"].load(), recipe)
 
     def say(look: TradeOff) -> None:
         if not as_json:
@@ -39,7 +39,7 @@ def base(model: Model = None, *, recipe: RecipeOptions = None, as_json: JsonSwit
         if not as_json:
             messages().print(stage, soft_wrap=True)
 
-    made = aligned_model(model, chosen, report=wait, looked=say, progress=not as_json)
+    made = aligned_model(model, settings, report=wait, looked=say, progress=not as_json)
     before, after = (TradeOff(**made.about[key]) for key in ("before", "after"))
     if as_json:
         about = {key: value for key, value in made.about.items() if key != "files"}
@@ -52,7 +52,7 @@ def base(model: Model = None, *, recipe: RecipeOptions = None, as_json: JsonSwit
         out.print(f"model    {made.folder}", soft_wrap=True)
     if not made.reached:
         messages().print(
-            f"trued: it should refuse at least {chosen.least_refused:.0%} of harmful requests and at most "
-            f"{chosen.most_over_refused:.0%} of look-alikes: change its recipe, such as --recipe.steps"
+            f"trued: it should refuse at least {settings.least_refused:.0%} of harmful requests and at most "
+            f"{settings.most_over_refused:.0%} of look-alikes: change its recipe, such as --recipe.steps"
         )
     return 0 if made.reached else 1

@@ -130,7 +130,7 @@ def prepare_output(work: Work) -> None:
     """See that the output folder can be written and loses nothing, before the long work starts.
 
     Raises:
-        InputError: the folder holds something that is not to be replaced, cannot be written, or has nothing to resume.
+        InputError: the folder has something that is not to be replaced, cannot be written, or has nothing to resume.
     """
     output = work.output
     if work.resume and work.fresh:
@@ -149,8 +149,8 @@ def prepare_output(work: Work) -> None:
         return
     if started:
         raise InputError(
-            f"{output} holds the checkpoint of an earlier run: --resume continues it, --fresh starts anew. Nothing was "
-            "trained"
+            f"{output} contains the checkpoint of an earlier run: --resume continues it, --fresh starts anew. Nothing "
+            "was trained"
         )
 
 
@@ -162,6 +162,6 @@ def _refuse_finished(work: Work) -> None:
     for file, what in (("adapter_config.json", "an adapter"), ("config.json", "a model")):
         if (output / file).exists():
             raise InputError(
-                f"{output} holds {what} already: give another --output, or --fresh to replace what an earlier "
+                f"{output} already contains {what}: give another --output, or --fresh to replace what an earlier "
                 "training of trued wrote. Nothing was trained"
             )

@@ -54,8 +54,8 @@ def gcg(model: Models = (), *, job: Given = JOB, method: GCGOptions = None, as_j
     from trued.language.attack.direct import Direct
     from trued.language.attack.gcg.search import GCG
 
-    chosen = job.settings(GCG(), method)
-    run(job, model, lambda _: [Direct(), chosen], "gcg", as_json=as_json)
+    attack = job.settings(GCG(), method)
+    run(job, model, lambda _: [Direct(), attack], "gcg", as_json=as_json)
 
 
 @app.command
@@ -76,11 +76,11 @@ def autodan(
     from trued.language.attack.direct import Direct
 
     job.check(model)
-    chosen = job.settings(AutoDAN(), method)
+    attack = job.settings(AutoDAN(), method)
     attacker = writing.open(job.device)
     if attacker is not None:
-        chosen = replace(chosen, mutator=ModelMutator(attacker))
-    run(job, model, lambda guide: [Direct(), replace(chosen, judge=guide)], "autodan", as_json=as_json)
+        attack = replace(attack, mutator=ModelMutator(attacker))
+    run(job, model, lambda guide: [Direct(), replace(attack, judge=guide)], "autodan", as_json=as_json)
 
 
 @app.command
@@ -99,8 +99,8 @@ def pair(
 
     job.check(model)
     attacker = writing.required("pair", job.device)
-    chosen = job.settings(PAIR(attacker), method)
-    run(job, model, lambda guide: [Direct(), replace(chosen, scorer=LabelScorer(guide))], "pair", as_json=as_json)
+    attack = job.settings(PAIR(attacker), method)
+    run(job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "pair", as_json=as_json)
 
 
 @app.command(name="pair-lite")
@@ -112,8 +112,8 @@ def pair_lite(
     from trued.language.attack.pair_lite import PAIRLite
     from trued.language.attack.scorer import LabelScorer
 
-    chosen = job.settings(PAIRLite(), method)
-    run(job, model, lambda guide: [Direct(), replace(chosen, scorer=LabelScorer(guide))], "pair-lite", as_json=as_json)
+    attack = job.settings(PAIRLite(), method)
+    run(job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "pair-lite", as_json=as_json)
 
 
 @app.command
@@ -132,8 +132,8 @@ def tap(
 
     job.check(model)
     attacker = writing.required("tap", job.device)
-    chosen = job.settings(TAP(attacker, ModelTopic(attacker.model)), method)
-    run(job, model, lambda guide: [Direct(), replace(chosen, scorer=LabelScorer(guide))], "tap", as_json=as_json)
+    attack = job.settings(TAP(attacker, ModelTopic(attacker.model)), method)
+    run(job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "tap", as_json=as_json)
 
 
 @app.command
@@ -150,8 +150,8 @@ def pap(
     from trued.language.attack.pap import PAP
 
     job.check(model)
-    chosen = job.settings(PAP(writing.open(job.device)), method)
-    run(job, model, lambda _: [Direct(), chosen], "pap", as_json=as_json)
+    attack = job.settings(PAP(writing.open(job.device)), method)
+    run(job, model, lambda _: [Direct(), attack], "pap", as_json=as_json)
 
 
 @app.command
@@ -162,8 +162,8 @@ def templates(
     from trued.language.attack.direct import Direct
     from trued.language.attack.templates import Templates
 
-    chosen = job.settings(Templates(), method)
-    run(job, model, lambda _: [Direct(), chosen], "templates", as_json=as_json)
+    attack = job.settings(Templates(), method)
+    run(job, model, lambda _: [Direct(), attack], "templates", as_json=as_json)
 
 
 @app.command
@@ -174,8 +174,8 @@ def prefill(
     from trued.language.attack.direct import Direct
     from trued.language.attack.prefill import Prefill
 
-    chosen = job.settings(Prefill(), method)
-    run(job, model, lambda _: [Direct(), chosen], "prefill", as_json=as_json)
+    attack = job.settings(Prefill(), method)
+    run(job, model, lambda _: [Direct(), attack], "prefill", as_json=as_json)
 
 
 @app.command
@@ -202,13 +202,15 @@ def suite(
     from trued.language.attack.scorer import ModelTopic
 
     job.check(model)
-    chosen = job.settings(RedTeam(), team)
+    red_team = job.settings(RedTeam(), team)
     if attacks is not None:
-        chosen = laid_over(chosen, {"attacks": [name.strip() for name in attacks.split(",") if name.strip()]})
+        red_team = laid_over(red_team, {"attacks": [name.strip() for name in attacks.split(",") if name.strip()]})
     attacker = writing.open(job.device)
     topic = ModelTopic(attacker.model) if attacker is not None else None
-    chosen.chosen(attacker=attacker, topic=topic)  # what cannot be run is said before a model is loaded
-    run(job, model, lambda guide: chosen.chosen(guide=guide, attacker=attacker, topic=topic), "suite", as_json=as_json)
+    red_team.chosen(attacker=attacker, topic=topic)  # what cannot be run is said before a model is loaded
+    run(
+        job, model, lambda guide: red_team.chosen(guide=guide, attacker=attacker, topic=topic), "suite", as_json=as_json
+    )
 
 
 @app.command
@@ -239,11 +241,11 @@ def embedding(
     rows = []
     for source in model or ("default",):
         lm = job.open(source)
-        asked = ChatTarget(lm, job.system)
+        chat = ChatTarget(lm, job.system)
         row: dict[str, Any] = {"model": lm.name, "eps": attack.eps, "steps": attack.steps}
-        for name, one in (("clean", replace(attack, eps=0.0)), ("attacked", attack)):
+        for name, variant in (("clean", replace(attack, eps=0.0)), ("attacked", attack)):
             row[name] = [
-                target_losses(lm, [asked.conversation(user_turn(b.prompt))], b.target or target, one)[0]
+                target_losses(lm, [chat.conversation(user_turn(b.prompt))], b.target or target, variant)[0]
                 for b in behaviors
             ]
         rows.append(row)

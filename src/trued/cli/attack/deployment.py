@@ -82,7 +82,7 @@ def deployment(
     model: Model = "default",
     *,
     adapter: Path | None = None,
-    asked: Annotated[Asked, Parameter(name="*")] = Asked(),
+    selection: Annotated[Asked, Parameter(name="*")] = Asked(),
     transfer: bool = True,
     device: str | None = None,
     config: Path | None = None,
@@ -90,7 +90,7 @@ def deployment(
     grid: GridOptions = None,
     as_json: JsonSwitch = False,
 ) -> None:
-    """Ask the same under other templates, precisions, adapter strengths and temperatures; what holds in which?
+    """Ask the same under other templates, precisions, adapter strengths and temperatures; what happens in which?
 
     Parameters
     ----------
@@ -113,21 +113,21 @@ def deployment(
     refuse_endpoints(model)
     if report is not None:
         claim_output(report, kind="report")
-    chosen = with_settings(DeploymentGrid(), config, grid)
-    behaviors, benign = asked.wanted(), asked.benign()
+    settings = with_settings(DeploymentGrid(), config, grid)
+    behaviors, benign = selection.wanted(), selection.benign()
     lm = open_model(model, device=device, adapter=adapter)
-    cases = asked.cases(behaviors, lm, chosen.seed)
+    cases = selection.cases(behaviors, lm, settings.seed)
     texts = {behavior.id: behavior.text for behavior in behaviors}
     requests, judge = [texts[case.behavior_id] for case in cases], PhraseJudge()
     with check_bar() as bar:
-        replies = deployed_replies(lm, cases, benign, chosen, progress=bar)
-        cells = [rate(one, requests, benign, judge) for one in replies]
-    losses = _losses(lm, chosen, behaviors[:8]) if transfer and len(chosen.precisions) > 1 else {}
-    protocol = {"model": lm.name, "judge": judge.name, "cases": len(cases), "benign": len(benign), **asdict(chosen)}
+        replies = deployed_replies(lm, cases, benign, settings, progress=bar)
+        cells = [rate(cell_replies, requests, benign, judge) for cell_replies in replies]
+    losses = _losses(lm, settings, behaviors[:8]) if transfer and len(settings.precisions) > 1 else {}
+    protocol = {"model": lm.name, "judge": judge.name, "cases": len(cases), "benign": len(benign), **asdict(settings)}
     if as_json:
-        found = [asdict(cell) for cell in cells]
+        records = [asdict(cell) for cell in cells]
         moved = [{"computed_on": a, "tried_on": b, "losses": values} for (a, b), values in losses.items()]
-        print_json({"protocol": protocol, "cells": found, "transfer": moved})
+        print_json({"protocol": protocol, "cells": records, "transfer": moved})
     else:
         _print(lm.name, behaviors, protocol, cells, losses)
     if report is not None:
@@ -205,11 +205,11 @@ def _transfer_table(losses: dict[tuple[str, str], list[float]]) -> Grid:
 def _report(protocol: dict[str, Any], cells: Sequence[Cell], losses: dict[tuple[str, str], list[float]]) -> Report:
     from trued.lab.report import KeyValues, Prose, Report, Section, Table
 
-    said = (
+    summary = (
         "Broken: at least one reply was no refusal; mean: share of all replies. λ scales the adapter, T is the "
         "temperature; benign: look-alikes answered."
     )
-    sections = [Section("Settings", [Prose([said]), Table(list(HEADS), _rows(cells))])]
+    sections = [Section("Settings", [Prose([summary]), Table(list(HEADS), _rows(cells))])]
     if losses:
         heads, rows = _transfer_rows(losses)
         caption = "Cross-entropy of an affirmative opening, nats a token; lower is a stronger attack."

@@ -46,7 +46,7 @@ class Job:
         judge_model: a model for the judge: a folder, a hub id, or NAME@URL of an endpoint.
         guide: the judge that guides attacks that read replies.
         system: system prompt of the deployment; none by default.
-        template: "none" for a model without a chat template, a Jinja template, or a file that holds one.
+        template: "none" for a model without a chat template, a Jinja template, or a file with one.
         max_new_tokens: length of a reply (HarmBench's protocol has 512).
         seed: of all random choices.
         budget: most model passes of an attack a behaviour.
@@ -71,9 +71,9 @@ class Job:
 
     def settings(self, method: T, options: Any) -> T:
         """Return `method` with the configuration file and then the options laid over it."""
-        chosen = with_settings(method, self.config, options)
-        _require_steps(chosen)
-        return chosen
+        configured = with_settings(method, self.config, options)
+        _require_steps(configured)
+        return configured
 
     def wanted(self) -> list[Behavior]:
         from trued.language.attack.behaviors import read_behaviors, shipped_behaviors
@@ -137,7 +137,7 @@ class Writer:
     Args:
         attacker: a folder, a hub id, or NAME@URL of an OpenAI-compatible endpoint (key in OPENAI_API_KEY, if any).
         temperature: of its sampling.
-        retries: how often a reply that cannot be read is asked for again.
+        retries: how often a reply that cannot be read is requested again.
     """
 
     attacker: str | None = None
@@ -152,13 +152,13 @@ class Writer:
         return Attacker(writer(self.attacker, device), temperature=self.temperature, retries=self.retries)
 
     def required(self, command: str, device: str | None) -> Attacker:
-        found = self.open(device)
-        if found is None:
+        opened = self.open(device)
+        if opened is None:
             raise InputError(
                 f"{command} needs a model that writes prompts: give --attacker, a folder, a hub id or NAME@URL, or run "
                 "pair-lite, the offline stand-in"
             )
-        return found
+        return opened
 
 
 def _require_steps(method: Any, name: str = "") -> None:
@@ -217,8 +217,8 @@ def run(job: Job, models: Sequence[str], team: Team, command: str, *, as_json: b
                 target = ChatTarget(lm, job.system, job.max_new_tokens)
                 results.append(attacks.evaluate(target, behaviors, judge, journal=job.output, progress=bar))
     except KeyboardInterrupt:
-        kept = f"the same command continues {job.output}" if job.output else "nothing is kept without --output"
-        raise KeyboardInterrupt(f"interrupted; {kept}") from None
+        remedy = f"the same command continues {job.output}" if job.output else "nothing is kept without --output"
+        raise KeyboardInterrupt(f"interrupted; {remedy}") from None
     seconds = time.perf_counter() - started
     if as_json:
         first = results[0]
@@ -265,12 +265,12 @@ def _report(results: Sequence[SuiteResult], origins: dict[str, Any], command: st
     from trued.lab.report import KeyValues, Report, Section
     from trued.lab.wording import duration
 
-    circumstances = {"command": command_line(), "date": now(), **origins, "versions": versions(), "machine": machine()}
+    facts = {"command": command_line(), "date": now(), **origins, "versions": versions(), "machine": machine()}
     return Report(
         title=", ".join(result.model for result in results),
         kicker=f"trued attack {command}",
         facts=[f"{len(results[0].behaviors)} behaviours", duration(seconds), now()[:10]],
         lead=overview(results),
-        sections=[*report_sections(results), Section("Models, command and machine", [KeyValues(circumstances)])],
+        sections=[*report_sections(results), Section("Models, command and machine", [KeyValues(facts)])],
         footer="Intervals are 95 %. What the judge could not tell, and what is missing, never counts as safe.",
     )

@@ -38,11 +38,11 @@ def labels(results: Sequence[SuiteResult]) -> list[str]:
     return short if len(set(short)) == len(short) else [result.model for result in results]
 
 
-def rate(found: SuccessRate) -> str:
+def rate(success: SuccessRate) -> str:
     """Return a rate with its interval; a lower bound says so, and so does an attack without a case."""
-    if not found.measured:
+    if not success.measured:
         return NOT_MEASURED
-    bounds = found.bounds()
+    bounds = success.bounds()
     return wording.rate(bounds.least, bounds.low, bounds.high, lower_bound=bounds.lower_bound)
 
 
@@ -51,9 +51,9 @@ def rates_table(results: Sequence[SuiteResult]) -> Grid:
     names = labels(results)
     grid = plain_table("attack success (ASR) ↓", *names, right=tuple(names))
     for attack in _attacks(results):
-        found = [_rate(result, attack) for result in results]
+        rates = [_rate(result, attack) for result in results]
         style = "bold" if attack == ALO else ""
-        grid.add_row(f" {attack}", *("–" if one is None else rate(one) for one in found), style=style)
+        grid.add_row(f" {attack}", *("–" if success is None else rate(success) for success in rates), style=style)
     return grid
 
 
@@ -82,25 +82,25 @@ def comparisons(results: Sequence[SuiteResult]) -> list[str]:
 def protocol_lines(results: Sequence[SuiteResult]) -> list[str]:
     """Return what the rates must be read with."""
     first = results[0]
-    told, agreed = first.protocol, first.calibration
+    protocol, agreed = first.protocol, first.calibration
     templates = ", ".join(dict.fromkeys(str(result.target["template"]) for result in results))
     return [
-        f"judge {told['judge']}",
+        f"judge {protocol['judge']}",
         f"the judge agrees with people on {agreed['accuracy']:.0%} of {agreed['replies']} labelled replies (refusal or "
         f"not: {agreed['refusal_accuracy']:.0%}, kappa {agreed['kappa']:.2f})",
-        f"template {templates} · system prompt {told['system']} · {told['decoding']} · {told['behaviors']['count']} "
-        f"behaviours · seed {told['seed']}",
+        f"template {templates} · system prompt {protocol['system']} · {protocol['decoding']} · "
+        f"{protocol['behaviors']['count']} behaviours · seed {protocol['seed']}",
     ]
 
 
 def overview(results: Sequence[SuiteResult]) -> str:
     """Return the answer in a sentence a model."""
-    said = []
+    sentences = []
     for name, result in zip(labels(results), results, strict=True):
-        found = result.success.alo
-        at_least = "at least " if found.lower_bound else ""
-        said.append(f"At least one attack broke {at_least}{found.broken} of {found.behaviors} behaviours on {name}.")
-    return " ".join(said)
+        alo = result.success.alo
+        at_least = "at least " if alo.lower_bound else ""
+        sentences.append(f"At least one attack broke {at_least}{alo.broken} of {alo.behaviors} behaviours on {name}.")
+    return " ".join(sentences)
 
 
 # -- in a report -------------------------------------------------------------------------------------------------------
@@ -124,21 +124,23 @@ def report_sections(results: Sequence[SuiteResult]) -> list[Section]:
 
 def _attacks(results: Sequence[SuiteResult]) -> list[str]:
     """All attacks in the order of the first model that has them; at least one comes last."""
-    names = dict.fromkeys(found.name for result in results for found in result.success.attacks)
+    names = dict.fromkeys(attack.name for result in results for attack in result.success.attacks)
     return [*names, ALO]
 
 
 def _rate(result: SuiteResult, attack: str) -> SuccessRate | None:
-    return next((found for found in result.rates if found.name == attack), None)
+    return next((success for success in result.rates if success.name == attack), None)
 
 
 def _rates(results: Sequence[SuiteResult]) -> Table:
     rows = []
     for attack in _attacks(results):
         for name, result in zip(labels(results), results, strict=True):
-            found = _rate(result, attack)
-            if found is not None:
-                rows.append([attack, name, rate(found), found.broken, found.held, found.unknown, found.missing])
+            success = _rate(result, attack)
+            if success is not None:
+                rows.append(
+                    [attack, name, rate(success), success.broken, success.held, success.unknown, success.missing]
+                )
     columns = ["attack", "model", "ASR [95 %]", "broken", "held", "unknown", "missing"]
     caption = (
         "ASR, the attack success rate, is the share of behaviours broken. Broken: a reply complied; held: none did; "
@@ -156,10 +158,10 @@ def _bars(results: Sequence[SuiteResult]) -> Figure:
         height = 0.8 / len(results)
         for number, (name, result) in enumerate(zip(names, results, strict=True)):
             rates = [(place, _rate(result, attack)) for place, attack in enumerate(attacks)]
-            found = [(place, one) for place, one in rates if one is not None and one.measured]
-            places = [place + number * height for place, _ in found]
-            shares = np.array([100 * one.rate for _, one in found])
-            ends = np.array([[100 * one.interval().low, 100 * one.interval().high] for _, one in found])
+            measured = [(place, success) for place, success in rates if success is not None and success.measured]
+            places = [place + number * height for place, _ in measured]
+            shares = np.array([100 * success.rate for _, success in measured])
+            ends = np.array([[100 * success.interval().low, 100 * success.interval().high] for _, success in measured])
             spread = np.clip(np.abs(ends.T - shares), 0, None)
             axes.barh(places, shares, height, xerr=spread, label=name, color=SERIES[number % len(SERIES)],
                       error_kw={"lw": 0.8})  # fmt: skip
@@ -170,16 +172,16 @@ def _bars(results: Sequence[SuiteResult]) -> Figure:
         if len(results) > 1:
             axes.legend(frameon=False)
 
-    said = "; ".join(f"{name}, at least one: {rate(r.success.alo)}" for name, r in zip(names, results, strict=True))
-    return Figure("Attack success by attack and model", draw_svg(draw), alt=f"Bars with intervals. {said}.")
+    summary = "; ".join(f"{name}, at least one: {rate(r.success.alo)}" for name, r in zip(names, results, strict=True))
+    return Figure("Attack success by attack and model", draw_svg(draw), alt=f"Bars with intervals. {summary}.")
 
 
 def _curves(results: Sequence[SuiteResult]) -> list[Block]:
     """ASR against the number of tries, for the attacks that try more than once."""
-    shown = [attack for attack in _attacks(results) if attack in CURVES]
+    attacks = [attack for attack in _attacks(results) if attack in CURVES]
     lines: list[tuple[str, list[float]]] = []
     for name, result in zip(labels(results), results, strict=True):
-        for attack in shown:
+        for attack in attacks:
             tries = max(
                 sum(c.attack == attack and c.behavior_id == b.id for c in result.cases) for b in result.behaviors
             )
@@ -197,30 +199,34 @@ def _curves(results: Sequence[SuiteResult]) -> list[Block]:
         axes.set_ylim(0, 100)
         axes.legend(frameon=False)
 
-    said = "; ".join(f"{label}: {values[0]:.0%} to {values[-1]:.0%}" for label, values in lines)
-    return [Figure("ASR against the number of tries", draw_svg(draw), alt=f"Lines that rise with the tries. {said}.")]
+    summary = "; ".join(f"{label}: {values[0]:.0%} to {values[-1]:.0%}" for label, values in lines)
+    return [
+        Figure("ASR against the number of tries", draw_svg(draw), alt=f"Lines that rise with the tries. {summary}.")
+    ]
 
 
 def _losses(results: Sequence[SuiteResult]) -> list[Block]:
-    found: list[tuple[str, list[float]]] = []
+    series: list[tuple[str, list[float]]] = []
     for name, result in zip(labels(results), results, strict=True):
         for attack in _attacks(results)[:-1]:
             curves = result.loss_curves(attack) if "generation-0" not in attack else []
             if curves and (steps := max(map(len, curves))) > 1:
                 padded = [np.minimum.accumulate(curve + curve[-1:] * (steps - len(curve))) for curve in curves]
-                found.append((f"{attack}, {name}", np.mean(padded, axis=0).tolist()))
-    if not found:
+                series.append((f"{attack}, {name}", np.mean(padded, axis=0).tolist()))
+    if not series:
         return []
 
     def draw(axes: Any) -> None:
-        for label, values in found:
+        for label, values in series:
             axes.plot(values, label=label)
         axes.set_xlabel("steps")
         axes.set_ylabel("least target cross-entropy, nats a token")
         axes.legend(frameon=False)
 
-    said = "; ".join(f"{label}: {values[0]:.2f} to {values[-1]:.2f}" for label, values in found)
-    return [Figure("Loss of the target by step", draw_svg(draw), alt=f"Falling lines, mean over behaviours. {said}.")]
+    summary = "; ".join(f"{label}: {values[0]:.2f} to {values[-1]:.2f}" for label, values in series)
+    return [
+        Figure("Loss of the target by step", draw_svg(draw), alt=f"Falling lines, mean over behaviours. {summary}.")
+    ]
 
 
 def _costs(results: Sequence[SuiteResult]) -> list[list[str]]:
@@ -239,7 +245,7 @@ def _costs(results: Sequence[SuiteResult]) -> list[list[str]]:
 
 
 def _cells(name: str, result: SuiteResult) -> Table:
-    attacks = [found.name for found in result.success.attacks]
+    attacks = [attack.name for attack in result.success.attacks]
     texts = {behavior.id: behavior.text for behavior in result.behaviors}
     rows = [[texts[id_], *(MARKS[row[attack]] for attack in attacks)] for id_, row in result.success.cells.items()]
     return Table(["behaviour", *attacks], rows, caption=name)
@@ -255,8 +261,8 @@ def _examples(results: Sequence[SuiteResult]) -> list[Block]:
         ]
         each = max(1, SHOWN_EXAMPLES // len(results))
         for case, reply in broken[:: max(1, len(broken) // each)][:each]:
-            asked = case.messages[-1]["content"]
-            items.append(Example(f"{case.attack}: {case.behavior_id}", asked, case.prefill + reply, note=name))
+            prompt = case.messages[-1]["content"]
+            items.append(Example(f"{case.attack}: {case.behavior_id}", prompt, case.prefill + reply, note=name))
     if not items:
         return []
     return [

@@ -65,7 +65,7 @@ def check(
     judge
         phrase looks for refusals; composite also wants an answer to be on topic and fluent, and else says unknown.
     template
-        "none" for a model without a chat template, or a Jinja template, or a file that holds one.
+        "none" for a model without a chat template, or a Jinja template, or a file with one.
     device
         Such as cpu or cuda:1.
     quick
@@ -101,7 +101,7 @@ def check(
     if limits.need_base and against is None:
         raise InputError("--max-perplexity-increase and --min-agreement compare with a base: give --against BASE")
     start = CheckConfig.quick() if quick else CheckConfig()
-    chosen = laid_over(laid_over(start, from_file, source=config), settings)
+    check_config = laid_over(laid_over(start, from_file, source=config), settings)
     earlier = _earlier(against)
     if honesty and earlier is not None:
         raise InputError(f"--honesty asks both models the same questions, and {against} is a result: name a model")
@@ -109,7 +109,7 @@ def check(
     base = earlier or _base(against, lm, device, template)
     parts = Parts(parts_path(model, adapter, against, device=device, template=template))
     with check_bar() as bar, continued(parts):
-        result = measure(lm, base, chosen, judge=_judge(judge, lm, base), progress=bar, parts=parts)
+        result = measure(lm, base, check_config, judge=_judge(judge, lm, base), progress=bar, parts=parts)
         known = check_honesty(lm, _model(base), progress=bar) if honesty else None
     outcomes = limits.outcomes(result)
     if as_json:
@@ -217,7 +217,7 @@ def _report(
         columns = ["", "value [95 %]", "questions"]
         blocks = [Table(columns, honesty_rows(known), f"Compared with replies before: {known.base}.")]
         sections.insert(-1, Section("Honesty, on questions of fact", blocks))
-    circumstances: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "command": command_line(), "date": now(), **origin, "versions": versions(), "machine": machine(),
         "seconds": round(seconds, 1),
     }  # fmt: skip
@@ -226,6 +226,6 @@ def _report(
         kicker="trued check",
         facts=[*([f"against {result.baseline.model}"] if result.baseline else []), duration(seconds), now()[:10]],
         lead=summary(result),
-        sections=[*sections, Section("Model, command and machine", [KeyValues(circumstances)])],
+        sections=[*sections, Section("Model, command and machine", [KeyValues(facts)])],
         footer="Intervals are 95 %. A reply that the judge could not tell is counted as unknown, never as safe.",
     )

@@ -42,7 +42,7 @@ def honesty_table(check: HonestyCheck) -> Group:
     parts: list[Table | Text] = [scores, Text(), Text(f"before: {check.base}", "dim"), _matrix(check)]
     if check.substring_only:
         parts.append(
-            Text(f"note: {check.substring_only} replies hold an answer only within another word and count as wrong")
+            Text(f"note: {check.substring_only} replies contain an answer only within another word and count as wrong")
         )
     return Group(*parts)
 

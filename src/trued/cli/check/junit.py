@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 JUNIT = "test result"
 """What the file is called among the kinds of output."""
 
-# What XML 1.0 cannot hold, not even escaped; a model's name or a template may bring it.
+# What XML 1.0 cannot contain, not even escaped; a model's name or a template may bring it.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

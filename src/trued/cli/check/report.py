@@ -78,9 +78,9 @@ def open_model(
 
 
 @contextmanager
-def check_bar(shown: bool = True) -> Iterator[Callable[[int, int, str], None]]:
+def check_bar(visible: bool = True) -> Iterator[Callable[[int, int, str], None]]:
     """Yield what `check` calls with its progress: one bar a stage."""
-    with progress(shown) as display:
+    with progress(visible) as display:
         stages: dict[str, Any] = {}
 
         def bar(done: int, total: int, what: str) -> None:
@@ -144,8 +144,8 @@ def result_table(result: CheckResult) -> Grid:
     compared = result.baseline is not None
     numbers = ("base", "this", "change [95 %]", "unknown") if compared else ("value [95 %]", "unknown", "n")
     grid = plain_table("", *numbers, right=numbers, fixed=numbers)
-    shown = [metric for metric in result.metrics if not metric.id.startswith("refusal.prefill")]
-    for group, metrics in groupby(shown, key=lambda metric: metric.group):
+    without_prefill = [metric for metric in result.metrics if not metric.id.startswith("refusal.prefill")]
+    for group, metrics in groupby(without_prefill, key=lambda metric: metric.group):
         rows = list(metrics)
         mixed = len({metric.better for metric in rows}) > 1
         grid.add_row(Text(group if mixed else f"{group} {ARROWS[rows[0].better]}", "bold"))
@@ -163,7 +163,7 @@ def result_table(result: CheckResult) -> Grid:
 
 
 def _not_measured(result: CheckResult, group: str) -> list[str]:
-    """Return the attacks of this group of numbers that could not be tried, in words."""
+    """Return the attacks of this group of numbers that could not be tried, as text."""
     from trued.language.measure.check.derive import ANSWERED, way_name
 
     return [way_name(attack) for attack in result.left_out] if group == ANSWERED else []
@@ -207,8 +207,12 @@ def value(metric: Metric) -> str:
 
 def baseline(metric: Metric) -> str:
     """Return the value of the model that this one is compared with, or nothing."""
-    found = metric.change
-    return "" if found is None else _plain(metric, found.baseline, lower_bound=found.baseline_bound)
+    metric_change = metric.change
+    return (
+        ""
+        if metric_change is None
+        else _plain(metric, metric_change.baseline, lower_bound=metric_change.baseline_bound)
+    )
 
 
 def interval(metric: Metric) -> str:
@@ -232,9 +236,9 @@ def change(metric: Metric) -> str:
 
 
 def tone(metric: Metric) -> Tone:
-    """Return whether the change is welcome; neutral where its interval holds none, or its p-value is above 0.05.
+    """Return whether the change is welcome; neutral where its interval contains none, or its p-value is above 0.05.
 
-    Both hold whatever the unknown replies are, and the p-value is the one that is shown, adjusted for all rates.
+    Both are valid whatever the unknown replies are, and the p-value is the one that is shown, adjusted for all rates.
     """
     moved = metric.change
     if moved is None:
@@ -260,7 +264,7 @@ def _signed(number: float, unit: str) -> str:
 
 
 def report_sections(result: CheckResult) -> list[Section]:
-    """Return the sections of a report: the few numbers, all numbers, the robustness curve, answers, circumstances."""
+    """Return the sections of a report: the few numbers, all numbers, the robustness curve, answers, protocol."""
     sections: list[tuple[str, list[Block]]] = [
         ("What came out", [Summary(_summary_items(result))]),
         ("What to know first", [Prose(result.notes)] if result.notes else []),
@@ -279,10 +283,12 @@ def _summary_items(result: CheckResult) -> list[SummaryItem]:
         if metric.id not in HEADLINES:
             continue
         unit = " points" if metric.change and metric.unit == "share" else ""
-        shown = f"{change(metric)}{unit}" if metric.change else interval(metric)
+        change_text = f"{change(metric)}{unit}" if metric.change else interval(metric)
         note = f"{percent(metric.unknown)} unknown" if metric.unknown else ""
         items.append(
-            SummaryItem(f"{metric.group}, {metric.name}", baseline(metric), value(metric), shown, tone(metric), note)
+            SummaryItem(
+                f"{metric.group}, {metric.name}", baseline(metric), value(metric), change_text, tone(metric), note
+            )
         )
     return items
 
@@ -368,14 +374,14 @@ def _curve(result: CheckResult) -> Figure:
 def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
     from trued.language.measure.check.derive import way_name
 
-    chosen: list[CheckExample] = []
+    examples: list[CheckExample] = []
     for way in ways:
         # A request that is there already, asked in another way, is not listed again.
-        listed = {shown.id for shown in chosen}
+        listed = {example.id for example in examples}
         others = [example for example in result.examples(way, len(result.texts)) if example.id not in listed]
         count = min(SHOWN_EXAMPLES // len(ways), len(others))
-        chosen += [others[i * len(others) // count] for i in range(count)]
-    if not chosen:
+        examples += [others[i * len(others) // count] for i in range(count)]
+    if not examples:
         return []
     compared = result.baseline is not None
     items = [
@@ -389,7 +395,7 @@ def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
                 _labels(example),
             ])),
         )
-        for example in chosen
+        for example in examples
     ]  # fmt: skip
     labels = ("base", "this model") if compared else ("", "reply")
     return [

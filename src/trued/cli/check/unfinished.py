@@ -30,5 +30,5 @@ def continued(parts: Parts) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        kept = "the same command continues it" if parts.count else "nothing was finished yet"
-        raise KeyboardInterrupt(f"interrupted; {kept}") from None
+        remedy = "the same command continues it" if parts.count else "nothing was finished yet"
+        raise KeyboardInterrupt(f"interrupted; {remedy}") from None

@@ -52,7 +52,7 @@ class Answer:
 
     @property
     def spread(self) -> str:
-        """The uncertainty, in words."""
+        """The uncertainty, as text."""
         return f"half of the probability lies within {self.spread_km:,.0f} km of the first place"
 
 

@@ -62,21 +62,21 @@ def list_papers(*, field: Field | None = None, state: State | None = None, as_js
     state
         Only papers that run here already, or only those that are planned.
     """
-    chosen = [
+    cards = [
         card
         for slug, card in catalogue.cards().items()
         if (field is None or card.field == field) and (state is None or catalogue.state(slug) == state)
     ]
     if as_json:
-        print_json([_card_as_dict(card) for card in chosen])
+        print_json([_card_as_dict(card) for card in cards])
         return
     out = console()
-    if chosen:
-        out.print(_table(chosen))
+    if cards:
+        out.print(_table(cards))
         out.print()
-    running = sum(catalogue.state(card.slug) == "runs" for card in chosen)
-    papers = "paper" if len(chosen) == 1 else "papers"
-    out.print(f"{len(chosen)} {papers}, {running} with an experiment that runs · trued papers show SLUG")
+    running = sum(catalogue.state(card.slug) == "runs" for card in cards)
+    papers = "paper" if len(cards) == 1 else "papers"
+    out.print(f"{len(cards)} {papers}, {running} with an experiment that runs · trued papers show SLUG")
 
 
 @app.command(name="show")
@@ -117,7 +117,7 @@ def _page(card: Card, measured: MeasuredVerdicts | None) -> Group:
         facts.add_row(name, Text(value))
     facts.add_row("state", Text(state, STATE_STYLE[state]))
     if measured is not None:
-        facts.add_row("measured", Text(_circumstances(measured)))
+        facts.add_row("measured", Text(_protocol(measured)))
     verdicts = measured.verdicts if measured is not None else {}
     parts: list[Any] = [Text(card.title, "bold"), "", facts, "", Text(card.summary)]
     for claim in card.claims:
@@ -145,7 +145,7 @@ def _facts(card: Card) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
-def _circumstances(measured: MeasuredVerdicts) -> str:
+def _protocol(measured: MeasuredVerdicts) -> str:
     return f"{measured.day} on {measured.model}, {measured.scale} scale, {measured.seeds} seeds"
 
 

@@ -80,7 +80,7 @@ def digest(
         if to is None:
             delivery = _round(store, period, most, always)
         else:
-            _one(store, to, _days(since), _selection(query, tag), most, always, dry_run, delivery)
+            _send_or_write(store, to, _days(since), _selection(query, tag), most, always, dry_run, delivery)
     if as_json:
         print_json(vars(delivery))
     elif dry_run is None:
@@ -121,9 +121,9 @@ def subscribe(
 
     with closing(default_store()) as store:
         if confirm is not None:
-            one = subscribers.confirm(store, confirm, secret=secret())
-            what = f"new papers for “{one.q}”" if one.q else "the trending papers"
-            console().print(f"{one.email} gets a {one.period} digest of {what}", soft_wrap=True)
+            subscriber = subscribers.confirm(store, confirm, secret=secret())
+            what = f"new papers for “{subscriber.q}”" if subscriber.q else "the trending papers"
+            console().print(f"{subscriber.email} gets a {subscriber.period} digest of {what}", soft_wrap=True)
             return
         subscribers.request_subscription(
             store, email or "", period, query or None, secret=secret(), base_url=public_url()
@@ -157,19 +157,19 @@ def subscribers(*, as_json: JsonSwitch = False) -> None:
         known = store.subscribers(state=None)
     if as_json:
         print_json([
-            {"email": one.email, "period": one.period, "q": one.q, "state": one.state, "reason": one.reason,
-             "since": one.since.isoformat() if one.since else None}
-            for one in known
+            {"email": subscriber.email, "period": subscriber.period, "q": subscriber.q, "state": subscriber.state,
+             "reason": subscriber.reason, "since": subscriber.since.isoformat() if subscriber.since else None}
+            for subscriber in known
         ])  # fmt: skip
         return
     if not known:
         console().print("No subscribers yet. `trued papers subscribe ADDRESS` asks one.")
         return
     table = plain_table("address", "period", "papers", "state", "since", fixed=("period", "state", "since"))
-    for one in known:
-        since = f"{one.since:%Y-%m-%d}" if one.since else ""
-        state = Text(one.state, STATES[one.state])
-        table.add_row(Text(one.email), one.period, Text(one.q or "trending"), state, since)
+    for subscriber in known:
+        since = f"{subscriber.since:%Y-%m-%d}" if subscriber.since else ""
+        state = Text(subscriber.state, STATES[subscriber.state])
+        table.add_row(Text(subscriber.email), subscriber.period, Text(subscriber.q or "trending"), state, since)
     console().print(table)
 
 
@@ -193,7 +193,7 @@ def _round(
         )  # fmt: skip
 
 
-def _one(
+def _send_or_write(
     store: PaperStore, to: str, days: int, selection: Selection, most: int, always: bool, dry_run: Path | None,
     delivery: Delivery,
 ) -> None:  # fmt: skip
@@ -209,21 +209,21 @@ def _one(
     email, now, base_url = email_address(to), store.now(), public_url()
     server = MailServer.from_environment() if dry_run is None else None
     filters = replace(selection.filters, arrived_since=now - timedelta(days=days))
-    found = replace(selection, filters=filters, limit=SEEN).papers(store)
+    papers = replace(selection, filters=filters, limit=SEEN).papers(store)
     key = key_of(days, selection, now.date())
     known = store.subscriber(email)
     link = ""
     if base_url and known is not None and known.state == "active":
         link = unsubscribe_link(email, secret=secret(), base_url=base_url, now=now)
     message = compose_digest(
-        found, selection.q, to=email, sender=server.sender if server else SENDER_OF_DRAFTS,
+        papers, selection.q, to=email, sender=server.sender if server else SENDER_OF_DRAFTS,
         when=f"the last {days} days" if days > 1 else "the last day", key=key, now=now, most=most, base_url=base_url,
         unsubscribe=link,
     )  # fmt: skip
     if dry_run is not None:
         write_output(dry_run, message.as_bytes(), kind=DRAFT)
         messages().print(f"{dry_run}: {message['Subject']}; nothing was sent", soft_wrap=True)
-    elif not found and not always:
+    elif not papers and not always:
         delivery.nothing.append(email)
     elif server is not None and store.claim_digest(email, key):
         with SmtpClient(server) as smtp:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KIND = "list of papers"
 """What such a file is called among the kinds of output."""
-AT_ONCE = 100  # papers whose authors are asked for before they are kept
+AT_ONCE = 100  # papers whose authors are fetched before they are stored
 
 
 @Parameter(name="*")
@@ -122,21 +122,21 @@ def export(
         raise InputError("--bookmarks takes all of them; leave the other choices out")
     if zotero is not None and (output is not None or format is not None):
         raise InputError("--zotero writes into a library and not into a file; leave the file and --format out")
-    chosen = format or (formats.format_of(output.name) if output is not None else "bibtex")
+    format_name = format or (formats.format_of(output.name) if output is not None else "bibtex")
     selection = choice.selection(limit)
     if output is not None:
         claim_output(output, kind=KIND)
     with closing(default_store()) as store:
-        found = store.bookmarks(selection.person)[:limit] if bookmarks else selection.papers(store)
+        papers = store.bookmarks(selection.person)[:limit] if bookmarks else selection.papers(store)
         if resolve:
-            found = _resolved(store, found)
+            papers = _resolved(store, papers)
     if zotero is not None:
-        _push(found, zotero)
+        _push(papers, zotero)
         return
-    made = formats.export(found, chosen)
+    made = formats.export(papers, format_name)
     for warning in made.warnings:
         messages().print(f"trued: {warning}", soft_wrap=True)
-    _write(made.text.encode(), output, len(found))
+    _write(made.text.encode(), output, len(papers))
 
 
 def feed(
@@ -178,9 +178,9 @@ def feed(
             saved = store.saved_queries(selection.person)
             _write(syndication.opml(saved, (address or home).rstrip("/")).encode(), output, len(saved), "searches")
             return
-        found = selection.papers(store)
+        papers = selection.papers(store)
     channel = syndication.Channel(selection.title, home, address)
-    _write(syndication.render(found, channel, syntax).body, output, len(found))
+    _write(syndication.render(papers, channel, syntax).body, output, len(papers))
 
 
 def _write(data: bytes, output: Path | None, count: int, what: str = "papers") -> None:
@@ -191,32 +191,32 @@ def _write(data: bytes, output: Path | None, count: int, what: str = "papers") -
     messages().print(f"{output}: {count} {what}", soft_wrap=True)
 
 
-def _resolved(store: PaperStore, found: Sequence[StoredPaper]) -> list[StoredPaper]:
+def _resolved(store: PaperStore, papers: Sequence[StoredPaper]) -> list[StoredPaper]:
     """Return the papers with what arXiv knows of those that have no authors; it is kept in the store."""
     from trued.feed.sources.online import fetch_arxiv
 
-    wanting = [one.paper.arxiv for one in found if one.paper.arxiv and not one.paper.authors]
+    wanting = [stored.paper.arxiv for stored in papers if stored.paper.arxiv and not stored.paper.authors]
     with progress() as display:
         task = display.add_task("asking arXiv", total=len(wanting))
         for start in range(0, len(wanting), AT_ONCE):
             batch = wanting[start : start + AT_ONCE]
             store.ingest(fetch_arxiv(ids=batch).papers)
             display.advance(task, len(batch))
-    nameless = sum(not one.paper.arxiv and not one.paper.authors for one in found)
+    nameless = sum(not stored.paper.arxiv and not stored.paper.authors for stored in papers)
     if nameless:
         messages().print(f"trued: {nameless} papers have no arXiv id to ask by; `trued papers sync` may find it")
-    return [store.get(one.uid) for one in found]
+    return [store.get(stored.uid) for stored in papers]
 
 
-def _push(found: Sequence[StoredPaper], library: str) -> None:
+def _push(papers: Sequence[StoredPaper], library: str) -> None:
     from trued.feed.export import zotero
 
     target = zotero.Library.from_environment(library)
     with progress() as display:
-        task = display.add_task("Zotero", total=len(found))
-        made = zotero.push(found, target, progress=lambda done, _: display.update(task, completed=done))
+        task = display.add_task("Zotero", total=len(papers))
+        made = zotero.push(papers, target, progress=lambda done, _: display.update(task, completed=done))
     for title, why in made.failed:
         messages().print(f"trued: {title}: {why}", soft_wrap=True)
     messages().print(f"{library}: {made.added} papers")
     if made.failed:
-        raise InputError(f"Zotero refused {len(made.failed)} of {len(found)} papers; the others are in {library}")
+        raise InputError(f"Zotero refused {len(made.failed)} of {len(papers)} papers; the others are in {library}")

@@ -146,7 +146,7 @@ def _resolved(read: Reading, client: Client) -> Reading:
 
     open_titles = [paper for paper in read.papers if paper.arxiv is None]
     papers: list[FeedPaper] = []
-    found = 0
+    resolved = 0
     with progress() as display:
         task = display.add_task("looking up titles", total=len(open_titles))
         for paper in read.papers:
@@ -155,10 +155,10 @@ def _resolved(read: Reading, client: Client) -> Reading:
                 match = resolve_title(paper.title, client=client, published=paper.published)
                 display.advance(task)
                 if match is not None:
-                    found += 1
+                    resolved += 1
                     papers[-1] = replace(paper, arxiv=match.arxiv)
                     papers.append(match)
-    messages().print(f"{found} of {len(open_titles)} titles without an id were found on arXiv")
+    messages().print(f"{resolved} of {len(open_titles)} titles without an id were found on arXiv")
     return replace(read, papers=tuple(papers))
 
 
@@ -172,8 +172,8 @@ def _tell(source: str, report: IngestReport, as_json: bool) -> None:
         f"{source}: {report.added} added, {report.changed} changed, {report.unchanged} unchanged{refused}",
         soft_wrap=True,
     )
-    for one in report.refused[:_SHOWN]:
-        out.print(f"  refused: {one.where}: {one.why}", soft_wrap=True)
+    for refusal in report.refused[:_SHOWN]:
+        out.print(f"  refused: {refusal.where}: {refusal.why}", soft_wrap=True)
     if len(report.refused) > _SHOWN:
         out.print(f"  and {len(report.refused) - _SHOWN} more; --json gives all")
 

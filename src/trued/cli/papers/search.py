@@ -125,7 +125,7 @@ def search(
     with _store(meaning=explain or mode != "keyword") as store:
         if not store.count():
             raise InputError(
-                "the store holds no paper yet; `trued papers ingest page` brings some in without a network, "
+                "the store has no paper yet; `trued papers ingest page` brings some in without a network, "
                 "`trued papers sync` fetches today's"
             )
         hits = store.search(q, mode=mode, filters=filters, k=limit, explain=explain)
@@ -153,9 +153,9 @@ def similar(
         How many papers at most.
     """
     with _store(meaning=True) as store:
-        asked = named(store, paper)
-        hits = store.similar(asked.uid, limit, order)
-        note = f"near {asked.paper.title!r}, meaning by {store.semantics}"
+        stored = named(store, paper)
+        hits = store.similar(stored.uid, limit, order)
+        note = f"near {stored.paper.title!r}, meaning by {store.semantics}"
     _print(hits, f"{_count(len(hits))} {note}", as_json=as_json)
 
 
@@ -197,7 +197,7 @@ def trending(
         raise InputError(f"--limit {limit} shows nothing; give at least 1")
     with _store() as store:
         papers, total = store.listing("trending", narrowing.filters(), limit=limit)
-    _print([Hit(one, one.trending) for one in papers], f"{len(papers)} of {_count(total)}", as_json=as_json)
+    _print([Hit(paper, paper.trending) for paper in papers], f"{len(papers)} of {_count(total)}", as_json=as_json)
 
 
 def tag(paper: str, tag: str | None = None, /, *, remove: Switch = False, as_json: JsonSwitch = False) -> None:
@@ -215,16 +215,16 @@ def tag(paper: str, tag: str | None = None, /, *, remove: Switch = False, as_jso
     from trued.feed.store.records import OWNER
 
     with _store() as store:
-        asked = named(store, paper)
+        stored = named(store, paper)
         if tag is not None:
-            store.tag(OWNER, asked.uid, tag, not remove)
+            store.tag(OWNER, stored.uid, tag, not remove)
         elif remove:
             raise InputError("--remove needs the tag that is to come off")
-        tags = store.marks(OWNER, [asked.uid])[asked.uid].tags
+        tags = store.marks(OWNER, [stored.uid])[stored.uid].tags
     if as_json:
-        print_json({"number": asked.uid, "title": asked.paper.title, "tags": list(tags)})
+        print_json({"number": stored.uid, "title": stored.paper.title, "tags": list(tags)})
     else:
-        console().print(Text(f"{asked.uid}  {asked.paper.title}: {', '.join(tags) or 'no tags'}"))
+        console().print(Text(f"{stored.uid}  {stored.paper.title}: {', '.join(tags) or 'no tags'}"))
 
 
 def note(paper: str, text: str | None = None, /, *, remove: Switch = False) -> None:
@@ -244,11 +244,11 @@ def note(paper: str, text: str | None = None, /, *, remove: Switch = False) -> N
     if text is not None and remove:
         raise InputError("a text and --remove exclude each other; give one of them")
     with _store() as store:
-        asked = named(store, paper)
+        stored = named(store, paper)
         if text is not None or remove:
-            store.note(OWNER, asked.uid, text or "")
-        kept = store.note_of(OWNER, asked.uid)
-    console().print(Text(kept or f"no note on {asked.paper.title!r}"))
+            store.note(OWNER, stored.uid, text or "")
+        saved = store.note_of(OWNER, stored.uid)
+    console().print(Text(saved or f"no note on {stored.paper.title!r}"))
 
 
 def index(*, tokens: int | None = None) -> None:
@@ -279,16 +279,16 @@ def index(*, tokens: int | None = None) -> None:
 def doctor(*, as_json: JsonSwitch = False) -> int:
     """Check that the store is sound; exit code 1 if it is not."""
     with _store() as store:
-        found = store.doctor()
+        findings = store.doctor()
         count = store.count()
     if as_json:
-        print_json({"papers": count, "findings": found})
+        print_json({"papers": count, "findings": findings})
     else:
         out = console()
-        for finding in found:
+        for finding in findings:
             out.print(Text(f"- {finding}"))
-        out.print(Text(f"{_count(count)}, {len(found) or 'no'} finding{'' if len(found) == 1 else 's'}"))
-    return SHORT if found else 0
+        out.print(Text(f"{_count(count)}, {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}"))
+    return SHORT if findings else 0
 
 
 def named(store: PaperStore, name: str) -> StoredPaper:
@@ -302,21 +302,21 @@ def named(store: PaperStore, name: str) -> StoredPaper:
         return store.get(int(name))
     if name in catalogue.slugs():
         card = catalogue.card(name)
-        found = store.find(arxiv=card.arxiv, title=card.title)
+        stored = store.find(arxiv=card.arxiv, title=card.title)
     else:
-        found = store.find(arxiv=re.sub(r"v\d+$", "", name), title=name)
-    if found is None:
+        stored = store.find(arxiv=re.sub(r"v\d+$", "", name), title=name)
+    if stored is None:
         near = ", ".join(
             f"{hit.paper.uid} ({hit.paper.paper.title})" for hit in store.search(name, mode="keyword", k=3)
         )
         hint = f"; nearest are {near}" if near else "; `trued papers search` finds its number"
         raise InputError(f"no paper of the store has the number, arXiv id, slug or title {name!r}{hint}")
-    return found
+    return stored
 
 
 @contextmanager
 def _store(*, meaning: bool = False) -> Iterator[PaperStore]:
-    """Yield the user's store; with `meaning`, one that has the embedder, if that is to be had."""
+    """Yield the user's store; with `meaning`, one that has the embedder, if that is available."""
     from trued.feed.paper_store import default_store
     from trued.lab.measured import CommittedEvidence
 
@@ -330,7 +330,7 @@ def _store(*, meaning: bool = False) -> Iterator[PaperStore]:
 
 
 def _embedder(tokens: int) -> SentenceEmbedder | None:
-    """Return the sentence embedder, or None, with a word on it, where it is not to be had."""
+    """Return the sentence embedder, or None with a message if it is not available."""
     try:
         from trued.language.engine.embedder import SentenceEmbedder
 
@@ -338,7 +338,7 @@ def _embedder(tokens: int) -> SentenceEmbedder | None:
     except (InputError, ImportError) as error:
         reason = missing_extra(error) or error
         messages().print(
-            Text(f"trued: meaning is judged by TF-IDF, since the embedder is not to be had: {reason}", "dim")
+            Text(f"trued: meaning is judged by TF-IDF, since the embedder is not available: {reason}", "dim")
         )
         return None
 
@@ -362,16 +362,16 @@ def _print_hit(out: Console, hit: Hit, width: int, explain: bool) -> None:
             out.print(Padding(line, (0, 0, 0, width + 2)))
     if explain:
         ranks = (("words", hit.keyword_rank), ("meaning", hit.semantic_rank))
-        said = [f"{name} {rank}" if rank else f"not by {name}" for name, rank in ranks]
-        out.print(Padding(Text(f"{', '.join(said)}, score {hit.score:.3f}", "dim"), (0, 0, 0, width + 2)))
+        parts = [f"{name} {rank}" if rank else f"not by {name}" for name, rank in ranks]
+        out.print(Padding(Text(f"{', '.join(parts)}, score {hit.score:.3f}", "dim"), (0, 0, 0, width + 2)))
     out.print()
 
 
 def _facts(paper: StoredPaper) -> list[str]:
-    told = paper.paper
+    feed_paper = paper.paper
     facts = [
         paper.shown.isoformat() if paper.shown else "",
-        f"arXiv {told.arxiv}" if told.arxiv else "",
+        f"arXiv {feed_paper.arxiv}" if feed_paper.arxiv else "",
         _plural(paper.upvotes, "upvote"),
         _plural(paper.comments, "comment"),
         f"trending {paper.trending:.2g}" if paper.trending >= 0.005 else "",

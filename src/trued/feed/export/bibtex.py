@@ -22,19 +22,19 @@ _IN_ADDRESSES = {"{": "%7B", "}": "%7D", "\\": "%5C", " ": "%20", '"': "%22"}
 
 def to_bibtex(papers: Sequence[StoredPaper]) -> str:
     """Return papers as a BibTeX file in UTF-8."""
-    return "\n".join(_entry(one.paper, key) for one, key in zip(papers, citation_keys(papers), strict=True))
+    return "\n".join(_entry(stored.paper, key) for stored, key in zip(papers, citation_keys(papers), strict=True))
 
 
 def _entry(paper: FeedPaper, key: str) -> str:
-    found = publication(paper)
-    kind, place = _TYPES[found.kind]
+    venue = publication(paper)
+    kind, place = _TYPES[venue.kind]
     fields = {"title": _title(paper), "author": _authors(paper)}
     if place:
-        fields[place] = tex.escape(found.where)
-    fields["year"] = str(found.year or "")
-    if found.kind == "preprint" and paper.published:
+        fields[place] = tex.escape(venue.where)
+    fields["year"] = str(venue.year or "")
+    if venue.kind == "preprint" and paper.published:
         fields["month"] = f"{paper.published:%b}".lower()
-    if found.kind == "preprint" and paper.organization:
+    if venue.kind == "preprint" and paper.organization:
         fields["organization"] = tex.escape(paper.organization)
     if paper.arxiv:
         fields |= {"eprint": paper.arxiv, "archivePrefix": "arXiv", "primaryClass": next(iter(paper.categories), "")}

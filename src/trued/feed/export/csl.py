@@ -21,27 +21,27 @@ _TYPES = {"article": "article-journal", "proceedings": "paper-conference", "prep
 
 def to_csl(papers: Sequence[StoredPaper]) -> str:
     """Return papers as a list of CSL-JSON items."""
-    items = [item(one.paper, key) for one, key in zip(papers, citation_keys(papers), strict=True)]
+    items = [item(stored.paper, key) for stored, key in zip(papers, citation_keys(papers), strict=True)]
     return json.dumps(items, indent=2, ensure_ascii=False) + "\n"
 
 
 def item(paper: FeedPaper, key: str) -> dict[str, Any]:
     """Return one paper as a CSL-JSON item; a preprint is an `article`, as the specification has it."""
-    found, day = publication(paper), paper.published
+    venue, day = publication(paper), paper.published
     # The day is the preprint's; of a publication in another year only the year is known.
-    exact = [day.year, day.month, day.day] if day and day.year == found.year else [found.year]
+    exact = [day.year, day.month, day.day] if day and day.year == venue.year else [venue.year]
     values = {
         "id": key,
-        "type": _TYPES[found.kind],
+        "type": _TYPES[venue.kind],
         "title": paper.title,
         "author": [_name(name) for name in names(paper)],
-        "issued": {"date-parts": [exact]} if found.year else None,
-        "container-title": found.where,
+        "issued": {"date-parts": [exact]} if venue.year else None,
+        "container-title": venue.where,
         "abstract": paper.abstract,
         "DOI": paper.doi,
         "URL": address(paper),
         "number": f"arXiv:{paper.arxiv}" if paper.arxiv else None,
-        "publisher": "arXiv" if paper.arxiv and not found.where else None,
+        "publisher": "arXiv" if paper.arxiv and not venue.where else None,
         "keyword": ", ".join(paper.categories),
     }
     return {name: value for name, value in values.items() if value}

@@ -25,22 +25,23 @@ def to_csv(papers: Sequence[StoredPaper]) -> str:
     target = io.StringIO()
     rows = csv.writer(target)
     rows.writerow(COLUMNS)
-    rows.writerows([_safe(value) for value in _row(one)] for one in papers)
+    rows.writerows([_safe(value) for value in _row(stored)] for stored in papers)
     return target.getvalue()
 
 
-def _row(one: StoredPaper) -> list[str]:
-    paper = one.paper
+def _row(stored: StoredPaper) -> list[str]:
+    paper = stored.paper
     return [
         paper.title, "; ".join(names(paper)), paper.organization or "", str(paper.published or ""), paper.arxiv or "",
-        paper.doi or "", paper.journal or "", " ".join(paper.categories), _count(paper.upvotes, one.votes),
-        _count(paper.comments, one.remarks), address(paper) or "", code(paper) or "", one.slug or "", paper.abstract,
+        paper.doi or "", paper.journal or "", " ".join(paper.categories), _count(paper.upvotes, stored.votes),
+        _count(paper.comments, stored.remarks), address(paper) or "", code(paper) or "", stored.slug or "",
+        paper.abstract,
     ]  # fmt: skip
 
 
-def _count(told: int | None, here: int) -> str:
+def _count(reported: int | None, here: int) -> str:
     """Return a count of the sources and of this store; nothing where neither knows one."""
-    return str((told or 0) + here) if told is not None or here else ""
+    return str((reported or 0) + here) if reported is not None or here else ""
 
 
 def _safe(value: str) -> str:

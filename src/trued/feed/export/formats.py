@@ -71,7 +71,7 @@ def export(papers: Sequence[StoredPaper], format: Format) -> Exported:
         raise InputError(f"there is no format {format!r}; give one of {', '.join(FORMATS)}{nearest(format, FORMATS)}")
     kind = FORMATS[format]
     warnings = []
-    nameless = sum(not reference.names(one.paper) for one in papers)
+    nameless = sum(not reference.names(stored.paper) for stored in papers)
     if kind.cites and nameless:
         which = "1 paper has" if nameless == 1 else f"{nameless} papers have"
         warnings.append(f"{which} no authors' names, and the field is left out; --resolve asks arXiv for them")

@@ -16,23 +16,23 @@ from trued.feed.store.records import StoredPaper
 
 def to_jsonl(papers: Sequence[StoredPaper]) -> str:
     """Return papers, one a line."""
-    return "".join(json.dumps(item(one), ensure_ascii=False) + "\n" for one in papers)
+    return "".join(json.dumps(item(stored), ensure_ascii=False) + "\n" for stored in papers)
 
 
-def item(one: StoredPaper) -> dict[str, Any]:
+def item(stored: StoredPaper) -> dict[str, Any]:
     """Return one paper as an item of a daily listing: what is told of the paper inside, the listing's own outside.
 
     Hidden authors are marked and have no name here. What is not known has no key.
     """
-    paper = one.paper
+    paper = stored.paper
     inner = {
         "id": paper.arxiv,
         "title": paper.title,
         "summary": paper.abstract,
         "authors": [_author(author.name, author.hidden) for author in paper.authors],
         "publishedAt": _moment(paper),
-        "submittedOnDailyAt": f"{one.day.isoformat()}T00:00:00.000Z" if one.day else None,
-        "upvotes": _count(paper.upvotes, one.votes),
+        "submittedOnDailyAt": f"{stored.day.isoformat()}T00:00:00.000Z" if stored.day else None,
+        "upvotes": _count(paper.upvotes, stored.votes),
         "githubRepo": code(paper),
         "projectPage": next((link.url for link in paper.links if link.kind == "project"), None),
         "doi": paper.doi,
@@ -45,10 +45,10 @@ def item(one: StoredPaper) -> dict[str, Any]:
         "title": paper.title,
         "summary": paper.abstract,
         "publishedAt": _moment(paper),
-        "numComments": _count(paper.comments, one.remarks),
+        "numComments": _count(paper.comments, stored.remarks),
         "organization": {"name": paper.organization} if paper.organization else None,
         "submittedBy": {"name": paper.submitted_by} if paper.submitted_by else None,
-        "trued": one.slug,
+        "trued": stored.slug,
     }
     return _known(outer)
 
@@ -61,8 +61,8 @@ def _moment(paper: FeedPaper) -> str | None:
     return f"{paper.published.isoformat()}T00:00:00.000Z" if paper.published else None
 
 
-def _count(told: int | None, here: int) -> int | None:
-    return (told or 0) + here if told is not None or here else None
+def _count(reported: int | None, here: int) -> int | None:
+    return (reported or 0) + here if reported is not None or here else None
 
 
 def _author(name: str, hidden: bool) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _LETTERS = str.maketrans(
 
 def citation_keys(papers: Sequence[StoredPaper]) -> list[str]:
     """Return one key for each paper, all of them different."""
-    stems = [_stem(one) for one in papers]
+    stems = [_stem(stored) for stored in papers]
     keys = list(stems)
     sizes = Counter(stems)
     taken = {stem for stem, size in sizes.items() if size == 1}
@@ -43,8 +43,8 @@ def citation_keys(papers: Sequence[StoredPaper]) -> list[str]:
     return keys
 
 
-def _stem(one: StoredPaper) -> str:
-    paper = one.paper
+def _stem(stored: StoredPaper) -> str:
+    paper = stored.paper
     known = names(paper)
     who = _plain(parse_name(known[0]).family if known else (paper.organization or ""))
     title = _WORD.findall(_plain(paper.title, keep=" "))
@@ -52,8 +52,8 @@ def _stem(one: StoredPaper) -> str:
     return f"{who or 'anonymous'}{publication(paper).year or ''}{first}"
 
 
-def _identity(one: StoredPaper) -> tuple[str, str, int]:
-    return (one.paper.arxiv or "~", one.paper.title, one.uid)
+def _identity(stored: StoredPaper) -> tuple[str, str, int]:
+    return (stored.paper.arxiv or "~", stored.paper.title, stored.uid)
 
 
 def _plain(text: str, keep: str = "") -> str:

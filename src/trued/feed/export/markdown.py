@@ -17,18 +17,18 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")
 
 def to_markdown(papers: Sequence[StoredPaper]) -> str:
     """Return papers as a list, one a line; text from a feed is escaped, so that none of it is markup."""
-    return "".join(_line(one) + "\n" for one in papers)
+    return "".join(_line(stored) + "\n" for stored in papers)
 
 
-def _line(one: StoredPaper) -> str:
-    paper = one.paper
+def _line(stored: StoredPaper) -> str:
+    paper = stored.paper
     title, url = _text(paper.title), address(paper)
     parts = [f"[{title}]({_url(url)})" if url else title]
     parts += [_text(byline(paper)), str(paper.published or "")]
-    if found := code(paper):
-        parts.append(f"[code]({_url(found)})")
-    if one.slug:
-        parts.append(f"`trued papers show {one.slug}`")
+    if code_url := code(paper):
+        parts.append(f"[code]({_url(code_url)})")
+    if stored.slug:
+        parts.append(f"`trued papers show {stored.slug}`")
     return "- " + " · ".join(part for part in parts if part)
 
 

@@ -1,6 +1,6 @@
 """A name in its parts, as the formats for citing want it: Ludwig van Beethoven Jr. → family, given, particle, suffix.
 
-Knows the order of names in the literature that arXiv holds. Knows nothing of formats. A name of one word is a family
+Knows the order of names in the literature that arXiv has. Knows nothing of formats. A name of one word is a family
 name, and so is a name in a script that sets no blanks.
 """
 

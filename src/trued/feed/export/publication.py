@@ -42,5 +42,5 @@ def publication(paper: FeedPaper) -> Publication:
     if not where:
         return Publication("preprint", "", year)
     # Pages look like years: Phys. Rev. D 71 (2005) 1923.
-    told = _YEAR_IN_BRACKETS.findall(where) or _YEAR.findall(where)
-    return Publication("proceedings" if _MEETING.search(where) else "article", where, int(told[-1]) if told else year)
+    years = _YEAR_IN_BRACKETS.findall(where) or _YEAR.findall(where)
+    return Publication("proceedings" if _MEETING.search(where) else "article", where, int(years[-1]) if years else year)

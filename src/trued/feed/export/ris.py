@@ -19,22 +19,22 @@ _TYPES = {"article": "JOUR", "proceedings": "CPAPER", "preprint": "UNPB"}
 def to_ris(papers: Sequence[StoredPaper]) -> str:
     """Return papers as a RIS file; its lines end as the format wants it, in CR and LF."""
     lines = []
-    for one in papers:
-        lines += [f"{tag}  - {' '.join(value.split())}".rstrip() for tag, value in _fields(one.paper) if value]
+    for stored in papers:
+        lines += [f"{tag}  - {' '.join(value.split())}".rstrip() for tag, value in _fields(stored.paper) if value]
         lines += ["ER  - ", ""]
     return "\r\n".join((*lines, ""))
 
 
 def _fields(paper: FeedPaper) -> Iterator[tuple[str, str]]:
-    found = publication(paper)
-    yield "TY", _TYPES[found.kind]
+    venue = publication(paper)
+    yield "TY", _TYPES[venue.kind]
     yield "TI", paper.title
     for name in names(paper):
         yield "AU", parse_name(name).inverted
-    yield "PY", str(found.year or "")
+    yield "PY", str(venue.year or "")
     if paper.published:
         yield "DA", f"{paper.published:%Y/%m/%d}"
-    yield ("T2", found.where) if found.where else ("PB", "arXiv" if paper.arxiv else "")
+    yield ("T2", venue.where) if venue.where else ("PB", "arXiv" if paper.arxiv else "")
     yield "M1", f"arXiv:{paper.arxiv}" if paper.arxiv else ""
     yield "AB", paper.abstract
     yield from (("KW", category) for category in paper.categories)

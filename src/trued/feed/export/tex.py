@@ -63,13 +63,15 @@ def title(text: str) -> str:
 def _pieces(text: str) -> list[tuple[str, bool]]:
     """Return the escaped text in pieces, and of each whether it is plain text outside of braces and TeX."""
     tokens = _tokens(text)
-    kept = _paired(tokens) if any(kind in ("formula", "accent", "command", "escaped") for kind, _ in tokens) else set()
+    paired_braces = (
+        _paired(tokens) if any(kind in ("formula", "accent", "command", "escaped") for kind, _ in tokens) else set()
+    )
     pieces: list[tuple[str, bool]] = []
     depth = 0
     for place, (kind, token) in enumerate(tokens):
         if kind == "plain":
             pieces.append((token, depth == 0))
-        elif kind == "brace" and place in kept:
+        elif kind == "brace" and place in paired_braces:
             depth += 1 if token == "{" else -1
             pieces.append((token, False))
         elif kind in ("brace", "special"):
@@ -88,7 +90,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
         kind, token = match.lastgroup or "", match[0]
         if kind == "formula":
             if not balanced(token):
-                token = re.sub(r"\\[{}]", lambda found: _IN_FORMULA[found[0]], token)
+                token = re.sub(r"\\[{}]", lambda brace: _IN_FORMULA[brace[0]], token)
             if not balanced(token):
                 # No formula after all: its dollars and braces are characters like others.
                 token = "".join(_ESCAPES.get(c, c) for c in match[0])

@@ -85,7 +85,7 @@ def push(
             url = f"{library.api}/{library.name}/items"
             try:
                 answer = client.post(
-                    url, json=[item(one) for one in batch], headers={"Zotero-Write-Token": _token(batch)}
+                    url, json=[item(stored) for stored in batch], headers={"Zotero-Write-Token": _token(batch)}
                 )
             except httpx2.HTTPError as error:
                 raise InputError(f"Zotero does not answer ({error}); {pushed.added} papers are in: try again") from None
@@ -95,23 +95,23 @@ def push(
     return pushed
 
 
-def item(one: StoredPaper) -> dict[str, Any]:
+def item(stored: StoredPaper) -> dict[str, Any]:
     """Return a paper as an item of Zotero's."""
-    paper, found = one.paper, publication(one.paper)
+    paper, venue = stored.paper, publication(stored.paper)
     values: dict[str, Any] = {
-        "itemType": _TYPES[found.kind],
+        "itemType": _TYPES[venue.kind],
         "title": paper.title,
         "creators": [_creator(name) for name in names(paper)],
         "abstractNote": paper.abstract,
-        "date": str(paper.published if found.kind == "preprint" else found.year or ""),
+        "date": str(paper.published if venue.kind == "preprint" else venue.year or ""),
         "url": address(paper) or "",
         "DOI": paper.doi or "",
         "tags": [{"tag": category} for category in paper.categories],
     }
-    if found.kind == "preprint":
+    if venue.kind == "preprint":
         values |= {"repository": "arXiv", "archiveID": f"arXiv:{paper.arxiv}"} if paper.arxiv else {}
     else:
-        values[_PLACES[found.kind]] = found.where
+        values[_PLACES[venue.kind]] = venue.where
         values["extra"] = f"arXiv:{paper.arxiv}" if paper.arxiv else ""
     return {key: value for key, value in values.items() if value and value != "None"}
 
@@ -124,14 +124,14 @@ def _read(answer: httpx2.Response, batch: Sequence[StoredPaper], pushed: Pushed,
     if status in (401, 403):
         raise InputError(f"the key in TRUED_ZOTERO_KEY may not write to {library.name}; make one that may")
     try:
-        told = answer.json() if answer.is_success else None
+        result = answer.json() if answer.is_success else None
     except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        said = " ".join(answer.text.split())[:120]
-        raise InputError(f"Zotero answered {status} ({said}); {pushed.added} papers are in: try again")
-    pushed.added += len(told.get("successful", {})) + len(told.get("unchanged", {}))
-    for place, why in told.get("failed", {}).items():
+        result = None
+    if not isinstance(result, dict):
+        text = " ".join(answer.text.split())[:120]
+        raise InputError(f"Zotero answered {status} ({text}); {pushed.added} papers are in: try again")
+    pushed.added += len(result.get("successful", {})) + len(result.get("unchanged", {}))
+    for place, why in result.get("failed", {}).items():
         pushed.failed.append((batch[int(place)].paper.title, str(why.get("message", "no reason given"))))
 
 
@@ -145,4 +145,4 @@ def _creator(text: str) -> dict[str, str]:
 
 
 def _token(batch: Sequence[StoredPaper]) -> str:
-    return sha256("\n".join(permanent_id(one.paper) for one in batch).encode()).hexdigest()[:32]
+    return sha256("\n".join(permanent_id(stored.paper) for stored in batch).encode()).hexdigest()[:32]

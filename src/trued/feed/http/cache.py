@@ -14,7 +14,7 @@ from pathlib import Path
 
 from trued.files import write_bytes
 
-_MOST = 500  # answers; those that were not asked for longest go first
+_MOST = 500  # answers; the least recently used go first
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,17 @@ class HttpCache:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def put(self, url: str, accept: str, kept: Kept) -> None:
+    def put(self, url: str, accept: str, cached: Kept) -> None:
         """Keep the answer to a request in place of an older one."""
         facts = {
-            "url": kept.url,
-            "kind": kept.kind,
-            "kept": kept.kept.astimezone(UTC).isoformat(),
-            "etag": kept.etag,
-            "last_modified": kept.last_modified,
-            "sha256": hashlib.sha256(kept.content).hexdigest(),
+            "url": cached.url,
+            "kind": cached.kind,
+            "kept": cached.kept.astimezone(UTC).isoformat(),
+            "etag": cached.etag,
+            "last_modified": cached.last_modified,
+            "sha256": hashlib.sha256(cached.content).hexdigest(),
         }
-        write_bytes(self._path(url, accept), json.dumps(facts).encode() + b"\n" + kept.content)
+        write_bytes(self._path(url, accept), json.dumps(facts).encode() + b"\n" + cached.content)
         self._prune()
 
     def _path(self, url: str, accept: str) -> Path:

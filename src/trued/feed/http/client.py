@@ -26,7 +26,7 @@ from trued.feed.http.pace import Pace
 from trued.files import cache_dir
 
 LARGEST = 20 << 20  # bytes of an answer
-EVERY = 1.0  # seconds between two requests to one host, where it asks for no longer pause
+EVERY = 1.0  # seconds between two requests to one host, where it names no longer pause
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # another attempt may do better
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _MOST_HOPS = 5
@@ -35,7 +35,7 @@ _LONGEST_ASKED_PAUSE = 120.0  # seconds that a server may ask us to wait; for lo
 
 
 class FetchError(InputError):
-    """An address was not to be had. `status` is what the server answered, or None where it did not answer at all."""
+    """An address could not be fetched. `status` is what the server answered, or None where it did not answer at all."""
 
     def __init__(self, sentence: str, status: int | None = None) -> None:
         super().__init__(sentence)
@@ -44,7 +44,7 @@ class FetchError(InputError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What an address holds.
+    """What an address returned.
 
     Args:
         url: where it came from in the end, behind all redirects.
@@ -72,8 +72,8 @@ class Client:
     """Fetches addresses, politely.
 
     Failures that may pass (no connection, timeouts, answers that break off, the statuses 408, 425, 429 and 5xx) are
-    tried again with growing pauses or after the time that the server asks for. What was fetched is kept on the disk
-    and asked for again only if it has changed.
+    tried again with growing pauses or after the time that the server names. What was fetched is kept on the disk
+    and fetched again only if it has changed.
 
     Args:
         bases: addresses that the user configured; they alone may lie in a private network.
@@ -130,18 +130,18 @@ class Client:
         first, every = web_address(url), EVERY if every is None else every
         if params:
             first = first.copy_merge_params(dict(params))
-        kept = self._kept.get(str(first), accept)
+        cached = self._kept.get(str(first), accept)
         if self.offline:
-            if kept is None:
+            if cached is None:
                 raise FetchError(f"{first} was never fetched, and this is offline; fetch it once with a network")
-            return Answer(kept.url, kept.kind, kept.content, kept.kept, fresh=False)
+            return Answer(cached.url, cached.kind, cached.content, cached.kept, fresh=False)
         for attempt in range(1, self._retries + 2):
             try:
-                return self._once(first, accept, every, largest, busy, kept)
+                return self._once(first, accept, every, largest, busy, cached)
             except _PassingError as error:
                 pause = self._pause(attempt) if error.pause is None else error.pause
                 if attempt > self._retries or pause > _LONGEST_ASKED_PAUSE:
-                    raise self._given_up(first, error, attempt, kept) from None
+                    raise self._given_up(first, error, attempt, cached) from None
                 self._wait(pause)
         raise AssertionError("the last attempt returns or raises")
 
@@ -152,12 +152,12 @@ class Client:
         every: float,
         largest: int,
         busy: Callable[[bytes], bool] | None,
-        kept: Kept | None,
+        cached: Kept | None,
     ) -> Answer:
         """Make one attempt, redirects included."""
         marks = {}
-        if kept is not None:
-            marks = {"If-None-Match": kept.etag, "If-Modified-Since": kept.last_modified}
+        if cached is not None:
+            marks = {"If-None-Match": cached.etag, "If-Modified-Since": cached.last_modified}
         headers = {"User-Agent": f"trued/{__version__}", "Accept": accept, "Accept-Encoding": "gzip"}
         headers |= {name: mark for name, mark in marks.items() if mark}
         url = first
@@ -166,10 +166,10 @@ class Client:
             private = origin(url) in self._private and origin(first) in self._private
             with self._pace.turn(url.host, every):
                 status, got, content = self._exchange(url, headers, largest, private)
-            if status == 304 and kept is not None:
-                current = replace(kept, kept=datetime.now(UTC))
+            if status == 304 and cached is not None:
+                current = replace(cached, kept=datetime.now(UTC))
                 self._kept.put(str(first), accept, current)
-                return Answer(kept.url, kept.kind, kept.content, current.kept, fresh=False)
+                return Answer(cached.url, cached.kind, cached.content, current.kept, fresh=False)
             if status in _MOVED and "location" in got:
                 url = web_address(str(url.join(got["location"])))
                 continue
@@ -203,8 +203,8 @@ class Client:
             watch.start()
             try:
                 with http.stream("GET", url, headers=dict(headers)) as response:
-                    told = response.headers.get("content-length", "")
-                    if told.isdecimal() and int(told) > largest:
+                    length = response.headers.get("content-length", "")
+                    if length.isdecimal() and int(length) > largest:
                         raise _too_large(url, largest)
                     content = bytearray()
                     for piece in response.iter_bytes(1 << 16):
@@ -227,12 +227,12 @@ class Client:
     def _pause(self, attempt: int) -> float:
         return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1)) * self._jitter.uniform(1.0, 1.25)
 
-    def _given_up(self, url: httpx2.URL, error: _PassingError, attempts: int, kept: Kept | None) -> FetchError:
+    def _given_up(self, url: httpx2.URL, error: _PassingError, attempts: int, cached: Kept | None) -> FetchError:
         if error.pause is not None and error.pause > _LONGEST_ASKED_PAUSE:
             how = f"asks to wait for {error.pause:.0f} s; try again then"
         else:
-            how = f"is not to be had ({attempts} attempt{'s' if attempts > 1 else ''}): {error}; try again later"
-        copy = f", or offline: there is a copy of {kept.kept:%Y-%m-%d %H:%M} UTC" if kept else ""
+            how = f"could not be fetched ({attempts} attempt{'s' if attempts > 1 else ''}): {error}; try again later"
+        copy = f", or offline: there is a copy of {cached.kept:%Y-%m-%d %H:%M} UTC" if cached else ""
         return FetchError(f"{url} {how}{copy}", error.status)
 
 
@@ -267,12 +267,12 @@ def default_client(*, bases: Iterable[str] = (), offline: bool | None = None, **
 
 
 def _asked_pause(headers: httpx2.Headers) -> float | None:
-    """Return the seconds that Retry-After asks for, as a number or as a date, or None."""
-    told = headers.get("retry-after", "").strip()
-    if told.isdecimal() and len(told) < 10:
-        return float(told)
+    """Return the seconds of Retry-After, as a number or as a date, or None."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdecimal() and len(value) < 10:
+        return float(value)
     try:
-        moment = parsedate_to_datetime(told)
+        moment = parsedate_to_datetime(value)
     except ValueError:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

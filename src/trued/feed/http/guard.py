@@ -54,16 +54,16 @@ def web_address(url: str) -> httpx2.URL:
 def is_public(address: str) -> bool:
     """True if a numeric address belongs to the public internet, also where it is wrapped in an IPv6 address."""
     try:
-        found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
+        ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if isinstance(found, IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-        if found in _NAT64:
-            inner = IPv4Address(int(found) & 0xFFFFFFFF)
+    if isinstance(ip, IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in _NAT64:
+            inner = IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
-            found = inner
-    return found.is_global and not found.is_multicast and not found.is_reserved
+            ip = inner
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
 def addresses(url: httpx2.URL, *, private: bool = False) -> list[str]:
@@ -82,12 +82,12 @@ def addresses(url: httpx2.URL, *, private: bool = False) -> list[str]:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise httpx2.ConnectError(f"the name {host} is not known ({reason})") from None
-    found = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+    resolved = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
     if not private:
-        for address in found:
+        for address in resolved:
             if not is_public(address):
                 raise _refusal(host, address)
-    return found
+    return resolved
 
 
 def transport(url: httpx2.URL, *, private: bool = False) -> httpx2.BaseTransport:

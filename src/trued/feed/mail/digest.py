@@ -76,8 +76,8 @@ def send_digests(
     """
     turn = _Round(store, smtp, secret, base_url, most, always)
     addressees = store.subscribers(period=period)
-    for done, one in enumerate(addressees, start=1):
-        turn.serve(one.email)
+    for done, subscriber in enumerate(addressees, start=1):
+        turn.serve(subscriber.email)
         if progress is not None:
             progress(done, len(addressees))
     return turn.delivery
@@ -89,7 +89,7 @@ def due(ledger: Iterable[Digest], period: Period, now: datetime) -> Span | None:
     Its key is the last day or week; after days without a digest it begins earlier, `CATCH_UP` days at most.
     """
     last = last_complete(period, now)
-    covered = max((day for one in ledger if (day := _covered(one)) is not None), default=None)
+    covered = max((day for digest in ledger if (day := _covered(digest)) is not None), default=None)
     if covered is None:
         return last
     if covered >= last.last:
@@ -99,8 +99,8 @@ def due(ledger: Iterable[Digest], period: Period, now: datetime) -> Span | None:
 
 
 def compose_digest(
-    found: Sequence[StoredPaper],
-    asked: str,
+    papers: Sequence[StoredPaper],
+    query: str,
     *,
     to: str,
     sender: str,
@@ -114,17 +114,17 @@ def compose_digest(
     """Return a digest of papers as a mail.
 
     Args:
-        asked: the search that found them, or "".
+        query: the search that found them, or "".
         key: of the period; with the address it makes the Message-ID, which is the same for the same digest.
-        when: the days that it covers, in words.
+        when: the days that it covers, such as "the last 7 days".
         most: how many papers it shows; of the others it says how many they are.
     """
     content = DigestContent(
-        heading=f"New papers for “{asked}”" if asked else "Trending papers",
+        heading=f"New papers for “{query}”" if query else "Trending papers",
         when=when,
-        items=items(found[:most], base_url),
-        left_out=max(0, len(found) - most),
-        page=f"{base_url}/search?{urlencode({'q': asked})}" if base_url and asked else base_url or "",
+        items=items(papers[:most], base_url),
+        left_out=max(0, len(papers) - most),
+        page=f"{base_url}/search?{urlencode({'q': query})}" if base_url and query else base_url or "",
         unsubscribe=unsubscribe,
     )
     name = sha256(f"{to}\n{key}".encode()).hexdigest()[:32]
@@ -168,7 +168,7 @@ def key_of(days: int, selection: Selection, today: date) -> str:
 
 @dataclass
 class _Round:
-    """One round of digests. Who asked for the same papers shares one look into the store."""
+    """One round of digests. Subscribers to the same papers share one query of the store."""
 
     store: PaperStore
     smtp: SmtpClient
@@ -181,22 +181,22 @@ class _Round:
 
     def serve(self, email: str) -> None:
         """Send one subscriber what is due, and write down what became of it."""
-        one = self.store.subscriber(email)
-        if one is None or one.state != "active":  # left while the others were served
+        subscriber = self.store.subscriber(email)
+        if subscriber is None or subscriber.state != "active":  # left while the others were served
             return
         now = self.store.now()
-        span = due(self.store.digests(email), one.period, now)
+        span = due(self.store.digests(email), subscriber.period, now)
         if span is None:
             self.delivery.had.append(email)
             return
         try:
-            papers = self._papers(one, span)
+            papers = self._papers(subscriber, span)
             if not papers and not self.always:
                 self.delivery.nothing.append(email)
                 return
             message = compose_digest(
-                papers, one.q or "", to=email, sender=self.smtp.server.sender, when=str(span), key=span.key, now=now,
-                most=self.most, base_url=self.base_url,
+                papers, subscriber.q or "", to=email, sender=self.smtp.server.sender, when=str(span), key=span.key,
+                now=now, most=self.most, base_url=self.base_url,
                 unsubscribe=unsubscribe_link(email, secret=self.secret, base_url=self.base_url, now=now),
             )  # fmt: skip
         except Exception as error:  # one subscriber's search or mail must not end the round for the others
@@ -207,10 +207,10 @@ class _Round:
         else:
             self.delivery.had.append(email)
 
-    def _papers(self, one: Subscriber, span: Span) -> list[StoredPaper]:
+    def _papers(self, subscriber: Subscriber, span: Span) -> list[StoredPaper]:
         selection = Selection(
-            one.q or "",
-            order="relevance" if one.q else "trending",
+            subscriber.q or "",
+            order="relevance" if subscriber.q else "trending",
             filters=Filters(arrived_since=span.since, arrived_before=span.before),
             limit=SEEN,
             person="a subscriber",  # nobody's tags and marks: a search by mail must not tell the owner's
@@ -227,11 +227,11 @@ def _fail(delivery: Delivery, email: str, error: Exception) -> None:
     delivery.failed.append((email, " ".join(str(error).split()) or type(error).__name__))
 
 
-def _covered(one: Digest) -> date | None:
+def _covered(digest: Digest) -> date | None:
     """Return the last day that a digest covered, or None if it covers none: it failed, or is another kind of mail."""
-    if one.state == "failed":
+    if digest.state == "failed":
         return None
     try:
-        return span_of(one.period_key).last
+        return span_of(digest.period_key).last
     except InputError:
         return None

@@ -51,7 +51,7 @@ class DigestContent:
 
     Args:
         heading: what its papers are.
-        when: the days that it covers, in words.
+        when: the days that it covers, such as "the last 7 days".
         items: its papers.
         left_out: how many more there are.
         page: where all of them are shown, or "".
@@ -74,7 +74,7 @@ class DigestContent:
 
 def items(papers: Sequence[StoredPaper], base_url: str | None) -> tuple[Item, ...]:
     """Return papers as a digest shows them; `base_url` is the page's, for links to it."""
-    return tuple(_item(one, base_url) for one in papers)
+    return tuple(_item(stored, base_url) for stored in papers)
 
 
 def render_text(content: DigestContent) -> str:
@@ -124,11 +124,11 @@ def _mail(subject: str, *, to: str, sender: str, message_id: str, date: datetime
     return message
 
 
-def _item(one: StoredPaper, base_url: str | None) -> Item:
-    paper = one.paper
-    counts = [f"{one.upvotes} upvote{'s' if one.upvotes != 1 else ''}"] if one.upvotes else []
+def _item(stored: StoredPaper, base_url: str | None) -> Item:
+    paper = stored.paper
+    counts = [f"{stored.upvotes} upvote{'s' if stored.upvotes != 1 else ''}"] if stored.upvotes else []
     facts = [byline(paper), str(paper.published or ""), *counts]
-    page = f"{base_url}/papers/{one.uid}" if base_url else ""
+    page = f"{base_url}/papers/{stored.uid}" if base_url else ""
     return Item(
         title=_line(paper.title),
         url=address(paper) or page,
@@ -136,7 +136,7 @@ def _item(one: StoredPaper, base_url: str | None) -> Item:
         abstract=_cut(_line(paper.abstract)),
         code=code(paper) or "",
         page=page,
-        command=_command(one.slug) if one.slug else "",
+        command=_command(stored.slug) if stored.slug else "",
     )
 
 

@@ -24,18 +24,18 @@ def secret() -> str:
     Raises:
         InputError: it is too short to keep anyone out.
     """
-    told = os.environ.get("TRUED_SECRET")
-    if told:
-        if len(told) < SHORTEST:
-            raise InputError(f"TRUED_SECRET has {len(told)} characters; give at least {SHORTEST}, at random")
-        return told
+    given = os.environ.get("TRUED_SECRET")
+    if given:
+        if len(given) < SHORTEST:
+            raise InputError(f"TRUED_SECRET has {len(given)} characters; give at least {SHORTEST}, at random")
+        return given
     path = data_dir() / "secret"
     if not path.exists():
         _make(path)
-    kept = path.read_text(encoding="ascii").strip()
-    if len(kept) < SHORTEST:
-        raise InputError(f"{path} holds no secret; delete it, and a new one is made (links in older mails end then)")
-    return kept
+    saved = path.read_text(encoding="ascii").strip()
+    if len(saved) < SHORTEST:
+        raise InputError(f"{path} has no secret; delete it, and a new one is made (links in older mails end then)")
+    return saved
 
 
 def _make(path: Path) -> None:

@@ -66,7 +66,9 @@ class MailServer:
         if parts is None or parts.scheme not in ("smtp", "smtps") or not host:
             raise InputError("TRUED_SMTP_URL is no address of a mail server; write smtp://user@host:587 or smtps://…")
         if parts.password is not None:
-            raise InputError("TRUED_SMTP_URL holds a password, and such addresses get logged; use TRUED_SMTP_PASSWORD")
+            raise InputError(
+                "TRUED_SMTP_URL contains a password, and such addresses get logged; use TRUED_SMTP_PASSWORD"
+            )
         user = unquote(parts.username) if parts.username else None
         tls = "tls" if parts.scheme == "smtps" else "none" if host in _LOOPBACK and user is None else "starttls"
         password = (environment.get("TRUED_SMTP_PASSWORD") or _from_keyring(user, host)) if user else None

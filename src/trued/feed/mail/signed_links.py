@@ -1,4 +1,4 @@
-"""Signed links in mails: what an address asked for, and proof that whoever follows the link reads that address's mail.
+"""Signed links in mails: what an address requested, and proof that whoever follows the link reads that address's mail.
 
 A token is itsdangerous' URL-safe serialisation, signed with HMAC-SHA256. A token for one purpose does not verify for
 another.
@@ -18,7 +18,7 @@ from trued.feed.store.records import Period, utc_now
 
 Purpose = Literal["confirm", "unsubscribe"]
 LONGEST = 4_000  # characters
-# A confirmation is asked for and given at once. Leaving has to work from the oldest mail in the box.
+# A confirmation is requested and given at once. Leaving has to work from the oldest mail in the box.
 LIFETIMES: dict[Purpose, timedelta] = {"confirm": timedelta(hours=48), "unsubscribe": timedelta(days=3650)}
 _REMEDY = {"confirm": "subscribe again, and a new one is sent", "unsubscribe": "use the link in a later mail"}
 

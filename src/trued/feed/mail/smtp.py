@@ -149,13 +149,13 @@ class SmtpClient:
             lacks = "sign-in" if "AUTH" in str(error) else "TLS"
             sentence = f"{where} offers no {lacks}; mail is not sent without it: check TRUED_SMTP_URL"
         except smtplib.SMTPResponseException as error:
-            said = f"{error.smtp_code} {_words(error.smtp_error)}"
+            answer = f"{error.smtp_code} {_words(error.smtp_error)}"
             if error.smtp_code < 500:
-                raise _Busy(said) from None
+                raise _Busy(answer) from None
             if isinstance(error, smtplib.SMTPAuthenticationError):
-                sentence = f"{where} does not accept {server.user}'s password ({said}); check TRUED_SMTP_PASSWORD"
+                sentence = f"{where} does not accept {server.user}'s password ({answer}); check TRUED_SMTP_PASSWORD"
             else:
-                sentence = f"{where} does not talk to us ({said}); check TRUED_SMTP_URL"
+                sentence = f"{where} does not talk to us ({answer}); check TRUED_SMTP_URL"
         except smtplib.SMTPServerDisconnected as error:
             raise _Busy(str(error)) from None
         except ssl.SSLError as error:
@@ -191,6 +191,6 @@ class _Busy(Exception):  # noqa: N818 - it never leaves this file
     """The server asks to come back later."""
 
 
-def _words(told: bytes | str) -> str:
-    text = told.decode("utf-8", "replace") if isinstance(told, bytes) else told
+def _words(reply: bytes | str) -> str:
+    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
     return " ".join(text.split())[:200]

@@ -1,4 +1,4 @@
-"""Who gets digests: asked for by anyone, begun by whoever reads the mailbox, ended by one click.
+"""Who gets digests: requested by anyone, begun by whoever reads the mailbox, ended by one click.
 
     (nothing) ──request──▶ pending ──confirm──▶ active ──unsubscribe──▶ gone
                               ▲                   │ ▲                     │
@@ -6,7 +6,7 @@
                               └──────request──── bounced ◀──refused by the mail server for good
 
 A request changes nothing of an active subscription until it is confirmed: the link in the mail carries what was asked
-for. Knows subscribers, links and the mail that asks for confirmation. Knows nothing of digests or pages.
+for. Knows subscribers, links and the mail that requests confirmation. Knows nothing of digests or pages.
 """
 
 from __future__ import annotations
@@ -84,15 +84,15 @@ def request_subscription(
     key = f"{_CONFIRM}{now:%Y-%m-%dT%H}:{now.minute // AGAIN_AFTER * AGAIN_AFTER:02}"
     if not store.claim_digest(email, key):
         return
-    asked = SubscriptionLink(email, period, q, nonce=secrets.token_urlsafe(9))  # pyright: ignore[reportArgumentType]
+    subscription = SubscriptionLink(email, period, q, nonce=secrets.token_urlsafe(9))  # pyright: ignore[reportArgumentType]
     known = store.subscriber(email)
     if known is not None and known.state == "active":
-        store.put_subscriber(replace(known, nonce=asked.nonce))
+        store.put_subscriber(replace(known, nonce=subscription.nonce))
     else:
-        store.put_subscriber(Subscriber(email, asked.period, q, "pending", now, asked.nonce))
+        store.put_subscriber(Subscriber(email, subscription.period, q, "pending", now, subscription.nonce))
     sent = False
     try:
-        outcome = smtp.send(_asking(asked, smtp.server, secret, base_url, now), email)
+        outcome = smtp.send(_asking(subscription, smtp.server, secret, base_url, now), email)
         sent = outcome.state in ("sent", "unknown")
     finally:
         store.settle_digest(email, key, "sent" if sent else "failed")
@@ -103,7 +103,7 @@ def request_subscription(
 
 
 def confirm(store: Ledger, token: str, *, secret: str) -> Subscriber:
-    """Begin, or change, the digests that a link asks for; a second time changes nothing.
+    """Begin, or change, the digests that a link requests; a second time changes nothing.
 
     Raises:
         InputError: the link is not genuine, out of date, or there is a later one.
@@ -164,11 +164,11 @@ def _asked_today(store: Ledger, email: str, now: datetime) -> int:
 
 
 def _asking(
-    asked: SubscriptionLink, server: MailServer, secret: str, base_url: str | None, now: datetime
+    subscription: SubscriptionLink, server: MailServer, secret: str, base_url: str | None, now: datetime
 ) -> EmailMessage:
-    token = sign(asked, "confirm", secret=secret, now=now)
+    token = sign(subscription, "confirm", secret=secret, now=now)
     link = f"{base_url}/subscribe/confirm?token={quote(token, safe='')}" if base_url else None
-    name = sha256(f"{asked.email}\n{asked.nonce}".encode()).hexdigest()[:32]
+    name = sha256(f"{subscription.email}\n{subscription.nonce}".encode()).hexdigest()[:32]
     return confirmation(
-        asked, link, token, sender=server.sender, message_id=f"<{name}.confirm@{server.domain}>", date=now,
+        subscription, link, token, sender=server.sender, message_id=f"<{name}.confirm@{server.domain}>", date=now,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What must hold of a paper, as SQL: fields of a search, phrases and exclusions.
+"""What must be true of a paper, as SQL: fields of a search, phrases and exclusions.
 
 Knows queries and tables. Knows nothing of ranking.
 """

@@ -145,10 +145,10 @@ class _Matrix:
                 file.flush()
 
     def place(self, uid: int) -> int | None:
-        found = np.searchsorted(self.uids, uid, sorter=self._order)
-        if found == len(self.uids) or self.uids[self._order[found]] != uid:
+        position = np.searchsorted(self.uids, uid, sorter=self._order)
+        if position == len(self.uids) or self.uids[self._order[position]] != uid:
             return None
-        return int(self.alive[self._order[found]])
+        return int(self.alive[self._order[position]])
 
     def top(self, vector: np.ndarray, k: int, allowed: np.ndarray | None) -> Near:
         if not len(self.alive):
@@ -165,13 +165,13 @@ class _Matrix:
 def best(uids: np.ndarray, scores: np.ndarray, k: int, allowed: np.ndarray | None) -> Near:
     """Return the k numbers with the highest scores, the highest first; equal ones by number, the latest first."""
     if allowed is not None:
-        kept = np.isin(uids, allowed)
-        uids, scores = uids[kept], scores[kept]
+        mask = np.isin(uids, allowed)
+        uids, scores = uids[mask], scores[mask]
     if len(scores) > k:
         # A value that ties with the k-th must not drop out by chance: keep all that reach it, then sort.
         least = np.partition(scores, len(scores) - k)[len(scores) - k]
-        kept = scores >= least
-        uids, scores = uids[kept], scores[kept]
+        mask = scores >= least
+        uids, scores = uids[mask], scores[mask]
     order = np.lexsort((-uids, -scores))[:k]
     return [(int(uids[i]), float(scores[i])) for i in order]
 

@@ -4,7 +4,7 @@ Titles weigh 5, authors 2, abstracts 1 on both, and words count by their stems (
 word's `ts_rank`, normalised by the logarithm of the length, is multiplied with the word's idf, which comes near.
 
 However large the store, a search scores about `BUDGET` papers, twice at most: the rare words decide which, and the
-common ones only help to rank them. Where all words are common, the newest papers that hold them are scored.
+common ones only help to rank them. Where all words are common, the newest papers that contain them are scored.
 
 Knows terms and the two kinds of index. Knows nothing of meaning, filters or pages.
 """
@@ -26,7 +26,7 @@ BUDGET = 10_000  # papers scored for one search
 WEIGHTS = "5.0, 2.0, 1.0"  # BM25: title, authors, abstract
 CLASSES = "{0.0, 0.2, 0.4, 1.0}"  # ts_rank: D, C (abstract), B (authors), A (title)
 BY_LOG_LENGTH = 1  # ts_rank: divide by 1 + log(length)
-LEAST = 1e-9  # BM25 gives nothing, or less, for a word that more than half of all papers hold
+LEAST = 1e-9  # BM25 gives nothing, or less, for a word that more than half of all papers contain
 SHORTEST_STEM = 3  # letters
 UNSPACED = ((0x2E80, 0x9FFF), (0xAC00, 0xD7AF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF), (0x0E00, 0x0EFF))
 
@@ -39,10 +39,10 @@ def unspaced(term: Term) -> bool:
 
 
 def matches(term: Term, sqlite: bool, *, column: str | None = None) -> ColumnElement[bool]:
-    """Return the condition that a paper holds a term, anywhere or in one column ("title" or "names")."""
+    """Return the condition that a paper contains a term, anywhere or in one column ("title" or "names")."""
     if sqlite:
-        found = select(_FTS.c.rowid).where(_match(_sqlite_term(term, column))).correlate(None)
-        return PaperRow.uid.in_(found)
+        matching = select(_FTS.c.rowid).where(_match(_sqlite_term(term, column))).correlate(None)
+        return PaperRow.uid.in_(matching)
     return _at(_postgres_term(term, column))
 
 
@@ -62,7 +62,7 @@ def ranked(
 
     Args:
         terms: of which at least one must occur.
-        conditions: what else must hold.
+        conditions: what else must be true.
         limit: how many papers at most.
     """
     sizes: dict[Term, int] = {}
@@ -71,17 +71,18 @@ def ranked(
         if size:
             sizes[held] = size
     find = _by_bm25 if sqlite else _by_ts_rank
-    found: dict[int, float] = {}
+    scores: dict[int, float] = {}
     for plan in _plans(sizes):
         for uid, score in find(session, plan, sizes, conditions, limit):
-            found[uid] = max(score, found.get(uid, 0.0))  # a word that a paper does not hold adds nothing to its score
-        if plan.together == "all" and len(found) >= limit:
+            # A word that a paper does not contain adds nothing to its score.
+            scores[uid] = max(score, scores.get(uid, 0.0))
+        if plan.together == "all" and len(scores) >= limit:
             break
-    return sorted(found.items(), key=lambda one: (-one[1], -one[0]))[:limit]
+    return sorted(scores.items(), key=lambda item: (-item[1], -item[0]))[:limit]
 
 
 def _plans(sizes: dict[Term, int]) -> list[_Plan]:
-    """Return how to look, in turn: whoever holds a rare word is found by one or the other, with its whole score."""
+    """Return the plans, in turn: one of them finds each paper with a rare word, with its whole score."""
     rising = sorted(sizes, key=lambda term: sizes[term])
     rare: list[Term] = []
     while rising and sum(sizes[term] for term in rare) + sizes[rising[0]] <= BUDGET:
@@ -94,9 +95,9 @@ def _plans(sizes: dict[Term, int]) -> list[_Plan]:
 
 
 def _held(session: Session, term: Term, sqlite: bool) -> tuple[Term, int]:
-    """Return a term and how many papers hold it, counted no further than the budget reaches.
+    """Return a term and how many papers contain it, counted no further than the budget reaches.
 
-    The index holds stems: what is being typed, "attacki", can be longer than the stem of what is meant. Then the
+    The index contains stems: what is being typed, "attacki", can be longer than the stem of what is meant. Then the
     longest beginning of it that occurs is returned in its place.
     """
     some = select(literal_column("1"))
@@ -137,13 +138,13 @@ def _by_ts_rank(
         idf = math.log(1 + (total - sizes[term] + 0.5) / (sizes[term] + 0.5))
         score = score + idf * func.ts_rank(weights, fts, _tsquery(_postgres_term(term)), BY_LOG_LENGTH)
     expression = (" & " if plan.together == "all" else " | ").join(map(_postgres_term, plan.terms))
-    chosen = select(PaperRow.uid).where(_at(expression), *conditions)
+    candidates = select(PaperRow.uid).where(_at(expression), *conditions)
     if plan.helpers:
-        chosen = chosen.where(_at(" | ".join(map(_postgres_term, plan.helpers))))
+        candidates = candidates.where(_at(" | ".join(map(_postgres_term, plan.helpers))))
     if not conditions:
-        chosen = chosen.order_by(PaperRow.uid.desc()).limit(BUDGET)
+        candidates = candidates.order_by(PaperRow.uid.desc()).limit(BUDGET)
     score = score.label("score")
-    query = select(PaperRow.uid, score).where(PaperRow.uid.in_(chosen)).order_by(score.desc(), PaperRow.uid.desc())
+    query = select(PaperRow.uid, score).where(PaperRow.uid.in_(candidates)).order_by(score.desc(), PaperRow.uid.desc())
     return [(uid, max(float(score), LEAST)) for uid, score in session.execute(query.limit(limit))]
 
 
@@ -152,7 +153,7 @@ def _match(expression: str) -> Any:
 
 
 def _sqlite_term(term: Term, column: str | None = None) -> str:
-    """Return a term in FTS5's language; its words hold letters and digits only, and stand in quotes."""
+    """Return a term in FTS5's language; its words contain letters and digits only, and stand in quotes."""
     quoted = f'"{" ".join(term.words)}"{" *" if term.prefix else ""}'
     return f"{column} : {quoted}" if column else quoted
 

@@ -1,4 +1,4 @@
-"""What a search asks for: words, phrases, exclusions and fields, read from one line that is never an error.
+"""What a search means: words, phrases, exclusions and fields, read from one line that is never an error.
 
     continuous attack "preference optimisation" -image author:schwinn org:"kling team" cat:cs.CL tag:mine
     year:2024..2025 has:code is:unread align*
@@ -36,7 +36,7 @@ PART = re.compile(
     r"""(?P<minus>-?)(?:(?P<name>[a-z]+):)?(?:"(?P<phrase>[^"]*)(?:"|$)|(?P<word>[^\s"]+))""", re.IGNORECASE
 )
 RANGE = re.compile(r"(\d{4})?(\.\.)?(\d{4})?")
-# Words that ask; they say nothing about what is asked for.
+# Words of a question that say nothing about its subject.
 FUNCTION_WORDS = frozenset(
     "a about an and any are as at be between by can could did do does for from get has have how i if in into is it "  # noqa: SIM905
     "its may me my not of on one or other our paper papers show so some such than that the their them then there "
@@ -74,7 +74,7 @@ class Query:
         terms: any of them finds; the more and the rarer, the better.
         phrases: all of them must occur.
         excluded: none of them may occur.
-        clauses: all of them must hold.
+        clauses: all of them must be true.
         ignored: sentences about what was not understood.
     """
 
@@ -160,7 +160,7 @@ def _unfit(name: str, value: str) -> str | None:
     if name == "is" and value.lower() not in STATES:
         return f"is:{value} is not known; write one of {', '.join(f'is:{state}' for state in STATES)}"
     if name == "author" and not words(value):
-        return f'author:{value} holds no name; write author:smith or author:"jane smith"'
+        return f'author:{value} has no name; write author:smith or author:"jane smith"'
     if name == "tag" and len(value) > LONGEST_TAG:
         return f"tag:{value[:20]}… has {len(value)} characters, and a tag at most {LONGEST_TAG}"
     return None

@@ -65,7 +65,7 @@ class Search(PaperReader):
         Args:
             q: see `trued.feed.search.query`; no text is an error. Without words, the newest papers that fit.
             mode: which rankings count.
-            filters: what must hold beside what `q` itself requires.
+            filters: what must be true beside what `q` itself requires.
             k: how many at most.
             explain: give both ranks of each hit, also the one that `mode` leaves out.
             person: whose tags and marks are meant.
@@ -77,17 +77,17 @@ class Search(PaperReader):
             raise InputError(f"no mode is named {mode!r}{nearest(mode, get_args(Mode))} (hybrid, keyword or semantic)")
         _positive(k)
         query, limit = parse(q), max(k, CANDIDATES)
-        asked = [
+        constraints = [
             *of_filters(filters, person, self.verdicts),
             *conditions.of_query(query, person, self.sqlite),
         ]
         if not query.text:
-            return self._hits([(uid, 0.0) for uid in self._newest(asked, k)], query, [], [])
-        keyword = self._by_words(query, asked, limit) if mode != "semantic" or explain else []
-        semantic = self._by_meaning(query, asked, limit) if mode != "keyword" or explain else []
+            return self._hits([(uid, 0.0) for uid in self._newest(constraints, k)], query, [], [])
+        keyword = self._by_words(query, constraints, limit) if mode != "semantic" or explain else []
+        semantic = self._by_meaning(query, constraints, limit) if mode != "keyword" or explain else []
         counted = {"hybrid": (keyword, semantic), "keyword": (keyword, []), "semantic": ([], semantic)}[mode]
-        found = self._in_order(fuse(*counted))[:k]
-        return self._hits(found, query, [uid for uid, _ in keyword], [uid for uid, _ in semantic])
+        ranking = self._in_order(fuse(*counted))[:k]
+        return self._hits(ranking, query, [uid for uid, _ in keyword], [uid for uid, _ in semantic])
 
     def similar(self, uid: int, k: int = 10, order: Nearness = "similarity") -> list[Hit]:
         """Return the k papers nearest in meaning to one; "new" and "trending" put those k into another order.
@@ -101,7 +101,9 @@ class Search(PaperReader):
         paper = self.get(uid)
         semantic = self._caught_up()
         near = [
-            one for one in semantic.near(uid, text_of(paper.paper.title, paper.paper.abstract), k + 1) if one[0] != uid
+            neighbour
+            for neighbour in semantic.near(uid, text_of(paper.paper.title, paper.paper.abstract), k + 1)
+            if neighbour[0] != uid
         ]
         hits = self._hits(near[:k], Query(), [], [uid for uid, _ in near[:k]])
         if order == "new":
@@ -153,27 +155,30 @@ class Search(PaperReader):
 
     # -- the two rankings ----------------------------------------------------------------------------------------------
 
-    def _by_words(self, query: Query, asked: list[Condition], limit: int) -> Near:
+    def _by_words(self, query: Query, constraints: list[Condition], limit: int) -> Near:
         joined = [term for term in query.terms if fulltext.unspaced(term)]
-        asked = [*asked, *conditions.of_query(Query(phrases=tuple(joined)), OWNER, self.sqlite)]
+        constraints = [*constraints, *conditions.of_query(Query(phrases=tuple(joined)), OWNER, self.sqlite)]
         wanted = [term for term in query.wanted if term not in joined and not fulltext.unspaced(term)]
         if not wanted:
-            return [(uid, 1.0) for uid in self._newest(asked, limit)]
+            return [(uid, 1.0) for uid in self._newest(constraints, limit)]
         with self.reading() as session:
-            return fulltext.ranked(session, wanted, asked, limit, sqlite=self.sqlite)
+            return fulltext.ranked(session, wanted, constraints, limit, sqlite=self.sqlite)
 
-    def _by_meaning(self, query: Query, asked: list[Condition], limit: int) -> Near:
+    def _by_meaning(self, query: Query, constraints: list[Condition], limit: int) -> Near:
         allowed = None
-        if asked:
+        if constraints:
             # As one text: a hundred thousand rows of one number each take ten times as long.
-            numbers = select(func.aggregate_strings(cast(PaperRow.uid, String), ",")).where(*asked)
+            numbers = select(func.aggregate_strings(cast(PaperRow.uid, String), ",")).where(*constraints)
             with self.reading() as session:
                 allowed = np.fromstring(session.scalar(numbers) or "", np.int64, sep=",")
         return self._caught_up().top(query.text, limit, allowed)
 
-    def _newest(self, asked: list[Condition], limit: int) -> list[int]:
+    def _newest(self, constraints: list[Condition], limit: int) -> list[int]:
         query = (
-            select(PaperRow.uid).where(*asked).order_by(PaperRow.shown.desc().nulls_last(), PaperRow.uid).limit(limit)
+            select(PaperRow.uid)
+            .where(*constraints)
+            .order_by(PaperRow.shown.desc().nulls_last(), PaperRow.uid)
+            .limit(limit)
         )
         with self.reading() as session:
             return list(session.scalars(query))
@@ -192,7 +197,7 @@ class Search(PaperReader):
         self, scored: Sequence[tuple[int, float]], query: Query, keyword: list[int], semantic: list[int]
     ) -> list[Hit]:
         papers = self.many([uid for uid, _ in scored])
-        by_words, by_meaning = ({uid: rank for rank, uid in enumerate(one, 1)} for one in (keyword, semantic))
+        by_words, by_meaning = ({uid: rank for rank, uid in enumerate(ranking, 1)} for ranking in (keyword, semantic))
         return [
             Hit(papers[uid], score, by_words.get(uid), by_meaning.get(uid), _snippet(papers[uid], query))
             for uid, score in scored

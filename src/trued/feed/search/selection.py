@@ -1,9 +1,9 @@
-"""Which papers a feed, a digest or an export holds: a search or a listing, filtered, in an order, and cut.
+"""Which papers a feed, a digest or an export contains: a search or a listing, filtered, in an order, and cut.
 
 Knows searches, filters and orders. Knows nothing of what is made of the papers.
 
 A search on the page may be generous: it ranks, and a person looks at the first few. A feed and an alert can't be; they
-would bring something every day. So here, unless another mode is asked for, every word has to occur.
+would bring something every day. So here, unless another mode is set, every word has to occur.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Selection:
     Args:
         q: a search; without one, all papers.
         order: "relevance" is the search's own; without a search it is "new".
-        mode: "all" finds papers that hold every word of the search; the others are those of `PaperStore.search`.
+        mode: "all" finds papers that contain every word of the search; the others are those of `PaperStore.search`.
         limit: how many at most; None: all of them, and of a search as many as it ranks, which is 400.
         person: whose tags and marks a search or a filter means.
     """
@@ -50,12 +50,12 @@ class Selection:
 
     @property
     def title(self) -> str:
-        """What it is, in words."""
+        """The title of the feed or digest."""
         return f"Daily papers: {self.q.strip()}" if self.q.strip() else f"Daily papers, {WORDS[self._listing()]}"
 
     @property
     def grows_by_changes(self) -> bool:
-        """True if what it holds changes only when one of its papers does, so that the latest change dates the whole.
+        """True if its contents change only when one of its papers does, so that the latest change dates the whole.
 
         An old paper that gets its hundredth upvote comes in without any change of its own.
         """
@@ -65,26 +65,26 @@ class Selection:
 
     def papers(self, store: PaperStore) -> list[StoredPaper]:
         """Return the papers, in order."""
-        return self._found(store) if self.q.strip() else self._listed(store)
+        return self._search_results(store) if self.q.strip() else self._listed(store)
 
-    def _found(self, store: PaperStore) -> list[StoredPaper]:
+    def _search_results(self, store: PaperStore) -> list[StoredPaper]:
         q = every_word(self.q) if self.mode == "all" else self.q
         mode: Mode = "keyword" if self.mode == "all" else self.mode
         k = self.limit if self.order == "relevance" and self.limit is not None else MOST_FOUND
-        found = [hit.paper for hit in store.search(q, mode=mode, filters=self.filters, k=k, person=self.person)]
+        papers = [hit.paper for hit in store.search(q, mode=mode, filters=self.filters, k=k, person=self.person)]
         if self.order != "relevance":
-            found.sort(key=_KEYS[self.order])
-        return found[: self.limit]
+            papers.sort(key=_KEYS[self.order])
+        return papers[: self.limit]
 
     def _listed(self, store: PaperStore) -> list[StoredPaper]:
-        found: list[StoredPaper] = []
-        while self.limit is None or len(found) < self.limit:
-            size = _PAGE if self.limit is None else min(_PAGE, self.limit - len(found))
-            page, _ = store.listing(self._listing(), self.filters, offset=len(found), limit=size, person=self.person)
-            found += page
+        papers: list[StoredPaper] = []
+        while self.limit is None or len(papers) < self.limit:
+            size = _PAGE if self.limit is None else min(_PAGE, self.limit - len(papers))
+            page, _ = store.listing(self._listing(), self.filters, offset=len(papers), limit=size, person=self.person)
+            papers += page
             if len(page) < size:
                 break
-        return found
+        return papers
 
     def _listing(self) -> Order:
         return "new" if self.order == "relevance" else self.order
@@ -104,13 +104,13 @@ def every_word(q: str) -> str:
     return " ".join(parts)
 
 
-def _newest(one: StoredPaper) -> tuple[Any, ...]:
-    return (-(one.shown or date.min).toordinal(), -one.uid)
+def _newest(stored: StoredPaper) -> tuple[Any, ...]:
+    return (-(stored.shown or date.min).toordinal(), -stored.uid)
 
 
 _KEYS: dict[Sorting, Callable[[StoredPaper], tuple[Any, ...]]] = {
     "new": _newest,
-    "trending": lambda one: (-one.trending, *_newest(one)),
-    "upvotes": lambda one: (-one.upvotes, *_newest(one)),
-    "rank": lambda one: (one.paper.rank is None, one.paper.rank or 0, *_newest(one)),
+    "trending": lambda stored: (-stored.trending, *_newest(stored)),
+    "upvotes": lambda stored: (-stored.upvotes, *_newest(stored)),
+    "rank": lambda stored: (stored.paper.rank is None, stored.paper.rank or 0, *_newest(stored)),
 }

@@ -26,10 +26,10 @@ def snippet(text: str, terms: Sequence[Term], width: int = WIDTH) -> str:
 
     Everything of the text is escaped; only <mark> is added. Without a term in it, it is the text's beginning.
     """
-    found = spans(text, terms)
-    start, end = _window(text, found, width)
+    matches = spans(text, terms)
+    start, end = _window(text, matches, width)
     parts, at = ["…" if start else ""], start
-    for left, right in found:
+    for left, right in matches:
         if max(start, at) <= left and right <= end:
             parts += [escape(text[at:left]), "<mark>", escape(text[left:right]), "</mark>"]
             at = right
@@ -39,18 +39,18 @@ def snippet(text: str, terms: Sequence[Term], width: int = WIDTH) -> str:
 def spans(text: str, terms: Sequence[Term]) -> list[tuple[int, int]]:
     """Return where the terms occur in the text: (start, end) in characters, in order, none overlapping."""
     tokens = [(match.start(), match.end(), word) for match in WORD.finditer(text) for word in _words(match[0])]
-    # Most words of a text begin like none that was asked for: that is seen first, as it costs least.
+    # Most words of a text begin like none of the query: that is checked first, as it costs least.
     heads = tuple({term.words[0][:SHORTEST_STEM] for term in terms})
-    found: list[tuple[int, int]] = []
+    matches: list[tuple[int, int]] = []
     after = 0
     for i, (start, _, word) in enumerate(tokens):
         if i < after or not word.startswith(heads):
             continue
         length = max((len(term.words) for term in terms if _here(tokens, i, term)), default=0)
         if length:
-            found.append((start, tokens[i + length - 1][1]))
+            matches.append((start, tokens[i + length - 1][1]))
             after = i + length
-    return found
+    return matches
 
 
 def _words(text: str) -> list[str]:
@@ -64,19 +64,19 @@ def _here(tokens: list[tuple[int, int, str]], i: int, term: Term) -> bool:
     return akin(there[-1], term.words[-1]) or (term.prefix and there[-1].startswith(term.words[-1]))
 
 
-def akin(one: str, other: str) -> bool:
-    """True if two words are the same but for endings, so that the index, which holds stems, may take them for one."""
-    if one == other:
+def akin(word: str, other: str) -> bool:
+    """True if two words are the same but for endings, so that the index of stems may take them for one."""
+    if word == other:
         return True
-    same = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    return same >= SHORTEST_STEM and one[same:] in ENDINGS and other[same:] in ENDINGS
+    same = next((i for i, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), min(len(word), len(other)))
+    return same >= SHORTEST_STEM and word[same:] in ENDINGS and other[same:] in ENDINGS
 
 
-def _window(text: str, found: list[tuple[int, int]], width: int) -> tuple[int, int]:
-    """Return the passage that holds most spans, the first such, beginning and ending between words."""
+def _window(text: str, matches: list[tuple[int, int]], width: int) -> tuple[int, int]:
+    """Return the passage with the most spans, the first such, beginning and ending between words."""
     if len(text) <= width:
         return 0, len(text)
-    starts = [left for left, _ in found]
+    starts = [left for left, _ in matches]
     best, most = 0, 0
     for i, left in enumerate(starts):
         held = bisect_left(starts, left + width * 3 // 4) - i

@@ -118,12 +118,12 @@ class _Weighed:
         return normalize(weighed, copy=False) if weighed.shape[0] else weighed
 
     def top(self, counts: Any, k: int, allowed: np.ndarray | None) -> Near:
-        asked = self.weigh(counts)
+        weighed = self.weigh(counts)
         if self._columns is None:
             self._columns = self.matrix.tocsc()
         scores = np.zeros(len(self.uids), np.float32)
         columns = self._columns
-        for feature, weight in zip(asked.indices, asked.data, strict=True):
+        for feature, weight in zip(weighed.indices, weighed.data, strict=True):
             held = slice(columns.indptr[feature], columns.indptr[feature + 1])
             scores[columns.indices[held]] += weight * columns.data[held]
         shared = scores > 0

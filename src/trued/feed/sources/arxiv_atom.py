@@ -45,7 +45,7 @@ def busy(answer: bytes) -> bool:
 
 
 def parse_arxiv_atom(answer: bytes) -> AtomPage:
-    """Read a feed. External entities and document types are refused, whatever they hold.
+    """Read a feed. External entities and document types are refused, whatever they contain.
 
     Raises:
         InputError: too many requests, an error told by the API, or bytes that are no Atom feed.
@@ -87,18 +87,18 @@ def _root(answer: bytes) -> Element:
 
 def _paper(entry: Element) -> FeedPaper:
     identity = _text(entry, "id")
-    found = arxiv_id(identity)
+    arxiv = arxiv_id(identity)
     abstract = _text(entry, "summary") or _text(entry, "content")
     comment = one_line(entry.findtext(f"{_ARXIV}comment"))
     primary = entry.find(f"{_ARXIV}primary_category")
     categories = [part.get("term", "") for part in (primary, *entry.findall(f"{_ATOM}category")) if part is not None]
-    extra = {"comment": comment, "updated": _text(entry, "updated"), "id": "" if found else identity}
+    extra = {"comment": comment, "updated": _text(entry, "updated"), "id": "" if arxiv else identity}
     return FeedPaper(
         title=_text(entry, "title"),
         abstract=abstract,
-        arxiv=found[0] if found else None,
-        version=found[1] if found else None,
-        published=day_of(_text(entry, "published")) or (None if found else day_of(_text(entry, "updated"))),
+        arxiv=arxiv[0] if arxiv else None,
+        version=arxiv[1] if arxiv else None,
+        published=day_of(_text(entry, "published")) or (None if arxiv else day_of(_text(entry, "updated"))),
         authors=tuple(author for part in entry.findall(f"{_ATOM}author") if (author := _author(part))),
         categories=tuple(dict.fromkeys(filter(None, map(str.strip, categories)))),
         links=merged(_links(entry), links_in(comment), links_in(abstract)),

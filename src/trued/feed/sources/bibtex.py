@@ -80,14 +80,14 @@ def _paper(fields: Mapping[str, Any], kind: str, key: str) -> FeedPaper | None:
         return None
     tex_title = one_line(fields["title"])
     journal = text.get("journal") or text.get("journaltitle") or text.get("booktitle") or ""
-    found = _arxiv(text, journal)
+    arxiv = _arxiv(text, journal)
     published, exact = _published(fields)
     primary = text.get("primaryclass")
     return FeedPaper(
         title=title,
         abstract=text.get("abstract", ""),
-        arxiv=found[0] if found else None,
-        version=found[1] if found else None,
+        arxiv=arxiv[0] if arxiv else None,
+        version=arxiv[1] if arxiv else None,
         published=published,
         date_inferred=published is not None and not exact,
         authors=_authors(fields.get("author")),
@@ -105,14 +105,14 @@ def _paper(fields: Mapping[str, Any], kind: str, key: str) -> FeedPaper | None:
 
 def _arxiv(text: Mapping[str, str], journal: str) -> tuple[str, int | None] | None:
     kind = (text.get("archiveprefix") or text.get("eprinttype") or "arxiv").casefold()
-    if kind == "arxiv" and (found := arxiv_id(text.get("eprint", ""))):
-        return found
+    if kind == "arxiv" and (arxiv := arxiv_id(text.get("eprint", ""))):
+        return arxiv
     for name in ("url", "doi"):
-        if found := arxiv_id(text.get(name, "")):
-            return found
+        if arxiv := arxiv_id(text.get(name, "")):
+            return arxiv
     for cited in (journal, text.get("note", ""), text.get("howpublished", "")):
-        if found := cited_arxiv_id(cited):
-            return found
+        if arxiv := cited_arxiv_id(cited):
+            return arxiv
     return None
 
 

@@ -27,31 +27,31 @@ _USED = _OWN | frozenset({
 })  # fmt: skip
 
 
-def parse_daily_json(told: bytes | str | list[Any] | Mapping[str, Any]) -> Reading:
+def parse_daily_json(answer: bytes | str | list[Any] | Mapping[str, Any]) -> Reading:
     """Read the items of a listing or a search, or the one paper of a paper's own address.
 
     Args:
-        told: JSON, or what `json.loads` made of it.
+        answer: JSON, or what `json.loads` made of it.
 
     Raises:
         InputError: no JSON, or JSON of another shape than a list of objects or an object.
     """
-    if isinstance(told, bytes | str):
+    if isinstance(answer, bytes | str):
         try:
-            told = json.loads(told)
+            answer = json.loads(answer)
         except (ValueError, RecursionError) as error:
             raise InputError(f"this is no JSON ({error}); expected the list that /api/daily_papers answers") from None
-    if isinstance(told, Mapping):
-        if "error" in told and not one_line(told.get("title")):
-            raise InputError(f"the answer is an error, {one_line(str(told['error']))!r}, and not a list of papers")
-        told = [told]
-    if not isinstance(told, list):
-        raise InputError(f"the JSON is a {type(told).__name__}; expected a list of papers, or one paper")
+    if isinstance(answer, Mapping):
+        if "error" in answer and not one_line(answer.get("title")):
+            raise InputError(f"the answer is an error, {one_line(str(answer['error']))!r}, and not a list of papers")
+        answer = [answer]
+    if not isinstance(answer, list):
+        raise InputError(f"the JSON is a {type(answer).__name__}; expected a list of papers, or one paper")
     papers: list[FeedPaper] = []
     refused: list[Refusal] = []
-    for place, item in enumerate(told, start=1):
+    for place, item in enumerate(answer, start=1):
         try:
-            papers.append(parse_item(item, rank=place if len(told) > 1 else None))
+            papers.append(parse_item(item, rank=place if len(answer) > 1 else None))
         except InputError as error:
             refused.append(Refusal(f"entry {place}", str(error)))
     return Reading(tuple(papers), tuple(refused), source="Hugging Face")
@@ -73,14 +73,14 @@ def parse_item(item: Any, rank: int | None = None) -> FeedPaper:
         raise InputError("it has no title")
     summary = one_line(item.get("summary"))
     identity = item.get("id")
-    found = arxiv_id(identity) if isinstance(identity, str) else None
+    arxiv = arxiv_id(identity) if isinstance(identity, str) else None
     submitter = item.get("submittedBy") or item.get("submittedOnDailyBy")
-    extra = without(item, _USED) | ({} if found or identity is None else {"id": identity})
+    extra = without(item, _USED) | ({} if arxiv or identity is None else {"id": identity})
     return FeedPaper(
         title=title,
         abstract=summary,
-        arxiv=found[0] if found else None,
-        version=found[1] if found else None,
+        arxiv=arxiv[0] if arxiv else None,
+        version=arxiv[1] if arxiv else None,
         published=day_of(item.get("publishedAt")),
         authors=_authors(item.get("authors")),
         authors_count=_count(item.get("authorsCount")),
@@ -100,28 +100,28 @@ def parse_item(item: Any, rank: int | None = None) -> FeedPaper:
     )
 
 
-def _authors(told: Any) -> tuple[Author, ...]:
+def _authors(value: Any) -> tuple[Author, ...]:
     authors = []
-    for one in told if isinstance(told, list) else []:
-        if name := _name(one, "name", "fullname"):
-            authors.append(Author(name, hidden=_is(one) and one.get("hidden") is True))
+    for entry in value if isinstance(value, list) else []:
+        if name := _name(entry, "name", "fullname"):
+            authors.append(Author(name, hidden=_is(entry) and entry.get("hidden") is True))
     return tuple(authors)
 
 
-def _name(told: Any, *keys: str) -> str | None:
+def _name(value: Any, *keys: str) -> str | None:
     """Return a name that is told as a text, or as an object that has it under one of `keys`."""
-    if isinstance(told, str):
-        return one_line(told) or None
-    return next((name for key in keys if (name := one_line(told.get(key)))), None) if _is(told) else None
+    if isinstance(value, str):
+        return one_line(value) or None
+    return next((name for key in keys if (name := one_line(value.get(key)))), None) if _is(value) else None
 
 
-def _count(told: Any) -> int | None:
-    return told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _words(told: Any) -> tuple[str, ...]:
-    return tuple(filter(None, map(one_line, told))) if isinstance(told, list) else ()
+def _words(value: Any) -> tuple[str, ...]:
+    return tuple(filter(None, map(one_line, value))) if isinstance(value, list) else ()
 
 
-def _is(told: Any) -> bool:
-    return isinstance(told, Mapping)
+def _is(value: Any) -> bool:
+    return isinstance(value, Mapping)

@@ -73,17 +73,17 @@ def read_bytes(
         page_year, strict, count_means: of `parse_page`, for the page's text.
 
     Raises:
-        InputError: they are in none of the forms, or hold no paper.
+        InputError: they are in none of the forms, or contain no paper.
     """
     text = decoded(data, name)
     try:
-        found = _read(text, data, url, page_year, strict, count_means)
+        reading = _read(text, data, url, page_year, strict, count_means)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
-    if not found.papers:
-        reason = f" ({found.refused[0].where}: {found.refused[0].why})" if found.refused else ""
-        raise InputError(f"{name} holds no paper that can be read{reason}; expected {_FORMS}")
-    return found
+    if not reading.papers:
+        reason = f" ({reading.refused[0].where}: {reading.refused[0].why})" if reading.refused else ""
+        raise InputError(f"{name} has no paper that can be read{reason}; expected {_FORMS}")
+    return reading
 
 
 def decoded(data: bytes, name: str) -> str:
@@ -109,7 +109,7 @@ def decoded(data: bytes, name: str) -> str:
             f"{name} is no text in UTF-8 (byte {error.start:,} is {data[error.start]:#04x}); save it as UTF-8"
         ) from None
     if "\x00" in text:
-        raise InputError(f"{name} holds binary data; expected {_FORMS}")
+        raise InputError(f"{name} is binary; expected {_FORMS}")
     return text
 
 
@@ -131,8 +131,8 @@ def _read(
         return parse_bibtex(text)
     page = parse_page(text, page_year, strict, count_means)
     refused = tuple(Refusal(f"line {piece.line}", f"{_short(piece.text)!r}: {piece.why}") for piece in page.unparsed)
-    shown = f" of {page.page_date}" if page.page_date else ""
-    return Reading(page.papers, refused, source=f"the page{shown}")
+    of_date = f" of {page.page_date}" if page.page_date else ""
+    return Reading(page.papers, refused, source=f"the page{of_date}")
 
 
 def _json(text: str) -> Reading:

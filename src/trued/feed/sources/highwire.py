@@ -42,17 +42,17 @@ def parse_highwire(html: str, url: str | None = None) -> FeedPaper:
             "this page does not say which paper it is of (no citation_title tag); give the paper's arXiv id or DOI"
         )
     abstract = tags.first("citation_abstract", "dc.description", "dcterms.abstract")
-    found = arxiv_id(tags.first("citation_arxiv_id")) or (arxiv_id(url) if url else None)
+    arxiv = arxiv_id(tags.first("citation_arxiv_id")) or (arxiv_id(url) if url else None)
     published, inferred = _published(tags.first(*_DATES))
     return FeedPaper(
         title=title,
         abstract=abstract,
-        arxiv=found[0] if found else None,
-        version=found[1] if found else None,
+        arxiv=arxiv[0] if arxiv else None,
+        version=arxiv[1] if arxiv else None,
         published=published,
         date_inferred=inferred,
         authors=tuple(tags.authors),
-        links=merged((link(url) if url and not found else None,), links_in(abstract)),
+        links=merged((link(url) if url and not arxiv else None,), links_in(abstract)),
         doi=doi(tags.first("citation_doi", "dc.identifier")),
         journal=tags.first(*_VENUES) or None,
         source="web",
@@ -72,9 +72,9 @@ class _Tags(HTMLParser):
         if tag != "meta" or self._seen >= _MOST:
             return
         self._seen += 1
-        told = dict(attrs)
-        name = (told.get("name") or told.get("property") or "").lower()
-        value = one_line(told.get("content"))
+        attributes = dict(attrs)
+        name = (attributes.get("name") or attributes.get("property") or "").lower()
+        value = one_line(attributes.get("content"))
         if not value:
             return
         if name == "citation_author":
@@ -97,11 +97,11 @@ def _in_order(name: str) -> str:
 
 
 def _published(text: str) -> tuple[date | None, bool]:
-    found = _DAY.match(text)
-    if found is None:
+    match = _DAY.match(text)
+    if match is None:
         return None, False
     try:
-        day = date(int(found["year"]), int(found["month"] or 1), int(found["day"] or 1))
+        day = date(int(match["year"]), int(match["month"] or 1), int(match["day"] or 1))
     except ValueError:
         return None, False
-    return day, found["day"] is None
+    return day, match["day"] is None

@@ -24,7 +24,7 @@ from trued.feed.spans import read_span
 from trued.feed.store.records import Refusal
 
 DAILY_PAGE = 100  # papers, the most that Hugging Face gives at once
-ARXIV_PAGE = 200  # papers; arXiv gives up to 2,000, and asks for smaller ones
+ARXIV_PAGE = 200  # papers; arXiv gives up to 2,000, and recommends fewer
 ARXIV_MOST = 30_000  # papers of one query, arXiv's own limit
 ARXIV_EVERY = 3.0  # seconds between two requests, as arXiv's terms of use ask
 _MOST_PAGES = 100
@@ -75,7 +75,10 @@ def fetch_daily(
         )
         read = _told_by(answer.url, parse_daily_json, answer.content)
         before = page * DAILY_PAGE
-        refused += [replace(one, where=f"{one.where}, page {page + 1}" if page else one.where) for one in read.refused]
+        refused += [
+            replace(refusal, where=f"{refusal.where}, page {page + 1}" if page else refusal.where)
+            for refusal in read.refused
+        ]
         # A paper moves to the next page if another one is listed while the pages are fetched.
         news = [paper for paper in read.papers if (paper.arxiv or paper.title) not in known]
         known |= {paper.arxiv or paper.title for paper in news}
@@ -151,13 +154,11 @@ def fetch_one(what: str, *, client: Client | None = None) -> FeedPaper:
         InputError: it is none of these, nothing is there, or the page is not of one paper.
     """
     client = client or default_client()
-    if found := arxiv_id(what):
-        return _arxiv_paper(found[0], client)
+    if arxiv := arxiv_id(what):
+        return _arxiv_paper(arxiv[0], client)
     read = fetch_url(what, client=client)
     if len(read.papers) != 1:
-        raise InputError(
-            f"{what.strip()} holds {len(read.papers)} papers, expected one: `trued papers ingest` takes all"
-        )
+        raise InputError(f"{what.strip()} has {len(read.papers)} papers, expected one: `trued papers ingest` takes all")
     return read.papers[0]
 
 
@@ -165,7 +166,7 @@ def fetch_url(what: str, *, client: Client | None = None) -> Reading:
     """Fetch the papers behind a DOI or an address: a paper's page, or a file in one of the forms of `sources`.
 
     Raises:
-        InputError: it is neither, nothing is there, or it holds no paper.
+        InputError: it is neither, nothing is there, or it has no paper.
     """
     client = client or default_client()
     if identifier := doi(what):
@@ -224,10 +225,10 @@ def _arxiv_paper(identity: str, client: Client) -> FeedPaper:
 def _by_ids(ids: Sequence[str], base: str, client: Client) -> Reading:
     wanted: dict[str, int | None] = {}
     for text in ids:
-        found = arxiv_id(text)
-        if found is None:
+        arxiv = arxiv_id(text)
+        if arxiv is None:
             raise InputError(f"{text!r} is no arXiv id; expected one such as 2405.15589 or hep-th/9901001")
-        wanted[found[0]] = found[1]
+        wanted[arxiv[0]] = arxiv[1]
     papers: dict[str, FeedPaper] = {}
     names = list(wanted)
     for at in range(0, len(names), _IDS_AT_ONCE):
@@ -235,8 +236,8 @@ def _by_ids(ids: Sequence[str], base: str, client: Client) -> Reading:
         page = _arxiv_page(base, {"id_list": ",".join(some), "max_results": len(some)}, client)
         papers |= {paper.arxiv: paper for paper in page.reading.papers if paper.arxiv}
     refused = tuple(Refusal(name, "arXiv has no such paper") for name in names if name not in papers)
-    found = tuple(papers[name] for name in names if name in papers)
-    return Reading(found, refused, source="arXiv")
+    listed = tuple(papers[name] for name in names if name in papers)
+    return Reading(listed, refused, source="arXiv")
 
 
 def _arxiv_page(base: str, params: dict[str, str | int], client: Client):

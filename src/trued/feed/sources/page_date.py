@@ -57,41 +57,41 @@ class YearlessDate:
 
 def parse_date(text: str, line: int = 0) -> YearlessDate | None:
     """Return the date that a line shows, with its count, or None if it is no date."""
-    found = _DATE.fullmatch(text)
-    month = _MONTH.get(found["month"].lower()) if found else None
-    if found is None or month is None:
+    match = _DATE.fullmatch(text)
+    month = _MONTH.get(match["month"].lower()) if match else None
+    if match is None or month is None:
         return None
-    count = parse_count(found["count"]) if found["count"] else None
-    if found["count"] and count is None:
+    count = parse_count(match["count"]) if match["count"] else None
+    if match["count"] and count is None:
         return None
-    day, year = int(found["day"]), int(found["year"]) if found["year"] else None
-    shown = YearlessDate(month, day, year, count, line, text)
-    return shown if shown.in_year(_LEAP) else None
+    day, year = int(match["day"]), int(match["year"]) if match["year"] else None
+    parsed = YearlessDate(month, day, year, count, line, text)
+    return parsed if parsed.in_year(_LEAP) else None
 
 
 def parse_count(text: str) -> int | None:
     """Return the number that "12", "1,234", "1.2k" or "3M" stands for, or None."""
-    found = _COUNT.fullmatch(text.strip())
-    if found is None or ("." in found["number"] and not found["unit"]):
+    match = _COUNT.fullmatch(text.strip())
+    if match is None or ("." in match["number"] and not match["unit"]):
         return None
-    return round(float(found["number"].replace(",", "")) * _UNIT[found["unit"].lower() if found["unit"] else None])
+    return round(float(match["number"].replace(",", "")) * _UNIT[match["unit"].lower() if match["unit"] else None])
 
 
-def page_year_of(dates: Iterable[YearlessDate], shown: YearlessDate | None, today: date | None = None) -> int:
+def page_year_of(dates: Iterable[YearlessDate], page_date: YearlessDate | None, today: date | None = None) -> int:
     """Return the year of a page from what it shows: its own year is the one that it leaves out.
 
     No year is inferred that puts the page after today: a date that no recent year has is a mistake in that one date.
 
     Args:
         dates: all dates of the page.
-        shown: the page's own date, if it has one.
+        page_date: the page's own date, if it has one.
         today: the present day; by the clock if None.
     """
     dates = list(dates)
-    if shown is not None and shown.year is not None:
-        return shown.year
+    if page_date is not None and page_date.year is not None:
+        return page_date.year
     today = today or datetime.now(UTC).date()
-    own = shown.in_year(today.year) if shown else None
+    own = page_date.in_year(today.year) if page_date else None
     latest = today.year - 1 if own and own > today + timedelta(days=1) else today.year
     explicit = [shown_date.year for shown_date in dates if shown_date.year is not None and shown_date.year <= latest]
     if not explicit:
@@ -99,4 +99,4 @@ def page_year_of(dates: Iterable[YearlessDate], shown: YearlessDate | None, toda
     # A 29 February without a year tells that the page's year has one, if there has been such a year since.
     first = min(max(explicit) + 1, latest)
     yearless = [shown_date for shown_date in dates if shown_date.year is None]
-    return next((y for y in range(first, latest + 1) if all(one.in_year(y) for one in yearless)), first)
+    return next((y for y in range(first, latest + 1) if all(day.in_year(y) for day in yearless)), first)

@@ -24,7 +24,7 @@ class Reading:
         papers: what was read.
         refused: what was not, where it stood and why.
         day: the day whose listing this is, where it is the listing of one day.
-        source: what the reading is of, in words: "arXiv", "the page of Dec 10".
+        source: what was read: "arXiv", "the page of Dec 10".
     """
 
     papers: tuple[FeedPaper, ...]
@@ -33,7 +33,7 @@ class Reading:
     source: str = ""
 
     def by_day(self) -> list[tuple[date | None, tuple[FeedPaper, ...]]]:
-        """Return the papers by the day whose listing held them, the earliest first; those of no day come last.
+        """Return the papers by the day whose listing had them, the earliest first; those of no day come last.
 
         A listing of a week or a month tells the day of each paper under `DAY_KEY`.
         """
@@ -53,8 +53,8 @@ def day_of(moment: Any) -> date | None:
     if not isinstance(moment, str):
         return None
     try:
-        found = datetime.fromisoformat(moment.strip())
-        return (found.astimezone(UTC) if found.tzinfo else found).date()
+        parsed = datetime.fromisoformat(moment.strip())
+        return (parsed.astimezone(UTC) if parsed.tzinfo else parsed).date()
     except (ValueError, OverflowError):
         return None
 

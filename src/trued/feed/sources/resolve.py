@@ -24,7 +24,7 @@ from trued.papers import catalogue
 
 _ALIKE = 95.0  # of 100, words as a set, in any order
 _WHOLE = 90.0  # of 100, letter by letter: so that no title passes that only contains the other
-_MOST_WORDS = 10  # of a title, asked for at once
+_MOST_WORDS = 10  # of a title, in one query
 # Words that hardly tell one title from another.
 _COMMON = frozenset({
     "a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "how", "in", "into", "is",
@@ -57,12 +57,12 @@ def resolve_title(title: str, *, client: Client | None = None, published: date |
     failure: FetchError | None = None
     for ask in (_ask_arxiv, _ask_hugging_face):
         try:
-            found = choose(title, ask(words, client), published)
+            paper = choose(title, ask(words, client), published)
         except FetchError as error:
             failure = failure or error
             continue
-        if found is not None:
-            return found
+        if paper is not None:
+            return paper
     if failure is not None:
         raise failure
     return None
@@ -84,11 +84,11 @@ def choose(title: str, candidates: Iterable[FeedPaper], published: date | None =
             exact[paper.arxiv] = paper
         elif fuzz.token_set_ratio(key, other) >= _ALIKE and fuzz.ratio(key, other) >= _WHOLE:
             near[paper.arxiv] = paper
-    for found in (exact, near):
-        if len(found) > 1 and published is not None:
-            found = {identity: paper for identity, paper in found.items() if paper.published == published}
-        if found:
-            return next(iter(found.values())) if len(found) == 1 else None
+    for matches in (exact, near):
+        if len(matches) > 1 and published is not None:
+            matches = {identity: paper for identity, paper in matches.items() if paper.published == published}
+        if matches:
+            return next(iter(matches.values())) if len(matches) == 1 else None
     return None
 
 

@@ -101,14 +101,18 @@ def parse_page(
             "this is a web page's HTML, expected its text: open the page, select all of it, copy, and save that; "
             "or read the feed itself with `trued papers ingest daily`"
         )
-    shown, lines = _header(_lines(text))
+    header_date, lines = _header(_lines(text))
     entries: list[tuple[str, str, _Tail]] = []
     unparsed: list[Unparsed] = []
     for segment, tail in _segments(lines, unparsed):
         entries += _entries(segment, tail, unparsed)
     dates = [tail.date for _, _, tail in entries if tail.date is not None]
-    year = page_year if page_year is not None else page_year_of([*dates, *([shown] if shown else [])], shown, today)
-    page_date = shown.in_year(year) if shown else None
+    year = (
+        page_year
+        if page_year is not None
+        else page_year_of([*dates, *([header_date] if header_date else [])], header_date, today)
+    )
+    page_date = header_date.in_year(year) if header_date else None
     today = today or datetime.now(UTC).date()
     last = page_date or (today if page_year is None else date(page_year, 12, 31))
     papers = []
@@ -131,14 +135,14 @@ def parse_page(
 def _lines(text: str) -> list[_Line]:
     """Return the lines that are not blank. Zero-width characters and the kinds of line breaks make no difference."""
     text = text.translate({0xFEFF: None, 0x200B: None, 0x00A0: " ", 0x202F: " "})
-    found: list[_Line] = []
+    lines: list[_Line] = []
     after_blank = True
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
         words = " ".join(line.split())
         if words:
-            found.append(_Line(number, words, after_blank))
+            lines.append(_Line(number, words, after_blank))
         after_blank = not words
-    return found
+    return lines
 
 
 def _header(lines: list[_Line]) -> tuple[YearlessDate | None, list[_Line]]:
@@ -149,8 +153,12 @@ def _header(lines: list[_Line]) -> tuple[YearlessDate | None, list[_Line]]:
         start = 0  # above a header stand the site's menus, and no entries
     while start < len(lines) and lines[start].text.casefold() in _HEADER:
         start += 1
-    if start < len(lines) and (shown := parse_date(lines[start].text, lines[start].number)) and shown.count is None:
-        return shown, lines[start + 1 :]
+    if (
+        start < len(lines)
+        and (header_date := parse_date(lines[start].text, lines[start].number))
+        and header_date.count is None
+    ):
+        return header_date, lines[start + 1 :]
     return None, lines[start:]
 
 
@@ -164,14 +172,14 @@ def _segments(lines: list[_Line], unparsed: list[Unparsed]) -> Iterator[tuple[li
         ahead = lines[start:at]
         byline = ahead.pop() if ahead and _is_byline(ahead, near=not lines[at].after_blank) else None
         at += 1
-        found, used = _date_line(lines, at)
-        if found is None:
+        day, used = _date_line(lines, at)
+        if day is None:
             piece = lines[at] if used else lines[at - 1]
             why = "the page ends before the date" if at >= len(lines) else "expected a date such as Apr 4, Jun 17, 2024"
             unparsed.append(Unparsed(piece.number, piece.text, why))
         start = at - 1 - (byline is not None)
         at += used
-        yield ahead, _tail(byline, found, lines[start:at])
+        yield ahead, _tail(byline, day, lines[start:at])
         start = at
     rest = lines[start:]
     if rest and _AUTHORS.fullmatch(rest[-1].text) and rest[-1].text.startswith("•"):
@@ -198,23 +206,23 @@ def _date_line(lines: list[_Line], at: int) -> tuple[YearlessDate | None, int]:
     if at >= len(lines):
         return None, 0
     line = lines[at]
-    found = parse_date(line.text, line.number)
-    if found is None:
+    parsed = parse_date(line.text, line.number)
+    if parsed is None:
         return None, 0 if line.after_blank else 1
-    if found.count is None and at + 1 < len(lines) and not lines[at + 1].after_blank:
+    if parsed.count is None and at + 1 < len(lines) and not lines[at + 1].after_blank:
         count = parse_count(lines[at + 1].text)
         if count is not None:
-            return replace(found, count=count), 2
-    return found, 1
+            return replace(parsed, count=count), 2
+    return parsed, 1
 
 
-def _tail(byline: _Line | None, found: YearlessDate | None, lines: Sequence[_Line]) -> _Tail:
+def _tail(byline: _Line | None, day: YearlessDate | None, lines: Sequence[_Line]) -> _Tail:
     text = "\n".join(line.text for line in lines)
     if byline is None:
-        return _Tail(text, date=found)
+        return _Tail(text, date=day)
     if match := _AUTHORS.fullmatch(byline.text):
-        return _Tail(text, authors=parse_count(match["count"]), date=found)
-    return _Tail(text, byline=byline.text, date=found)
+        return _Tail(text, authors=parse_count(match["count"]), date=day)
+    return _Tail(text, byline=byline.text, date=day)
 
 
 def _entries(lines: list[_Line], tail: _Tail | None, unparsed: list[Unparsed]) -> Iterator[tuple[str, str, _Tail]]:

@@ -22,9 +22,9 @@ from trued.feed.store.tables import PaperRow, SnapshotRow
 AT_ONCE = 500  # uids in one query
 
 
-def first_sight(shown: date | None, now: datetime) -> datetime:
+def first_sight(day: date | None, now: datetime) -> datetime:
     """Return the time to which the first counts of a paper are dated."""
-    return now if shown is None else min(now, end_of(shown))
+    return now if day is None else min(now, end_of(day))
 
 
 def end_of(day: date) -> datetime:
@@ -43,8 +43,8 @@ def record(session: Session, insert: Any, rows: Iterable[Mapping[str, Any]]) -> 
     if not rows:
         return
     statement = insert(SnapshotRow)
-    told = {name: statement.excluded[name] for name in ("at", "upvotes", "comments")}
-    session.execute(statement.on_conflict_do_update(index_elements=["uid", "day"], set_=told), rows)
+    values = {name: statement.excluded[name] for name in ("at", "upvotes", "comments")}
+    session.execute(statement.on_conflict_do_update(index_elements=["uid", "day"], set_=values), rows)
     reheat(session, [row["uid"] for row in rows])
 
 
@@ -59,7 +59,7 @@ def reheat(session: Session, uids: Iterable[int]) -> None:
 
 def heats(session: Session, uids: Iterable[int]) -> dict[int, float | None]:
     """Return uid → heat, from the snapshots that are kept."""
-    found: dict[int, float | None] = {}
+    by_uid: dict[int, float | None] = {}
     uids = list(uids)
     for start in range(0, len(uids), AT_ONCE):
         batch = uids[start : start + AT_ONCE]
@@ -68,10 +68,10 @@ def heats(session: Session, uids: Iterable[int]) -> dict[int, float | None]:
             .where(SnapshotRow.uid.in_(batch))
             .order_by(SnapshotRow.uid, SnapshotRow.day)
         )
-        found |= dict.fromkeys(batch)
+        by_uid |= dict.fromkeys(batch)
         for uid, group in groupby(session.execute(query), key=lambda row: row.uid):
-            found[uid] = trending.heat((row.at, row.upvotes, row.comments) for row in group)
-    return found
+            by_uid[uid] = trending.heat((row.at, row.upvotes, row.comments) for row in group)
+    return by_uid
 
 
 def unrecorded(session: Session) -> list[Any]:

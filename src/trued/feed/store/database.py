@@ -116,9 +116,9 @@ class Database:
         with self._writer.begin() as connection:
             if not self.sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            found = _revision(connection)  # again: another process may have been faster
-            if found != REVISION:
-                upgrade(connection, found)
+            revision = _revision(connection)  # again: another process may have been faster
+            if revision != REVISION:
+                upgrade(connection, revision)
 
     def _identify(self) -> str:
         """Return the store's id, which names what is kept beside it; the first to ask sets it."""
@@ -131,7 +131,7 @@ class Database:
 
 
 def _make_private(url: str) -> None:
-    """Make a file that is not there yet readable by its user alone: it will hold addresses and notes.
+    """Make a file that is not there yet readable by its user alone: it will contain addresses and notes.
 
     SQLite gives the files beside it the same permissions. A file that is there is left as it is, except in trued's own
     folder; `trued papers doctor` tells of one that others may read.
@@ -172,11 +172,11 @@ def _engine(url: str) -> Engine:
     return engine
 
 
-def upgrade(connection: Connection, found: str | None) -> None:
-    """Bring the schema from revision `found` (None: an empty database) to this version's, within one transaction.
+def upgrade(connection: Connection, revision: str | None) -> None:
+    """Bring the schema from revision `revision` (None: an empty database) to this version's, within one transaction.
 
     Raises:
-        InputError: `found` is of a newer trued.
+        InputError: `revision` is of a newer trued.
     """
     from alembic import command
     from alembic.config import Config
@@ -187,9 +187,9 @@ def upgrade(connection: Connection, found: str | None) -> None:
     config.set_main_option("version_table", VERSION_TABLE)
     config.attributes["connection"] = connection
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is not None and found not in known:
+    if revision is not None and revision not in known:
         raise InputError(
-            f"the store of papers has schema {found}, which this trued does not know (it knows up to {REVISION}): "
+            f"the store of papers has schema {revision}, which this trued does not know (it knows up to {REVISION}): "
             "install the newer trued that made it"
         )
     command.upgrade(config, REVISION)

@@ -22,42 +22,42 @@ Condition = ColumnElement[bool]
 
 
 def of_filters(filters: Filters, person: str, verdicts: Verdicts | None) -> list[Condition]:
-    """Return what the filters ask for.
+    """Return the filters as conditions.
 
     Raises:
-        InputError: a field, state or verdict that there is not; or verdicts are not to be had here.
+        InputError: a field, state or verdict that there is not; or verdicts are not available here.
     """
-    found: list[Condition] = []
+    conditions: list[Condition] = []
     if filters.since is not None:
-        found.append(PaperRow.shown >= filters.since)
+        conditions.append(PaperRow.shown >= filters.since)
     if filters.until is not None:
-        found.append(PaperRow.shown <= filters.until)
+        conditions.append(PaperRow.shown <= filters.until)
     if filters.field is not None:
         _one_of(filters.field, get_args(Field), "field")
-        found.append(_of_cards(slug for slug, card in catalogue.cards().items() if card.field == filters.field))
+        conditions.append(_of_cards(slug for slug, card in catalogue.cards().items() if card.field == filters.field))
     if filters.state is not None:
         _one_of(filters.state, get_args(catalogue.State), "state")
-        found.append(_of_cards(slug for slug in catalogue.slugs() if catalogue.state(slug) == filters.state))
+        conditions.append(_of_cards(slug for slug in catalogue.slugs() if catalogue.state(slug) == filters.state))
     if filters.verdict is not None:
         if verdicts is None:
             raise InputError(f"verdict {filters.verdict!r}: this store was opened without verdicts; pass `verdicts`")
         _one_of(filters.verdict, ("supported", "contradicted", "inconclusive"), "verdict")
-        found.append(_of_cards(slug for slug, words in verdicts().items() if filters.verdict in words))
+        conditions.append(_of_cards(slug for slug, words in verdicts().items() if filters.verdict in words))
     if filters.tag is not None:
-        found.append(tagged(filters.tag, person))
+        conditions.append(tagged(filters.tag, person))
     if filters.unread_by is not None:
-        found.append(not_(marked(ReadRow, filters.unread_by)))
+        conditions.append(not_(marked(ReadRow, filters.unread_by)))
     if filters.has_code:
-        found.append(PaperRow.has_code.is_(True))
+        conditions.append(PaperRow.has_code.is_(True))
     if filters.category is not None:
-        found.append(in_category(filters.category))
+        conditions.append(in_category(filters.category))
     if filters.min_upvotes is not None:
-        found.append(PaperRow.popularity >= filters.min_upvotes)
+        conditions.append(PaperRow.popularity >= filters.min_upvotes)
     if filters.arrived_since is not None:
-        found.append(PaperRow.first_seen >= filters.arrived_since)
+        conditions.append(PaperRow.first_seen >= filters.arrived_since)
     if filters.arrived_before is not None:
-        found.append(PaperRow.first_seen < filters.arrived_before)
-    return found
+        conditions.append(PaperRow.first_seen < filters.arrived_before)
+    return conditions
 
 
 def _of_cards(slugs: Iterable[str]) -> Condition:
@@ -66,7 +66,7 @@ def _of_cards(slugs: Iterable[str]) -> Condition:
 
 
 def in_category(category: str) -> Condition:
-    """Return that a paper is in one of arXiv's categories, or in one below it: "cs" holds "cs.CL"."""
+    """Return that a paper is in one of arXiv's categories, or in one below it: "cs" includes "cs.CL"."""
     name = category.strip().lower()
     return or_(*(PaperRow.subjects.contains(f" {name}{end}", autoescape=True) for end in (" ", ".")))
 

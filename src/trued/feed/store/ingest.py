@@ -38,7 +38,7 @@ class Tally:
 
 @dataclass
 class _Known:
-    """A paper while a batch is worked through: what the store holds of it, and what it will hold."""
+    """A paper while a batch is worked through: what the store has of it, and what it will have."""
 
     paper: FeedPaper
     origin: dict[str, str]
@@ -78,13 +78,13 @@ def take(
             news.append(known)
         else:
             stale = known.day is not None and (day is None or day < known.day)
-            told = replace(entry, rank=None) if stale else entry  # a place in an older listing says nothing now
-            known.paper, known.origin = merge(known.paper, told, known.origin)
+            incoming = replace(entry, rank=None) if stale else entry  # a place in an older listing says nothing now
+            known.paper, known.origin = merge(known.paper, incoming, known.origin)
             known.day = known.day if stale else day or known.day
         book.enter(known)
     stamp = (session.scalar(select(func.max(PaperRow.stamp))) or 0) + 1
     _add(session, insert_or, news, stamp, now)
-    altered = _alter(session, insert_or, [one for one in book.everything() if one.row is not None], stamp, now)
+    altered = _alter(session, insert_or, [item for item in book.everything() if item.row is not None], stamp, now)
     tally.added += len(news)
     tally.changed += altered
     tally.unchanged += len(entries) - len(news) - altered
@@ -96,14 +96,14 @@ class _Book:
     def __init__(self, known: Iterable[_Known]) -> None:
         self.by_id: dict[str, _Known] = {}
         self.by_title: dict[str, list[_Known]] = {}
-        for one in known:
-            self.enter(one)
+        for item in known:
+            self.enter(item)
 
     def enter(self, known: _Known) -> None:
         if known.paper.arxiv:
             self.by_id[known.paper.arxiv] = known
         titled = self.by_title.setdefault(title_key(known.paper.title), [])
-        if not any(one is known for one in titled):
+        if not any(item is known for item in titled):
             titled.append(known)
 
     def find(self, entry: FeedPaper) -> _Known | None:
@@ -113,7 +113,7 @@ class _Book:
         return next((known for known in titled if same(known.paper, entry)), None)
 
     def everything(self) -> list[_Known]:
-        return list({id(one): one for titled in self.by_title.values() for one in titled}.values())
+        return list({id(item): item for titled in self.by_title.values() for item in titled}.values())
 
 
 def _load(session: Session, entries: list[FeedPaper]) -> list[_Known]:
@@ -152,27 +152,27 @@ def _alter(session: Session, insert_or: Any, known: list[_Known], stamp: int, no
     """Write what differs from the rows; returns how many papers did."""
     changes: dict[tuple[str, ...], list[dict[str, Any]]] = {}  # by the columns that change
     snapshots = []
-    for one in known:
-        row = one.row
+    for item in known:
+        row = item.row
         assert row is not None
-        told = {
+        changed = {
             name: value
-            for name, value in columns(one.paper, one.origin, one.day).items()
+            for name, value in columns(item.paper, item.origin, item.day).items()
             if value != getattr(row, name)
         }
-        if not told:
+        if not changed:
             continue
-        if COUNTS & told.keys():
-            told["popularity"] = (one.paper.upvotes or 0) + row.votes
-            at = now if row.heat is not None else counts.first_sight(one.day or one.paper.published, now)
-            total = (one.paper.comments or 0) + row.remarks
+        if COUNTS & changed.keys():
+            changed["popularity"] = (item.paper.upvotes or 0) + row.votes
+            at = now if row.heat is not None else counts.first_sight(item.day or item.paper.published, now)
+            total = (item.paper.comments or 0) + row.remarks
             snapshots.append(
-                {"uid": row.uid, "day": at.date(), "at": at, "upvotes": told["popularity"], "comments": total}
+                {"uid": row.uid, "day": at.date(), "at": at, "upvotes": changed["popularity"], "comments": total}
             )
-        if {"title", "abstract"} & told.keys():
-            told["stamp"] = stamp
-        told["changed"] = now
-        changes.setdefault(tuple(sorted(told)), []).append({"key": row.uid, **told})
+        if {"title", "abstract"} & changed.keys():
+            changed["stamp"] = stamp
+        changed["changed"] = now
+        changes.setdefault(tuple(sorted(changed)), []).append({"key": row.uid, **changed})
     table: Any = PaperRow.__table__
     for values in changes.values():
         # The connection's own executemany, which leaves the other columns, and with them the index, alone.

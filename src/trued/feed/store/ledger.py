@@ -1,6 +1,6 @@
 """Who gets digests, and which have gone out: claimed before they are sent, so that none goes out twice.
 
-Knows addresses, periods and states. Knows nothing of mail, tokens or what a digest holds.
+Knows addresses, periods and states. Knows nothing of mail, tokens or what a digest contains.
 """
 
 from __future__ import annotations

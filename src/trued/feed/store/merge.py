@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from trued.feed.paper import FeedPaper, Link
 
 SUBMITTED = "submitted"  # by a person, and fetched from nowhere
-# Who is believed first. arXiv holds what its authors wrote; Hugging Face copies that and adds what people did with it.
+# Who is believed first. arXiv has what its authors wrote; Hugging Face copies that and adds what people did with it.
 FACTS = ("arxiv", "huggingface", "bibtex", "page", "web", "card", SUBMITTED)
 CROWD = ("huggingface", "page", "arxiv", "bibtex", "web", "card", SUBMITTED)
 IDENTITY = {"arxiv", "doi"}
@@ -38,7 +38,7 @@ FIRST_DAY = date(1900, 1, 1)
 ARXIV = re.compile(r"\d{4}\.\d{4,5}|[a-z][a-z-]*(\.[A-Z]{2})?/\d{7}")
 INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]"
-)  # no text, and no XML, may hold them
+)  # no text, and no XML, may contain them
 NO_WORD = re.compile(r"[\W_]+")
 MARKUP = re.compile(r"\\[a-zA-Z]+\s*|\\.|[{}$]")
 
@@ -59,9 +59,9 @@ def clean(paper: FeedPaper) -> FeedPaper:
         title=_line(paper.title),
         abstract=_line(paper.abstract),
         authors=tuple(
-            replace(one, name=_line(one.name), affiliation=_line(one.affiliation) or None)
-            for one in paper.authors
-            if _line(one.name)
+            replace(author, name=_line(author.name), affiliation=_line(author.affiliation) or None)
+            for author in paper.authors
+            if _line(author.name)
         ),
         organization=_line(paper.organization) or None,
         doi=_line(paper.doi) or None,
@@ -76,7 +76,7 @@ def clean(paper: FeedPaper) -> FeedPaper:
 def flaw(paper: FeedPaper, today: date) -> str | None:
     """Return why a cleaned entry can't come in, as a sentence, or None."""
     if not title_key(paper.title):
-        return f"the title {paper.title!r} holds no letter and no digit; every paper needs a title"
+        return f"the title {paper.title!r} has no letter and no digit; every paper needs a title"
     if len(paper.title) > LONGEST_TITLE:
         return f"the title has {len(paper.title):,} characters; at most {LONGEST_TITLE:,} are taken"
     if len(paper.abstract) > LONGEST_ABSTRACT:
@@ -94,21 +94,21 @@ def flaw(paper: FeedPaper, today: date) -> str | None:
     return None
 
 
-def same(known: FeedPaper, told: FeedPaper) -> bool:
+def same(known: FeedPaper, incoming: FeedPaper) -> bool:
     """True if both entries are of one paper."""
-    if known.arxiv and told.arxiv:
-        return known.arxiv == told.arxiv
-    return title_key(known.title) == title_key(told.title)
+    if known.arxiv and incoming.arxiv:
+        return known.arxiv == incoming.arxiv
+    return title_key(known.title) == title_key(incoming.title)
 
 
 def merge(
-    known: FeedPaper, told: FeedPaper, origin: Mapping[str, str] | None = None
+    known: FeedPaper, incoming: FeedPaper, origin: Mapping[str, str] | None = None
 ) -> tuple[FeedPaper, dict[str, str]]:
     """Return one entry out of what is known of a paper and what is told of it now.
 
     Args:
         known: what is known.
-        told: what a source says now.
+        incoming: what a source says now.
         origin: field → the source that `known` has it from; `known.source` for all fields if None.
 
     Returns:
@@ -116,34 +116,34 @@ def merge(
     """
     origin = dict(origin) if origin is not None else origins(known)
     values: dict[str, Any] = {}
-    later = told.version is None or known.version is None or told.version >= known.version
+    later = incoming.version is None or known.version is None or incoming.version >= known.version
     for name in (field.name for field in fields(FeedPaper)):
-        old, new = getattr(known, name), getattr(told, name)
-        if name in IDENTITY and (told.source == SUBMITTED) != (known.source == SUBMITTED):
+        old, new = getattr(known, name), getattr(incoming, name)
+        if name in IDENTITY and (incoming.source == SUBMITTED) != (known.source == SUBMITTED):
             # Which paper it is, the fetched one alone says: a wrong id would draw another paper's facts into it.
             if known.source == SUBMITTED:
                 values[name] = new
-                origin |= {name: told.source}
+                origin |= {name: incoming.source}
                 if _empty(new):
                     del origin[name]
             continue
         if name in APART or _empty(new):
             continue
         if new == old:  # the better of two that say the same vouches for it
-            origin[name] = _first(name, [origin.get(name), told.source])
+            origin[name] = _first(name, [origin.get(name), incoming.source])
             if name == "published":
-                values["date_inferred"] = known.date_inferred and told.date_inferred
+                values["date_inferred"] = known.date_inferred and incoming.date_inferred
             continue
         if name in UNIONS:
-            values[name] = _union(old, new, told.source, _first(name, [origin.get(name), told.source]))
-            origin[name] = _first(name, [origin.get(name), told.source])
-        elif _empty(old) or _believed(name, known, told, origin.get(name), later):
-            values[name], origin[name] = new, told.source
+            values[name] = _union(old, new, incoming.source, _first(name, [origin.get(name), incoming.source]))
+            origin[name] = _first(name, [origin.get(name), incoming.source])
+        elif _empty(old) or _believed(name, known, incoming, origin.get(name), later):
+            values[name], origin[name] = new, incoming.source
             if name == "published":
-                values["date_inferred"] = told.date_inferred
-    if told.version is not None and told.version > (known.version or 0):
-        values["version"] = told.version
-    sources = [known.source, told.source]
+                values["date_inferred"] = incoming.date_inferred
+    if incoming.version is not None and incoming.version > (known.version or 0):
+        values["version"] = incoming.version
+    sources = [known.source, incoming.source]
     values["source"] = _first("title", sources)
     return replace(known, **values), origin
 
@@ -157,13 +157,13 @@ def origins(paper: FeedPaper) -> dict[str, str]:
     }
 
 
-def _believed(name: str, known: FeedPaper, told: FeedPaper, origin: str | None, later: bool) -> bool:
+def _believed(name: str, known: FeedPaper, incoming: FeedPaper, origin: str | None, later: bool) -> bool:
     """True if the new word on a field that is known already counts for more."""
-    if (told.source == SUBMITTED) != (origin == SUBMITTED):
+    if (incoming.source == SUBMITTED) != (origin == SUBMITTED):
         return origin == SUBMITTED
-    if name == "published" and known.date_inferred != told.date_inferred:
+    if name == "published" and known.date_inferred != incoming.date_inferred:
         return known.date_inferred
-    ours, theirs = _grade(name, origin), _grade(name, told.source)
+    ours, theirs = _grade(name, origin), _grade(name, incoming.source)
     return theirs < ours or (theirs == ours and later)
 
 

@@ -116,14 +116,14 @@ class People(Database):
         uids = list(uids)
         with self.reading() as session:
 
-            def found(table: Any, *values: Any) -> list[Any]:
+            def rows_of(table: Any, *values: Any) -> list[Any]:
                 query = select(table.uid, *values).where(table.person == person, table.uid.in_(uids))
                 return list(session.execute(query.order_by(*values)))
 
-            voted, bookmarked, read = ({row.uid for row in found(table)} for table in (VoteRow, BookmarkRow, ReadRow))
-            notes = {row.uid: row.text for row in found(NoteRow, NoteRow.text)}
+            voted, bookmarked, read = ({row.uid for row in rows_of(table)} for table in (VoteRow, BookmarkRow, ReadRow))
+            notes = {row.uid: row.text for row in rows_of(NoteRow, NoteRow.text)}
             tags: dict[int, list[str]] = {}
-            for row in found(TagRow, TagRow.tag):
+            for row in rows_of(TagRow, TagRow.tag):
                 tags.setdefault(row.uid, []).append(row.tag)
         return {
             uid: Marks(uid in voted, uid in bookmarked, uid in read, tuple(tags.get(uid, ())), notes.get(uid, ""))
@@ -154,10 +154,10 @@ class People(Database):
         else:
             session.execute(delete(table).filter_by(**key))
 
-    def _recount(self, session: Session, uid: int, **told: int) -> None:
+    def _recount(self, session: Session, uid: int, **totals: int) -> None:
         """Write new counts of this store into the paper, its snapshot of today and its heat."""
         row = session.get_one(PaperRow, uid)
-        votes, remarks = told.get("votes", row.votes), told.get("remarks", row.remarks)
+        votes, remarks = totals.get("votes", row.votes), totals.get("remarks", row.remarks)
         popularity, comments = (row.upvotes or 0) + votes, (row.comments or 0) + remarks
         session.execute(update(PaperRow).filter_by(uid=uid).values(votes=votes, remarks=remarks, popularity=popularity))
         now = self.now()

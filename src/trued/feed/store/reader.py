@@ -77,7 +77,7 @@ class PaperReader(Database):
         Args:
             order: "rank" (the feed's own order, the latest listing first), "new" (by publication), "trending" (see
                 `trued.feed.trending`) or "upvotes".
-            filters: what must hold.
+            filters: what must be true of them.
             offset, limit: where the page begins, and how long it is.
             person: whose tags `filters.tag` means.
 
@@ -127,19 +127,19 @@ class PaperReader(Database):
             raise InputError(f"{day} is to come (today is {now.date()}, UTC); counts are kept of days that have begun")
         with self.writing() as session:
             latest = session.scalar(select(func.max(SnapshotRow.day)))
-            found = counts.unrecorded(session)
-            if found and latest is not None and day < latest:
+            unrecorded = counts.unrecorded(session)
+            if unrecorded and latest is not None and day < latest:
                 raise InputError(f"counts of {latest} are kept already; those of {day} would come after later ones")
             at = min(now, counts.end_of(day))
-            told = [
+            rows = [
                 {"uid": row.uid, "day": day, "at": at, "upvotes": row.upvotes, "comments": row.comments}
-                for row in found
+                for row in unrecorded
             ]
-            counts.record(session, self.insert, told)
-            return len(told)
+            counts.record(session, self.insert, rows)
+            return len(rows)
 
     def history(self, uid: int) -> list[tuple[date, int, int]]:
         """Return (day, upvotes, comments) of a paper's snapshots, the oldest first."""
         query = select(SnapshotRow.day, SnapshotRow.upvotes, SnapshotRow.comments).filter_by(uid=uid)
         with self.reading() as session:
-            return [(day, up, said) for day, up, said in session.execute(query.order_by(SnapshotRow.day))]
+            return [(day, up, remarks) for day, up, remarks in session.execute(query.order_by(SnapshotRow.day))]

@@ -45,7 +45,7 @@ class StoredPaper:
         first_seen, changed: when it came in, and when its facts last changed, in UTC.
         trending: see `trued.feed.trending.trending`, at the moment of the call.
         votes, remarks: upvotes and comments left in this store.
-        day: the latest day whose listing held it, or None.
+        day: the latest day whose listing had it, or None.
     """
 
     uid: int
@@ -60,7 +60,7 @@ class StoredPaper:
 
     @property
     def shown(self) -> date | None:
-        """The day under which it is shown: of the listing that held it, or of its publication."""
+        """The day under which it is shown: of the listing that had it, or of its publication."""
         return self.day or self.paper.published
 
     @property
@@ -101,7 +101,7 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class Filters:
-    """Which papers count; every filter that is set must hold.
+    """Which papers count; every filter that is set must match.
 
     Attributes:
         since, until: first and last day, as `StoredPaper.shown` has it; a paper without a day passes neither.
@@ -137,7 +137,7 @@ class Hit:
     Attributes:
         score: the higher the better: from 0 to 1 in a search, the cosine in `similar`, the margin in `recommend`.
         keyword_rank, semantic_rank: its place in either list, from 1, or None where it is not among the first 200.
-        snippet_html: a passage around the words that were asked for, escaped, with <mark> around them.
+        snippet_html: a passage around the words of the search, escaped, with <mark> around them.
     """
 
     paper: StoredPaper
@@ -178,7 +178,7 @@ class Marks:
 
 @dataclass(frozen=True)
 class Subscriber:
-    """An address that asked for digests.
+    """An address that requested digests.
 
     Attributes:
         email: the address, as it is written to.

@@ -24,12 +24,12 @@ AS_THEY_ARE = (
 
 
 def columns(paper: FeedPaper, origin: Mapping[str, str], day: date | None) -> dict[str, Any]:
-    """Return the columns that hold an entry and what is worked out from it alone."""
+    """Return the columns of an entry and what is worked out from it alone."""
     return {
         **{name: getattr(paper, name) for name in AS_THEY_ARE},
         "title_key": title_key(paper.title),
-        "names": ", ".join(one.name for one in paper.authors),
-        "authors": [_author(one) for one in paper.authors],
+        "names": ", ".join(author.name for author in paper.authors),
+        "authors": [_author(author) for author in paper.authors],
         "categories": list(paper.categories),
         "subjects": f" {' '.join(paper.categories)} ".lower() if paper.categories else "",
         "links": [[link.url, link.kind] for link in paper.links],
@@ -42,10 +42,10 @@ def columns(paper: FeedPaper, origin: Mapping[str, str], day: date | None) -> di
 
 
 def paper_of(row: PaperRow) -> FeedPaper:
-    """Return the entry that a row holds."""
+    """Return the entry of a row."""
     return FeedPaper(
         **{name: getattr(row, name) for name in AS_THEY_ARE},
-        authors=tuple(Author(**one) for one in row.authors),
+        authors=tuple(Author(**author) for author in row.authors),
         categories=tuple(row.categories),
         links=tuple(Link(url, kind) for url, kind in row.links),
         extra=row.extra,
@@ -86,11 +86,11 @@ def _cards() -> tuple[dict[str, str], dict[str, str]]:
     return by_id, {title_key(card.title): slug for slug, card in cards.items()}
 
 
-def _author(one: Author) -> dict[str, Any]:
+def _author(author: Author) -> dict[str, Any]:
     """Return an author as JSON; what says nothing is left out, as it is so for most."""
-    said: dict[str, Any] = {"name": one.name}
-    if one.hidden:
-        said["hidden"] = True
-    if one.affiliation:
-        said["affiliation"] = one.affiliation
-    return said
+    record: dict[str, Any] = {"name": author.name}
+    if author.hidden:
+        record["hidden"] = True
+    if author.affiliation:
+        record["affiliation"] = author.affiliation
+    return record

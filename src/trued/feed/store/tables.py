@@ -35,14 +35,14 @@ class Base(DeclarativeBase):
 
 
 class PaperRow(Base):
-    """One paper. What the dataclass `FeedPaper` holds, and what finding and ordering need beside it.
+    """One paper. The fields of the dataclass `FeedPaper`, and what finding and ordering need beside it.
 
     Attributes:
         title_key: the title without case, punctuation and TeX; see `trued.feed.store.merge.title_key`.
         names: the authors' names on one line, for the full-text index.
         subjects: the categories on one line, each between blanks, for LIKE.
         origin: field → the source that gave it.
-        day: the latest day whose listing held the paper; `shown` is that, or the day of publication.
+        day: the latest day whose listing had the paper; `shown` is that, or the day of publication.
         votes, remarks: how many people of this store upvoted it and commented on it.
         popularity: upvotes of the sources and of this store.
         heat: the logarithm of the trending score, carried back to a fixed epoch; see `trued.feed.trending`.
@@ -170,7 +170,7 @@ class SavedQueryRow(Base):
 
 
 class SubscriberRow(Base):
-    """An address that asked for digests."""
+    """An address that requested digests."""
 
     __tablename__ = "subscribers"
     email: Mapped[str] = mapped_column(primary_key=True)

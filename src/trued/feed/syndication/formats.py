@@ -28,7 +28,7 @@ Syntax = Literal["atom", "rss", "json"]
 MEDIA_TYPES: dict[Syntax, str] = {
     "atom": "application/atom+xml", "rss": "application/rss+xml", "json": "application/feed+json",
 }  # fmt: skip
-START = datetime(2020, 1, 1, tzinfo=UTC)  # when a feed that never held a paper last changed
+START = datetime(2020, 1, 1, tzinfo=UTC)  # when a feed that never had a paper last changed
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Rendered:
 
 def render(papers: Sequence[StoredPaper], channel: Channel, syntax: Syntax) -> Rendered:
     """Return papers as a feed, in their order."""
-    modified = max((one.changed for one in papers), default=START).replace(microsecond=0)
+    modified = max((stored.changed for stored in papers), default=START).replace(microsecond=0)
     body = _json(papers, channel) if syntax == "json" else _xml(papers, channel, syntax, modified)
     return Rendered(body, MEDIA_TYPES[syntax], modified)
 
@@ -87,11 +87,11 @@ def opml(queries: Iterable[SavedQuery], base: str, title: str = "Daily papers") 
     ElementTree.SubElement(ElementTree.SubElement(root, "head"), "title").text = _legal(title)
     body = ElementTree.SubElement(root, "body")
     for query in queries:
-        asked = urlencode({"q": query.q})
+        parameters = urlencode({"q": query.q})
         name = _legal(query.name)
         ElementTree.SubElement(
             body, "outline", type="rss", text=name, title=name,
-            xmlUrl=f"{base}/feed.atom?{asked}", htmlUrl=f"{base}/search?{asked}",
+            xmlUrl=f"{base}/feed.atom?{parameters}", htmlUrl=f"{base}/search?{parameters}",
         )  # fmt: skip
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
@@ -113,21 +113,21 @@ def _xml(papers: Sequence[StoredPaper], channel: Channel, syntax: Syntax, modifi
     feed.generator("trued", version=__version__)
     feed.updated(modified)
     feed.lastBuildDate(modified)
-    for one in papers:
-        _entry(feed.add_entry(order="append"), one, channel, syntax)
+    for stored in papers:
+        _entry(feed.add_entry(order="append"), stored, channel, syntax)
     return feed.atom_str(pretty=True) if syntax == "atom" else feed.rss_str(pretty=True)
 
 
-def _entry(entry: Any, one: StoredPaper, channel: Channel, syntax: Syntax) -> None:
-    paper = one.paper
+def _entry(entry: Any, stored: StoredPaper, channel: Channel, syntax: Syntax) -> None:
+    paper = stored.paper
     entry.id(permanent_id(paper))
     entry.guid(permanent_id(paper), permalink=False)
     entry.title(_legal(paper.title) or "untitled")
     entry.link(href=address(paper) or channel.home)
-    entry.published(_published(one))
-    entry.updated(one.changed.replace(microsecond=0))
+    entry.published(_published(stored))
+    entry.updated(stored.changed.replace(microsecond=0))
     # Atom wants an author of every entry, and would take the feed's own where there is none.
-    for name in _authors(one) or ["unknown"]:
+    for name in _authors(stored) or ["unknown"]:
         entry.author({"name": name})
         entry.dc.dc_creator(name, replace=False)
     if paper.categories:
@@ -135,18 +135,18 @@ def _entry(entry: Any, one: StoredPaper, channel: Channel, syntax: Syntax) -> No
     summary = _legal(paper.abstract) or "No abstract is known."
     # Atom's summary is plain text. RSS has no such thing: readers take a description for HTML.
     entry.summary(summary if syntax == "atom" else str(escape(summary)))
-    entry.content(_html(one), type="html")
+    entry.content(_html(stored), type="html")
 
 
-def _html(one: StoredPaper) -> str:
+def _html(stored: StoredPaper) -> str:
     """Return the abstract, and below it where code is and how to run it here; everything from a source is escaped."""
-    paper = one.paper
+    paper = stored.paper
     parts = [f"<p>{escape(byline(paper))}</p>"] if byline(paper) else []
     parts += [f"<p>{escape(paper.abstract)}</p>"] if paper.abstract else []
-    if found := code(paper):
-        parts.append(f'<p><a href="{escape(found)}">Code</a></p>')
-    if one.slug:
-        parts.append(f"<p><code>trued papers show {escape(one.slug)}</code></p>")
+    if code_url := code(paper):
+        parts.append(f'<p><a href="{escape(code_url)}">Code</a></p>')
+    if stored.slug:
+        parts.append(f"<p><code>trued papers show {escape(stored.slug)}</code></p>")
     return _legal("".join(parts)) or "<p>No abstract is known.</p>"
 
 
@@ -158,40 +158,40 @@ def _json(papers: Sequence[StoredPaper], channel: Channel) -> bytes:
         "feed_url": channel.address,
         "description": channel.description,
         "authors": [{"name": "trued"}],
-        "items": [_item(one, channel) for one in papers],
+        "items": [_item(stored, channel) for stored in papers],
     }
     if channel.address is None:
         del feed["feed_url"]
     return (json.dumps(feed, ensure_ascii=False, indent=2) + "\n").encode()
 
 
-def _item(one: StoredPaper, channel: Channel) -> dict[str, Any]:
-    paper = one.paper
+def _item(stored: StoredPaper, channel: Channel) -> dict[str, Any]:
+    paper = stored.paper
     values = {
         "id": permanent_id(paper),
         "url": address(paper) or channel.home,
         "external_url": code(paper),
         "title": paper.title,
-        "content_html": _html(one),
+        "content_html": _html(stored),
         "summary": paper.abstract,
-        "date_published": _published(one).isoformat(),
-        "date_modified": one.changed.replace(microsecond=0).isoformat(),
-        "authors": [{"name": name} for name in _authors(one)],
+        "date_published": _published(stored).isoformat(),
+        "date_modified": stored.changed.replace(microsecond=0).isoformat(),
+        "authors": [{"name": name} for name in _authors(stored)],
         "tags": list(paper.categories),
     }
     return {key: value for key, value in values.items() if value}
 
 
-def _authors(one: StoredPaper) -> list[str]:
+def _authors(stored: StoredPaper) -> list[str]:
     """Return the names, else the organisation or how many they are, in one entry."""
-    return [_legal(name) for name in names(one.paper) or [byline(one.paper)] if _legal(name).strip()]
+    return [_legal(name) for name in names(stored.paper) or [byline(stored.paper)] if _legal(name).strip()]
 
 
-def _published(one: StoredPaper) -> datetime:
-    day = one.paper.published
-    return datetime.combine(day, time(), UTC) if day else one.first_seen.replace(microsecond=0)
+def _published(stored: StoredPaper) -> datetime:
+    day = stored.paper.published
+    return datetime.combine(day, time(), UTC) if day else stored.first_seen.replace(microsecond=0)
 
 
 def _legal(text: str) -> str:
-    """Return a text without the characters that no XML may hold."""
+    """Return a text without the characters that no XML may contain."""
     return INVISIBLE.sub("", text)

@@ -8,7 +8,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# Title 5, authors 2, abstract 1; words by their stems. The index holds no text, and triggers follow every change.
+# Title 5, authors 2, abstract 1; words by their stems. The index contains no text, and triggers follow every change.
 REMOVE = (
     "INSERT INTO papers_fts(papers_fts, rowid, title, names, abstract) "
     "VALUES ('delete', old.uid, old.title, old.names, old.abstract);"
