@@ -59,16 +59,16 @@ def load(settings: dict[str, Any]):
 
     from trued.representation.geoclip.gallery import Gallery
 
-    found = load_file(settings["file"])
-    return Gallery(found["places"], found["vectors"]), found["queries"]
+    tensors = load_file(settings["file"])
+    return Gallery(tensors["places"], tensors["vectors"]), tensors["queries"]
 
 
-def answers(found: list[Any], seconds: float) -> dict[str, Any]:
+def answers(results: list[Any], seconds: float) -> dict[str, Any]:
     return {
         "seconds": seconds,
-        "amount": len(found),
-        "cosines": [round(float(one.cosines[0, 0]), 6) for one in found],
-        "shares": [float(one.probabilities[0, 0]) for one in found],
+        "amount": len(results),
+        "cosines": [round(float(result.cosines[0, 0]), 6) for result in results],
+        "shares": [float(result.probabilities[0, 0]) for result in results],
     }
 
 
@@ -81,8 +81,8 @@ def by_cells(settings: dict[str, Any]) -> Work:
 
     def run() -> dict[str, Any]:
         start = time.perf_counter()
-        found = [index.search(query[None], settings["top_k"], scale=settings["scale"]) for query in queries]
-        return answers(found, time.perf_counter() - start)
+        results = [index.search(query[None], settings["top_k"], scale=settings["scale"]) for query in queries]
+        return answers(results, time.perf_counter() - start)
 
     def floor() -> dict[str, Any]:
         rows = index.probes * len(gallery) / cells
@@ -98,9 +98,9 @@ def exact(settings: dict[str, Any]) -> Work:
 
     def run() -> dict[str, Any]:
         start = time.perf_counter()
-        found = gallery.search(queries, settings["top_k"], scale=settings["scale"])
+        result = gallery.search(queries, settings["top_k"], scale=settings["scale"])
         seconds = time.perf_counter() - start
-        rows = [type(found)(*(part[i : i + 1] for part in (found.indices, found.cosines, found.probabilities)))
+        rows = [type(result)(*(part[i : i + 1] for part in (result.indices, result.cosines, result.probabilities)))
                 for i in range(len(queries))]  # fmt: skip
         return answers(rows, seconds)
 
@@ -114,17 +114,17 @@ def plain(settings: dict[str, Any]) -> Work:
     gallery, queries = load(settings)
     vectors = gallery.vectors.float()
 
-    def one(query: Any) -> Found:
+    def nearest(query: Any) -> Found:
         scores = query[None] @ vectors.T
         best = (settings["scale"] * scores).softmax(1).topk(settings["top_k"], dim=1)
         return Found(best.indices, scores.gather(1, best.indices), best.values)
 
     def run() -> dict[str, Any]:
         start = time.perf_counter()
-        found = [one(query) for query in queries]
-        return answers(found, time.perf_counter() - start)
+        results = [nearest(query) for query in queries]
+        return answers(results, time.perf_counter() - start)
 
-    return Work(run, warm_up=lambda: one(queries[0]))
+    return Work(run, warm_up=lambda: nearest(queries[0]))
 
 
 def encoding(settings: dict[str, Any]) -> Work:
