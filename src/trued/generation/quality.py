@@ -95,11 +95,11 @@ def reference_nll(
 
 def token_entropy(ids: Int[Tensor, "sequences length"]) -> Float[Tensor, " sequences"]:
     """-sum_v (c_v / L) log(c_v / L) of each sequence, in nats; at most log L."""
-    found = []
+    entropies = []
     for row in ids:
         share = row.unique(return_counts=True)[1].double() / len(row)
-        found.append(-(share * share.log()).sum())
-    return torch.stack(found).float() if found else torch.zeros(0)
+        entropies.append(-(share * share.log()).sum())
+    return torch.stack(entropies).float() if entropies else torch.zeros(0)
 
 
 def distinct(ids: Int[Tensor, "sequences length"], n: int) -> Float[Tensor, " sequences"]:
@@ -125,8 +125,8 @@ def frontier(
     """
     points = []
     for temperature in temperatures:
-        found = gen_quality(*draw(temperature), reference, ngrams=())
-        points.append(FrontierPoint(temperature, float(found.nll.mean()), float(found.entropy.mean())))
+        quality = gen_quality(*draw(temperature), reference, ngrams=())
+        points.append(FrontierPoint(temperature, float(quality.nll.mean()), float(quality.entropy.mean())))
     return points
 
 

@@ -57,7 +57,7 @@ def test_a_clock_starts_idle_and_tells_times_apart_once_it_has_weights():
     nn.init.normal_(told.norm.moves)  # pyright: ignore
     assert told.timed
     assert not torch.allclose(told(ids, where, times), told(ids, where, times.flip(0)), atol=1e-3)
-    with pytest.raises(InputError, match="told the time"):
+    with pytest.raises(InputError, match="is timed"):
         told(ids, where)
 
 

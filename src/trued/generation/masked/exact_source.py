@@ -1,4 +1,4 @@
-"""A source of short sequences whose every conditional is known: what a sampler draws can be held against the truth.
+"""A source of short sequences whose every conditional is known: a sampler's draws can be compared with the truth.
 
 A Markov chain with a random transition matrix. Given any tokens of a sequence, forward and backward messages give the
 exact law of each other one, so the source is its own perfect masked model, and its law over all sequences is a table.
