@@ -47,7 +47,7 @@ def test_staying_is_one_class_more(draw):
     assert (sample_or_stay(p.log().expand(9, -1), 1.0, draw=draw, generator=seeded()) < 7).all()
 
 
-def test_the_noise_ends_early_in_32_bits_and_not_where_it_is_mended(monkeypatch):
+def test_the_noise_ends_early_in_32_bits_and_not_where_it_is_corrected(monkeypatch):
     """The ends of what the generators give, made certain: the largest and the smallest uniform numbers."""
 
     def ends(*uniforms):

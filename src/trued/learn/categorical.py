@@ -213,8 +213,8 @@ def _rows(logits: Tensor, draw: str, temperature: float) -> Tensor:
         peaks = rows.amax(-1)
         broken = torch.nonzero(~peaks.isfinite()).flatten()
         if len(broken):
-            found = float(peaks[broken[0]])
-            what = "NaN" if math.isnan(found) else "+inf" if found > 0 else "nothing but -inf"
+            peak = float(peaks[broken[0]])
+            what = "NaN" if math.isnan(peak) else "+inf" if peak > 0 else "nothing but -inf"
             raise InputError(
                 f"row {int(broken[0])} of {len(rows)} has {what}, so nothing can be drawn from it: look at what made "
                 "the logits"

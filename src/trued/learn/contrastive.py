@@ -47,14 +47,14 @@ def same_pairs(*identities: Sequence[Hashable]) -> Bool[Tensor, "rows rows"]:
     Raises:
         InputError: lists that differ in length, or none.
     """
-    if not identities or any(len(one) != len(identities[0]) for one in identities):
+    if not identities or any(len(kind) != len(identities[0]) for kind in identities):
         raise InputError(
-            f"identities of {', '.join(str(len(one)) for one in identities) or 'no'} rows: one of each per row"
+            f"identities of {', '.join(str(len(kind)) for kind in identities) or 'no'} rows: one of each per row"
         )
     same = torch.zeros(len(identities[0]), len(identities[0]), dtype=torch.bool)
     for kind in identities:
         numbers: dict[Hashable, int] = {}
-        index = torch.tensor([numbers.setdefault(one, len(numbers)) for one in kind])
+        index = torch.tensor([numbers.setdefault(identity, len(numbers)) for identity in kind])
         same |= index[:, None] == index[None, :]
     return same.fill_diagonal_(False)
 

@@ -46,17 +46,17 @@ def nearest_neighbours(
     if not 1 <= k < rows:
         raise InputError(f"k {k} of {rows} rows: expected at least 1 and fewer than there are rows")
     best = torch.full((rows, k), -torch.inf)
-    found = torch.full((rows, k), rows)
+    neighbours = torch.full((rows, k), rows)
     for start in range(0, rows, block):
         for other in range(start, rows, block):
-            one, two = slice(start, start + block), slice(other, other + block)
-            tile = _similarities(z, offsets, one, two)
+            first, second = slice(start, start + block), slice(other, other + block)
+            tile = _similarities(z, offsets, first, second)
             if start == other:
                 tile.fill_diagonal_(-torch.inf)
             else:
-                _merge(best[two], found[two], tile.T, start)
-            _merge(best[one], found[one], tile, other)
-    return found.sort(1).values
+                _merge(best[second], neighbours[second], tile.T, start)
+            _merge(best[first], neighbours[first], tile, other)
+    return neighbours.sort(1).values
 
 
 def overlap(a: Int[Tensor, "rows k"], b: Int[Tensor, "rows k"]) -> Float[Tensor, " rows"]:
@@ -127,7 +127,7 @@ def centred(x: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
         raise InputError(f"features of shape {tuple(x.shape)}: expected [rows, dim], one row at least")
     finite = torch.isfinite(x).all(1)
     if not finite.all():
-        raise InputError(f"row {int((~finite).nonzero()[0])} of the features is not finite: mend or drop it")
+        raise InputError(f"row {int((~finite).nonzero()[0])} of the features is not finite: fix or drop it")
     return (x - x.mean(0, dtype=torch.float64)).float()
 
 
@@ -150,12 +150,12 @@ def _prepared(x: Tensor, metric: Metric, center: bool) -> tuple[Tensor, Tensor |
     return unit_rows(z), None
 
 
-def _similarities(z: Tensor, offsets: Tensor | None, one: slice, two: slice) -> Tensor:
-    tile = z[one] @ z[two].T
-    return tile if offsets is None else tile.sub_(offsets[one, None]).sub_(offsets[None, two])
+def _similarities(z: Tensor, offsets: Tensor | None, first: slice, second: slice) -> Tensor:
+    tile = z[first] @ z[second].T
+    return tile if offsets is None else tile.sub_(offsets[first, None]).sub_(offsets[None, second])
 
 
-def _merge(best: Tensor, found: Tensor, tile: Tensor, first: int) -> None:
+def _merge(best: Tensor, neighbours: Tensor, tile: Tensor, first: int) -> None:
     """Take what is nearer in `tile`, whose columns are the rows from `first` on, into the nearest so far."""
     news = (tile.amax(1) > best[:, -1]).nonzero()[:, 0]
     if not len(news):
@@ -163,9 +163,9 @@ def _merge(best: Tensor, found: Tensor, tile: Tensor, first: int) -> None:
     values, columns = _top(tile[news], min(best.shape[1], tile.shape[1]))
     # Tiles come in the order of their columns, so among equals a stable sort keeps the first ones.
     values, order = torch.cat([best[news], values], 1).sort(dim=1, descending=True, stable=True)
-    kept = order[:, : best.shape[1]]
+    nearest = order[:, : best.shape[1]]
     best[news] = values[:, : best.shape[1]]
-    found[news] = torch.cat([found[news], columns + first], 1).gather(1, kept)
+    neighbours[news] = torch.cat([neighbours[news], columns + first], 1).gather(1, nearest)
 
 
 def _top(tile: Tensor, k: int) -> tuple[Tensor, Tensor]:

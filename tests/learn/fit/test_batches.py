@@ -1,4 +1,4 @@
-"""Batches hold every row once an epoch, within their budget, and are the same whenever they are asked for."""
+"""Batches hold every row once an epoch, within their budget, and are the same whenever they are computed."""
 
 from itertools import pairwise
 
