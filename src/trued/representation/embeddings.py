@@ -65,7 +65,7 @@ def features_of(
         images = torch.stack([square_picture(folder / row, encoder.pictures.size) for row in rows[start : start + 32]])
         for layer, x in encoder.features(images, layers="all").items():
             parts.setdefault(layer, []).append(x)
-    return LayerFeatures({layer: torch.cat(found) for layer, found in parts.items()})
+    return LayerFeatures({layer: torch.cat(chunks) for layer, chunks in parts.items()})
 
 
 def _emoji_features(kind: str, name: str, device: str, size: int | None) -> LayerFeatures:
@@ -106,8 +106,8 @@ def read_embeddings(path: str | Path) -> LayerFeatures:
     if path.suffix == ".npy":
         return LayerFeatures({path.stem: _array(path)}, keys)
     if path.suffix == ".safetensors":
-        found = LayerFeatures.load(path)
-        return found if keys is None else LayerFeatures(found.layers, keys)
+        features = LayerFeatures.load(path)
+        return features if keys is None else LayerFeatures(features.layers, keys)
     raise InputError(f"{path}: embeddings are .npy or .safetensors files; pickles are not read")
 
 

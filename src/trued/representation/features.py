@@ -85,18 +85,18 @@ class TextEncoder:
         if empty := [i for i, row in enumerate(ids) if not row]:
             raise InputError(f"text {empty[0]} is empty: it has no tokens to pool")
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-        found: list[Tensor] = []
+        layers: list[Tensor] = []
         start = 0
         while start < len(order):
             stop = start + 1
             while stop < len(order) and (stop + 1 - start) * len(ids[order[stop]]) <= batch_tokens:
                 stop += 1
             for layer, pooled in enumerate(self._states([ids[i] for i in order[start:stop]], pool)):
-                if layer == len(found):
-                    found.append(torch.zeros(len(ids), pooled.shape[1]))
-                found[layer][order[start:stop]] = pooled
+                if layer == len(layers):
+                    layers.append(torch.zeros(len(ids), pooled.shape[1]))
+                layers[layer][order[start:stop]] = pooled
             start = stop
-        return LayerFeatures({f"layer {number}": x for number, x in enumerate(found)})
+        return LayerFeatures({f"layer {number}": x for number, x in enumerate(layers)})
 
     def _states(self, rows: list[list[int]], pool: Pool) -> list[Float[Tensor, "rows dim"]]:
         device = next(self.model.parameters()).device
@@ -110,7 +110,7 @@ class TextEncoder:
 def pooled_tokens(
     states: Float[Tensor, "rows time dim"], mask: Int[Tensor, "rows time"], pool: Pool
 ) -> Float[Tensor, "rows dim"]:
-    """Pool over the tokens that the mask holds: their mean, the first one or the last one.
+    """Pool over the tokens that the mask selects: their mean, the first one or the last one.
 
     Raises:
         InputError: an unknown pooling.
@@ -155,7 +155,7 @@ def module_features(
     for name in modules:
         if name not in known:
             raise InputError(f"the {type(model).__name__} has no module '{name}'{nearest(name, known)}")
-    found: dict[str, list[Tensor]] = {name: [] for name in modules}
+    features: dict[str, list[Tensor]] = {name: [] for name in modules}
     training = model.training
     model.eval()
     try:
@@ -163,12 +163,12 @@ def module_features(
             arguments, named = _arguments(batch)
             outputs = outputs_of({name: known[name] for name in modules}, lambda a=arguments, n=named: model(*a, **n))
             for name, output in outputs.items():
-                found[name].append(_pooled(output, name, pool).float().cpu())
+                features[name].append(_pooled(output, name, pool).float().cpu())
     finally:
         model.train(training)
-    if not any(found.values()):
+    if not any(features.values()):
         raise InputError("no modules or no batches: there is nothing to read")
-    return LayerFeatures({name: torch.cat(parts) for name, parts in found.items()})
+    return LayerFeatures({name: torch.cat(parts) for name, parts in features.items()})
 
 
 def _arguments(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

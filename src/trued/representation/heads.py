@@ -43,7 +43,7 @@ class Standardize(nn.Module):
             raise InputError(f"features of shape {tuple(x.shape)}: expected [rows, width], two rows at least")
         finite = torch.isfinite(x).all(1)
         if not finite.all():
-            raise InputError(f"row {int((~finite).nonzero()[0])} of the features is not finite: mend or drop it")
+            raise InputError(f"row {int((~finite).nonzero()[0])} of the features is not finite: fix or drop it")
         made = cls(x.shape[1])
         std, mean = torch.std_mean(x.double(), 0, correction=0)
         constant = std <= 1e-6 * mean.abs().clamp(min=1e-12)
@@ -97,15 +97,15 @@ def canonical(
         raise InputError(f"ridge {ridge}: expected a finite number above 0")
     (a, mean_a, white_a), (b, mean_b, white_b) = _whitened(x, ridge), _whitened(y, ridge)
     u, rho, vt = torch.linalg.svd(white_a @ (a.T @ b / len(a)) @ white_b, full_matrices=False)
-    kept = min(dim, len(rho))
+    rank = min(dim, len(rho))
     heads = []
     for mean, white, directions in ((mean_a, white_a, u), (mean_b, white_b, vt.T)):
         head = nn.Linear(len(mean), dim)
-        weight = rho[:kept].sqrt()[:, None] * (white @ directions[:, :kept]).T
+        weight = rho[:rank].sqrt()[:, None] * (white @ directions[:, :rank]).T
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
-        head.weight[:kept] = weight.float()
-        head.bias[:kept] = -(weight @ mean).float()
+        head.weight[:rank] = weight.float()
+        head.bias[:rank] = -(weight @ mean).float()
         heads.append(head)
     return heads[0], heads[1]
 

@@ -49,15 +49,15 @@ def ranks(
         same: other rows that would be right as well; they do not count as nearer.
 
     Raises:
-        InputError: shapes that differ, or vectors that are not finite: no rank can be told of them.
+        InputError: shapes that differ, or vectors that are not finite, which have no rank.
     """
     _fit(queries, gallery)
     if len(queries) != len(gallery):
         raise InputError(f"{len(queries)} queries and {len(gallery)} rows: one row per query")
     if not (torch.isfinite(queries).all() and torch.isfinite(gallery).all()):
-        raise InputError("the vectors hold NaN or infinity: no rank can be told of them")
+        raise InputError("the vectors contain NaN or infinity: they cannot be ranked, so fix or drop those rows")
     q, g = unit_rows(queries.float()), unit_rows(gallery.float())
-    found = []
+    block_ranks = []
     size = max(1, CELLS // len(g))
     for start in range(0, len(q), size):
         own = torch.arange(start, min(start + size, len(q)))
@@ -66,8 +66,8 @@ def ranks(
         if same is not None:
             nearer &= ~same[start : start + size]
         nearer[own - start, own] = True
-        found.append(nearer.sum(1))
-    return torch.cat(found)
+        block_ranks.append(nearer.sum(1))
+    return torch.cat(block_ranks)
 
 
 def recall_at(

@@ -165,13 +165,13 @@ def quality(
     """
     placed = {name: space.transform(x, name) for name, x in features.items()}
     kinds = {"same": same} if same is not None else {}
-    found = torch.stack([recall_at(recall, placed[a], placed[b], **kinds) for a, b in combinations(placed, 2)])
+    recalls = torch.stack([recall_at(recall, placed[a], placed[b], **kinds) for a, b in combinations(placed, 2)])
     before = {name: space.inputs[name](x.float()) for name, x in features.items()}
-    kept = [
+    preserved = [
         {name: measure(before[name], placed[name], neighbours) for name in placed}
         for measure in (trustworthiness, continuity)
     ]
-    return Quality(found.mean(0), *kept)
+    return Quality(recalls.mean(0), *preserved)
 
 
 def check_paired(features: Mapping[str, Tensor], names: Sequence[str] | None = None) -> int:

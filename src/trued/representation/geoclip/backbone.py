@@ -155,10 +155,10 @@ def projected(output: Any) -> Tensor:
     Raises:
         TypeError: it is neither.
     """
-    found = output if isinstance(output, Tensor) else getattr(output, "pooler_output", None)
-    if not isinstance(found, Tensor):
+    features = output if isinstance(output, Tensor) else getattr(output, "pooler_output", None)
+    if not isinstance(features, Tensor):
         raise TypeError(f"features came as {type(output).__name__}, which has no tensor 'pooler_output'")
-    return found.float().cpu()
+    return features.float().cpu()
 
 
 def _is_clip(name: str) -> bool:

@@ -73,13 +73,13 @@ class GalleryIndex:
         top_k = places_to_return(top_k, len(self))
         queries = queries.float()
         nearness, standing = queries @ self.means.T, scale * (queries @ self.standing.T) + self.counts.log()
-        found = [
-            self._one(query, top_k, scale, *rows) for query, *rows in zip(queries, nearness, standing, strict=True)
+        results = [
+            self._find(query, top_k, scale, *rows) for query, *rows in zip(queries, nearness, standing, strict=True)
         ]
-        indices, cosines, shares = (torch.stack(parts) for parts in zip(*found, strict=True))
+        indices, cosines, shares = (torch.stack(parts) for parts in zip(*results, strict=True))
         return Found(indices, cosines, shares)
 
-    def _one(self, query: Tensor, top_k: int, scale: float, nearness: Tensor, standing: Tensor) -> tuple[Tensor, ...]:
+    def _find(self, query: Tensor, top_k: int, scale: float, nearness: Tensor, standing: Tensor) -> tuple[Tensor, ...]:
         probes = self.probes
         cells = nearness.topk(probes).indices
         while int(self.counts[cells].sum()) < top_k:  # small cells: widen until there are enough places

@@ -121,11 +121,11 @@ class LocationEncoder(nn.Module):
         """Return the authors' trained encoder, out of the package `geoclip`, its Fourier matrices included.
 
         Raises:
-            InputError: the package is neither installed nor to be had.
+            InputError: the package is neither installed nor available.
         """
-        found = torch.load(asset_path(RELEASED), map_location="cpu", weights_only=True)
+        tensors = torch.load(asset_path(RELEASED), map_location="cpu", weights_only=True)
         encoder = cls()
-        encoder.load_state_dict({_own_name(name): tensor for name, tensor in found.items()}, strict=True)
+        encoder.load_state_dict({_own_name(name): tensor for name, tensor in tensors.items()}, strict=True)
         return encoder.eval()
 
     def fingerprint(self) -> str:

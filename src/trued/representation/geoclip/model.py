@@ -115,7 +115,7 @@ class GeoCLIP(nn.Module):
         """Return the authors' trained model, but for the CLIP backbone, which is not part of the package.
 
         Raises:
-            InputError: the package `geoclip` is neither installed nor to be had.
+            InputError: the package `geoclip` is neither installed nor available.
         """
         model = cls(location=LocationEncoder.released())
         model.head.load_state_dict(torch.load(asset_path(HEAD), map_location="cpu", weights_only=True), strict=True)
@@ -202,9 +202,9 @@ class GeoCLIP(nn.Module):
         Raises:
             InputError: features that this model cannot take, or `top_k` below 1.
         """
-        found = gallery.search(self.embed(features), top_k, scale=self.scale.item())
+        result = gallery.search(self.embed(features), top_k, scale=self.scale.item())
         answers = []
-        for rows, shares in zip(found.indices, found.probabilities.tolist(), strict=True):
+        for rows, shares in zip(result.indices, result.probabilities.tolist(), strict=True):
             places = gallery.places[rows].tolist()
             answers.append([Guess(*place, probability=share) for place, share in zip(places, shares, strict=True)])
         return answers

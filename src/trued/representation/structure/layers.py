@@ -47,7 +47,7 @@ class LayerFeatures:
                 )
             if not torch.isfinite(x).all():
                 row = int((~torch.isfinite(x).all(1)).nonzero()[0])
-                raise InputError(f"layer '{name}', row {row}: the features are not finite; mend or drop the row")
+                raise InputError(f"layer '{name}', row {row}: the features are not finite; fix or drop the row")
         if self.keys is not None and (len(self.keys) != rows or len(set(self.keys)) != rows):
             raise InputError(
                 f"{len(self.keys)} keys, {len(set(self.keys))} of them different, for {rows} rows: one each"
@@ -170,8 +170,8 @@ def paired(first: LayerFeatures, second: LayerFeatures) -> tuple[LayerFeatures, 
     both = [(i, places[key]) for i, key in enumerate(first.keys) if key in places]
     if not both:
         raise InputError(f"no key is on both sides (the first ones are '{first.keys[0]}' and '{second.keys[0]}')")
-    one, two = zip(*both, strict=True)
-    return first.take(one), second.take(two)
+    rows_a, rows_b = zip(*both, strict=True)
+    return first.take(rows_a), second.take(rows_b)
 
 
 @dataclass(frozen=True)

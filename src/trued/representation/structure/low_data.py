@@ -128,13 +128,15 @@ def align_two(
     """
     if len(sides) != 2:
         raise InputError(f"{len(sides)} sides: layers are chosen for two encoders")
-    (a, one), (b, two) = sides.items()
+    (a, features_a), (b, features_b) = sides.items()
     choice = None
-    pair = (one.last, two.last)
+    pair = (features_a.last, features_b.last)
     if layers == "chosen":
-        choice = select_layers(one.take(split.train), two.take(split.train), score, k=NEIGHBOURS, seed=aligner.fit.seed)
+        choice = select_layers(
+            features_a.take(split.train), features_b.take(split.train), score, k=NEIGHBOURS, seed=aligner.fit.seed
+        )
         pair = choice.pair
-    features = {a: one[pair[0]], b: two[pair[1]]}
+    features = {a: features_a[pair[0]], b: features_b[pair[1]]}
     train, held, test = (
         {side: x[rows] for side, x in features.items()} for rows in (split.train, split.validation, split.test)
     )
@@ -164,17 +166,17 @@ def compared(
     sides: Mapping[str, LayerFeatures], split: Split, done: Aligned, *, progress: bool = True
 ) -> list[Measured]:
     """Return what the other ways give with the same settings: last or chosen layers, with the penalty or without it."""
-    found = []
+    others = []
     score = "mutual_knn" if done.choice is None else done.choice.score
     lam = done.aligner.lam or Aligner().lam
     ways: tuple[Literal["chosen", "last"], ...] = ("chosen", "last")
     for layers in ways:
         for weight in (lam, 0.0):
             aligner = replace(done.aligner, lam=weight)
-            one = align_two(sides, split, aligner, layers=layers, score=score, progress=progress).measured
-            if one.name != done.measured.name:
-                found.append(one)
-    return found
+            measured = align_two(sides, split, aligner, layers=layers, score=score, progress=progress).measured
+            if measured.name != done.measured.name:
+                others.append(measured)
+    return others
 
 
 def _identities(features: Mapping[str, Tensor]) -> list[list[int]]:

@@ -207,7 +207,7 @@ def _one_more(walk: Tensor, z: Tensor, block: int, tau: float, mask_self: bool) 
 
 def _js(p: Float[Tensor, "part rows"], q: Float[Tensor, "part rows"]) -> Float[Tensor, " part"]:
     """Jensen-Shannon divergence of each row, in nats."""
-    log_p, log_q, log_m = (one.clamp(min=TINY).log() for one in (p, q, (p + q) / 2))
+    log_p, log_q, log_m = (x.clamp(min=TINY).log() for x in (p, q, (p + q) / 2))
     return (p * (log_p - log_m) + q * (log_q - log_m)).sum(1) / 2
 
 
@@ -217,7 +217,7 @@ def _directions(x: Tensor, order: Order, what: str) -> Float[Tensor, "rows dim"]
         raise InputError(f"{what} of shape {tuple(x.shape)}: neighbourhoods need [rows, dim] with two rows at least")
     x = x.float()
     if not torch.isfinite(x).all():
-        raise InputError(f"the {what} hold NaN or infinity: mend or drop those rows")
+        raise InputError(f"the {what} hold NaN or infinity: fix or drop those rows")
     if order == "center_normalize":
         x = scaled_whole(x)
         x = x - x.mean(0)

@@ -46,9 +46,9 @@ def sweep(
     if not grid:
         raise InputError("the grid is empty: give one lambda, one number of levels and one tau at least")
     trials = []
-    for one in grid:
-        _, result = one.align(features, validation=validation, progress=progress)
+    for candidate in grid:
+        _, result = candidate.align(features, validation=validation, progress=progress)
         if result is None or result.best_value is None:
             raise InputError("the closed form without a penalty has nothing to sweep: give lambda above 0")
-        trials.append(Trial(one, result.best_value))
+        trials.append(Trial(candidate, result.best_value))
     return sorted(trials, key=lambda trial: -trial.recall)

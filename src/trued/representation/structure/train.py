@@ -112,7 +112,7 @@ class Aligner:
         for other in (validation, reference):
             if other is not None:
                 check_paired(other, list(features))
-        if any(len(one) != rows for one in identities):
+        if any(len(kind) != rows for kind in identities):
             raise InputError(f"identities of {len(identities[0])} rows and {rows} pairs: give one of each per pair")
         if reference is not None and check_paired(reference) != rows:
             raise InputError(
@@ -129,14 +129,14 @@ class Aligner:
             _canonical_heads(space, seen, self.ridge)
             if not self.lam:
                 return space.eval().requires_grad_(False), None
-        kept = {name: space.inputs[name](x.float()) for name, x in (reference or features).items()}
+        reference_inputs = {name: space.inputs[name](x.float()) for name, x in (reference or features).items()}
         trained = _Trained(space, self)
         result = fit(
             trained,
             _Objective(self),
             range(rows),
             self._evenly(rows),
-            collate=_Collate(seen, kept if reference is not None else seen, identities),
+            collate=_Collate(seen, reference_inputs if reference is not None else seen, identities),
             validate=None if validation is None else partial(_recall, space, validation),
             progress=progress,
         )
@@ -178,10 +178,10 @@ class _Collate:
 
     def _batch(self, rows: list[int] | None) -> dict[str, Any]:
         some = slice(None) if rows is None else torch.tensor(rows)
-        names = [one if rows is None else [one[i] for i in rows] for one in self.identities]
+        names = [values if rows is None else [values[i] for i in rows] for values in self.identities]
         return {
-            "x": {name: one[some] for name, one in self.x.items()},
-            "reference": {name: one[some] for name, one in self.reference.items()},
+            "x": {name: values[some] for name, values in self.x.items()},
+            "reference": {name: values[some] for name, values in self.reference.items()},
             "same": same_pairs(*names) if names else None,
         }
 
@@ -211,10 +211,10 @@ class _Objective:
         lam = self._lam(model)
         if not self.settings.lam:
             return {"loss": alignment, "alignment": alignment.detach()}
-        kept = torch.stack(
+        structure = torch.stack(
             [self.penalties.setdefault(name, self.make())(batch["reference"][name], a) for name, a in placed.items()]
         ).sum()
-        return {"loss": alignment + lam * kept, "alignment": alignment.detach(), "structure": kept.detach()}
+        return {"loss": alignment + lam * structure, "alignment": alignment.detach(), "structure": structure.detach()}
 
     def _lam(self, model: nn.Module) -> float:
         settings = self.settings
