@@ -49,7 +49,7 @@ class Views:
     def __post_init__(self) -> None:
         if self.size < 1 or not 0 < self.area[0] <= self.area[1] <= 1 or self.aspect < 1:
             raise InputError(f"{self}: a size from 1, shares of the area in (0, 1], an aspect from 1")
-        if not all(0 <= one <= 1 for one in (self.mirrored, self.coloured, self.strength, self.grey)):
+        if not all(0 <= share <= 1 for share in (self.mirrored, self.coloured, self.strength, self.grey)):
             raise InputError(f"{self}: shares and the strength lie between 0 and 1")
         if not 0 <= self.hue <= 0.5:
             raise InputError(f"{self}: the hue turns by 0 to 0.5 of the circle")
