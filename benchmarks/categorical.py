@@ -1,7 +1,7 @@
 """One token from each of 64 rows over 50,257, exactly, beside Gumbel noise in 32 bits, which is not exact.
 
 Ours is inversion: one uniform number a row in 64 bits, blocks of weights summed in float64. The others race: noise for
-every class, in 32 bits, in 64 bits, as exponentials, and in 32 bits with the tail mended. `findings` holds the
+every class, in 32 bits, in 64 bits, as exponentials, and in 32 bits with the tail repaired. `findings` holds the
 surprisal of what was drawn against the law's entropy: all of them are right here, where no step of a process makes
 classes rare.
 """
@@ -49,8 +49,10 @@ def side(name: str, draw: str) -> Side:
 
 
 def compare(values: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    found = {f"surprisal drawn by {name}": f"{one['surprisal']:.3f} nats" for name, (one, *_) in values.items()}
-    return {**found, "entropy of the law": f"{values['trued'][0]['entropy']:.3f} nats"}
+    surprisals = {
+        f"surprisal drawn by {name}": f"{first['surprisal']:.3f} nats" for name, (first, *_) in values.items()
+    }
+    return {**surprisals, "entropy of the law": f"{values['trued'][0]['entropy']:.3f} nats"}
 
 
 BENCHMARK = Benchmark(
@@ -64,7 +66,7 @@ BENCHMARK = Benchmark(
         side("float32 Gumbel", "gumbel32"),
         side("float64 Gumbel", "gumbel64"),
         side("float64 exponential", "exp64"),
-        side("float32 Gumbel, tail mended", "log1p32"),
+        side("float32 Gumbel, tail repaired", "log1p32"),
     ],
     compare=compare,
     settings={"rows": 64, "classes": 50_257, "times": 20},

@@ -180,12 +180,12 @@ def trl(settings: dict[str, Any], **options: Any) -> Work:
 
 def compare(values: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """The same tokens? the same loss, log 2 first? and what does the whole run cost?"""
-    findings: dict[str, Any] = {"same tokens": len({one["tokens"] for ones in values.values() for one in ones}) == 1}
-    whole = {name: statistics.median(one["whole_seconds"] for one in ones) for name, ones in values.items()}
-    for name, (one, *_) in values.items():
+    findings: dict[str, Any] = {"same tokens": len({run["tokens"] for ones in values.values() for run in ones}) == 1}
+    whole = {name: statistics.median(run["whole_seconds"] for run in ones) for name, ones in values.items()}
+    for name, (first, *_) in values.items():
         before = statistics.median(v["before_seconds"] for v in values[name])
         findings[name] = (
-            f"loss {one['losses'][0]:.4f} at step 1, {one['losses'][-1]:.4f} at step {len(one['losses'])}; "
+            f"loss {first['losses'][0]:.4f} at step 1, {first['losses'][-1]:.4f} at step {len(first['losses'])}; "
             f"{before:.2f} s before the first step; whole run {whole[name]:.2f} s"
             + ("" if name == "trued" else f" ({whole[name] / whole['trued']:.2f}x ours)")
         )

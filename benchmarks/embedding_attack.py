@@ -105,9 +105,9 @@ def transformers_own(lm: Any) -> Any:
 
 def compare(values: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     return {
-        f"target cross-entropy, {name}": f"{one['losses'][0]:.4f} at step 1, {one['losses'][-1]:.4f} at step "
-        f"{len(one['losses'])}"
-        for name, (one, *_) in values.items()
+        f"target cross-entropy, {name}": f"{first['losses'][0]:.4f} at step 1, {first['losses'][-1]:.4f} at step "
+        f"{len(first['losses'])}"
+        for name, (first, *_) in values.items()
     }
 
 

@@ -191,10 +191,10 @@ def compare(values: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         f"losses of the same {len(gaps)} candidates": f"{statistics.mean(ours):.3f} and {statistics.mean(peers):.3f} "
         f"on average; they differ by {statistics.mean(gaps):.3f}, at most {max(gaps):.3f}"
     }
-    for name, (one, *_) in values.items():
+    for name, (first, *_) in values.items():
         findings[name] = (
-            f"target cross-entropy {one['losses'][0]:.3f} after step 1, {min(one['losses']):.3f} at best in "
-            f"{len(one['losses'])} steps; whole run {one['whole_seconds']:.2f} s"
+            f"target cross-entropy {first['losses'][0]:.3f} after step 1, {min(first['losses']):.3f} at best in "
+            f"{len(first['losses'])} steps; whole run {first['whole_seconds']:.2f} s"
         )
     return findings
 

@@ -1,6 +1,6 @@
 """Greedy generation for many prompts, beside `model.generate` on rows in batches of eight.
 
-Both produce exactly as many tokens as asked for each prompt: no token ends a reply on either side. The plain side takes
+Both produce the requested number of tokens for each prompt: no token ends a reply on either side. The plain side takes
 the prompts as they come, left-pads each eight of them and calls transformers' `generate` on the same bfloat16 model.
 Replies are compared: in bfloat16 a tie between two tokens can fall either way with the shape of a batch, and a reply
 that has parted stays apart, so the share of identical texts lies below one on both sides of any change of batch.
@@ -26,37 +26,37 @@ def load(settings: dict[str, Any]):
     lm.model.to(torch.bfloat16)
     lm.format.stop_ids = frozenset()
     lm.model.generation_config.eos_token_id = None
-    asked = [row.prompt for kind in ("general", "lookalikes") for row in prompts(kind)]
-    return lm, asked[: settings["prompts"]]
+    texts = [row.prompt for kind in ("general", "lookalikes") for row in prompts(kind)]
+    return lm, texts[: settings["prompts"]]
 
 
 def trued(settings: dict[str, Any]) -> Work:
-    lm, asked = load(settings)
+    lm, requests = load(settings)
     new = settings["tokens"]
 
     def run() -> dict[str, Any]:
-        texts = [replies[0] for replies in lm.generate(asked, max_new_tokens=new)]
-        return {"texts": texts, "amount": len(asked) * new}
+        texts = [replies[0] for replies in lm.generate(requests, max_new_tokens=new)]
+        return {"texts": texts, "amount": len(requests) * new}
 
     def floor() -> dict[str, Any]:
         """Weights once a step for all prompts together, and each prompt's keys and values as they have grown."""
         size, flops, cached = Size.of(lm), 0.0, 0.0
-        for prompt in asked:
+        for prompt in requests:
             length = len(lm.prompt_ids(prompt))
             flops += size.forward(length + new - 1, new, seen_pairs(length, [new - 1]))
             cached += (length + new / 2) * (new - 1)
         width = size.weight_bytes / (size.linear + size.head)
         return {"floor": floor_of(flops, size.weight_bytes * new + cached * size.cache * width)}
 
-    return Work(run, warm_up=lambda: lm.generate(asked[:8], max_new_tokens=4), after=floor)
+    return Work(run, warm_up=lambda: lm.generate(requests[:8], max_new_tokens=4), after=floor)
 
 
 def transformers(settings: dict[str, Any]) -> Work:
     import torch
 
-    lm, asked = load(settings)
+    lm, requests = load(settings)
     lm.base.set_attn_implementation("sdpa")  # transformers' own
-    ids = [lm.prompt_ids(prompt) for prompt in asked]
+    ids = [lm.prompt_ids(prompt) for prompt in requests]
 
     def generate(rows: list[list[int]], new: int) -> list[str]:
         width = max(map(len, rows))
@@ -66,7 +66,7 @@ def transformers(settings: dict[str, Any]) -> Work:
             input_ids=padded, attention_mask=mask, do_sample=False, max_new_tokens=new, pad_token_id=lm.pad_id
         )
         if out.shape[1] != width + new:
-            raise RuntimeError(f"{out.shape[1] - width} tokens were generated, {new} were asked for")
+            raise RuntimeError(f"{out.shape[1] - width} tokens were generated, {new} were requested")
         return lm.tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
 
     def run() -> dict[str, Any]:

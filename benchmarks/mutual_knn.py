@@ -56,13 +56,13 @@ def dense(settings: dict[str, Any], nearest: Any) -> Work:
 
     def neighbours(z):
         z = torch.nn.functional.normalize(z - z.mean(0), dim=1)
-        found = []
+        nearby = []
         for start in range(0, len(z), 1024):
             tile = z[start : start + 1024] @ z.T
             own = torch.arange(len(tile))
             tile[own, start + own] = -1e8
-            found.append(nearest(tile, k).clone())  # a view would keep the whole sort alive
-        return torch.cat(found)
+            nearby.append(nearest(tile, k).clone())  # a view would keep the whole sort alive
+        return torch.cat(nearby)
 
     def run(x, y) -> dict[str, Any]:
         a, b = neighbours(x), neighbours(y)
@@ -82,10 +82,10 @@ def by_topk(settings: dict[str, Any]) -> Work:
 
 
 def compare(values: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    found = {f"score by {name}": f"{one['value']:.6f}" for name, (one, *_) in values.items()}
+    scores = {f"score by {name}": f"{first['value']:.6f}" for name, (first, *_) in values.items()}
     ours = values["trued"][0]["value"]
-    worst = max(abs(one["value"] - ours) for ones in values.values() for one in ones)
-    return {**found, "largest difference": f"{worst:.1e}"}
+    worst = max(abs(run["value"] - ours) for ones in values.values() for run in ones)
+    return {**scores, "largest difference": f"{worst:.1e}"}
 
 
 BENCHMARK = Benchmark(

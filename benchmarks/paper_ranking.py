@@ -89,27 +89,27 @@ def measure(of: Mapping[str, str], *, embedder: bool) -> dict[str, Any]:
     )
     store.index()
     kinds = {"questions": questions(of), "title words": title_words(of), "middle sentence": middle_sentences(of)}
-    found = {kind: [rankings(store, q) for q, _ in judged] for kind, judged in kinds.items()}
+    ranked = {kind: [rankings(store, q) for q, _ in judged] for kind, judged in kinds.items()}
     store.close()
     return {
         "papers": len(of),
         "meaning": store.semantics,
-        "queries": {kind: scores(found[kind], judged) for kind, judged in kinds.items()},
+        "queries": {kind: scores(ranked[kind], judged) for kind, judged in kinds.items()},
     }
 
 
 def rankings(store: PaperStore, q: str) -> dict[str, list[str]]:
     """Return the papers' slugs as each way ranks them."""
     ways = {"words": "keyword", "meaning": "semantic", "both": "hybrid"}
-    found = {way: [str(hit.paper.slug) for hit in store.search(q, mode=mode, k=200)] for way, mode in ways.items()}  # pyright: ignore[reportArgumentType]
+    ranked = {way: [str(hit.paper.slug) for hit in store.search(q, mode=mode, k=200)] for way, mode in ways.items()}  # pyright: ignore[reportArgumentType]
     ranks: dict[str, float] = {}
     for way in ("words", "meaning"):
-        for rank, slug in enumerate(found[way], 1):
+        for rank, slug in enumerate(ranked[way], 1):
             ranks[slug] = ranks.get(slug, 0.0) + 1 / (RANK_CONSTANT + rank)
-    return {**found, "both, by ranks": sorted(ranks, key=lambda slug: -ranks[slug])}
+    return {**ranked, "both, by ranks": sorted(ranks, key=lambda slug: -ranks[slug])}
 
 
-def scores(found: Sequence[Mapping[str, list[str]]], judged: Judged) -> dict[str, Any]:
+def scores(ranked: Sequence[Mapping[str, list[str]]], judged: Judged) -> dict[str, Any]:
     """Return measure → way → mean, and how much better both together are than each other way, with its interval."""
     measures = {
         "ndcg@10": lambda ranking, grades: ndcg(ranking, grades, 10),
@@ -119,7 +119,8 @@ def scores(found: Sequence[Mapping[str, list[str]]], judged: Judged) -> dict[str
     }
     values = {
         name: {
-            way: [score(one[way], grades) for one, (_, grades) in zip(found, judged, strict=True)] for way in found[0]
+            way: [score(by_way[way], grades) for by_way, (_, grades) in zip(ranked, judged, strict=True)]
+            for way in ranked[0]
         }
         for name, score in measures.items()
     }
@@ -173,7 +174,7 @@ def middle_sentences(of: Mapping[str, str]) -> Judged:
 
 
 def describe(report: Mapping[str, Any]) -> str:
-    """Return the figures in words, for the terminal."""
+    """Return the figures as text for the terminal."""
     lines = [f"{report['papers']} papers, meaning by {report['meaning']}"]
     for kind, result in report["queries"].items():
         lines += ["", f"{kind} ({result['count']})"]

@@ -4,7 +4,7 @@ The papers are made up: 400 topics with words of their own, drawn by Zipf's law 
 words. So are the vectors, one random direction a word, since embedding that many real abstracts takes a GPU or an hour
 (its rate is measured and reported); each search embeds its query by all-MiniLM-L6-v2 all the same, so that its time
 counts. The plain scan counts the query's words in every title, author list and abstract, all held in memory. `findings`
-say how often the paper whose title was asked for is among the first ten, on each side, and the 95th percentiles.
+say how often the paper that the query was made from is among the first ten, on each side, and the 95th percentiles.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Literature:
 
         rng = self.rng
         for n in range(self.count):
-            one, other = rng.integers(0, TOPICS, 2)
-            title = self.words[[*self._of(one, 5), *self._of(other, 3)]]
-            body = [*self._any(110), *self._of(one, 45), *self._of(other, 25)]
+            topic, other = rng.integers(0, TOPICS, 2)
+            title = self.words[[*self._of(topic, 5), *self._of(other, 3)]]
+            body = [*self._any(110), *self._of(topic, 45), *self._of(other, 25)]
             rng.shuffle(body)
             yield FeedPaper(
                 " ".join(title), " ".join(self.words[body]), f"{2001 + n // 10_000}.{n % 10_000:05d}",
@@ -108,7 +108,7 @@ def shared(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     start = time.perf_counter()
     store.index()
     vectors = time.perf_counter() - start
-    queries = list(asked(store, settings["queries"], np.random.default_rng(2)))
+    queries = list(make_queries(store, settings["queries"], np.random.default_rng(2)))
     store.close()
     return {
         "asked": queries,
@@ -120,7 +120,7 @@ def shared(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def asked(store: Any, count: int, rng: Any) -> Iterator[tuple[str, int]]:
+def make_queries(store: Any, count: int, rng: Any) -> Iterator[tuple[str, int]]:
     """Queries, each with the number of the paper that it was made from: words of titles, some with more around them."""
     total = store.count()
     for n in range(count):
@@ -160,18 +160,18 @@ def opened(settings: dict[str, Any], embed: Any) -> Any:
 
 def timed(settings: dict[str, Any], find: Callable[[str], list[int]], queries: int) -> dict[str, Any]:
     """Ask each query once; "seconds" is the mean of one search."""
-    seconds, found = [], 0
+    seconds, hit_count = [], 0
     for q, uid in settings["asked"][:queries]:
         start = time.perf_counter()
         hits = find(q)
         seconds.append(time.perf_counter() - start)
-        found += uid in hits
+        hit_count += uid in hits
     ordered = sorted(seconds)
     return {
         "seconds": statistics.mean(seconds),
         "p50": statistics.median(seconds),
         "p95": ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))],
-        "found": found / len(seconds),
+        "found": hit_count / len(seconds),
     }
 
 
@@ -213,12 +213,12 @@ def scan(settings: dict[str, Any]) -> Work:
     papers, _ = store.listing("new", limit=settings["papers"])
     texts = [
         (
-            one.uid,
-            one.paper.title.lower(),
-            " ".join(a.name for a in one.paper.authors).lower(),
-            one.paper.abstract.lower(),
+            row.uid,
+            row.paper.title.lower(),
+            " ".join(a.name for a in row.paper.authors).lower(),
+            row.paper.abstract.lower(),
         )
-        for one in papers
+        for row in papers
     ]
 
     def find(q: str) -> list[int]:
@@ -235,7 +235,7 @@ def scan(settings: dict[str, Any]) -> Work:
 def compare(values: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     findings: dict[str, Any] = {}
     for name, rounds in values.items():
-        p50, p95 = (statistics.median(one[key] for one in rounds) for key in ("p50", "p95"))
+        p50, p95 = (statistics.median(run[key] for run in rounds) for key in ("p50", "p95"))
         findings[name] = f"median {1e3 * p50:.1f} ms, 95 % under {1e3 * p95:.1f} ms; found {rounds[0]['found']:.0%}"
     built = values["trued"][0]
     count = built["papers"]

@@ -238,15 +238,17 @@ def main() -> int:
     if arguments.python:
         command = [arguments.python, __file__, "--reference"]
         answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        found = json.loads(answer.splitlines()[-1])
+        expected = json.loads(answer.splitlines()[-1])
     else:
-        found = reference()
+        expected = reference()
 
-    print(f"TRL {found['trl']}, torch {found['torch']}; trued on torch {torch.__version__}; {PAIRS} pairs, float64")
+    print(
+        f"TRL {expected['trl']}, torch {expected['torch']}; trued on torch {torch.__version__}; {PAIRS} pairs, float64"
+    )
     print(f"{'loss':<22}{'value':>12}{'gradient':>12}{'reward':>12}   largest absolute difference")
     batch, failed = Batch(), []
     for name, loss, options, *_ in CASES:
-        mine, other = ours(batch, loss, options), found["cases"][name]
+        mine, other = ours(batch, loss, options), expected["cases"][name]
         gaps = [_gap(mine[key], other[key]) for key in ("value", "gradient", "reward")]
         print(f"{name:<22}" + "".join(f"{gap:>12.1e}" for gap in gaps))
         if not max(gaps) <= TOLERANCE:
@@ -255,9 +257,9 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _gap(one: list, other: list) -> float:
+def _gap(mine: list, other: list) -> float:
     """Largest absolute difference; NaN or missing numbers count as infinite."""
-    gap = torch.tensor(one, dtype=torch.float64) - torch.tensor(other, dtype=torch.float64)
+    gap = torch.tensor(mine, dtype=torch.float64) - torch.tensor(other, dtype=torch.float64)
     return gap.abs().nan_to_num(nan=float("inf")).max().item()
 
 

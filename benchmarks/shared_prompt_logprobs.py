@@ -15,7 +15,7 @@ from side_by_side import Benchmark, Side, Size, Work, floor_of, seen_pairs, text
 
 
 def load(settings: dict[str, Any]):
-    """The model in bfloat16, and texts of the lengths that are asked for."""
+    """The model in bfloat16, and texts of the requested lengths."""
     import torch
 
     from trued.language.engine.model import LanguageModel
@@ -45,13 +45,15 @@ def plain(lm: Any, prompt: str, replies: list[str]) -> list[float]:
     mask = torch.tensor([[1] * (len(head) + len(tail)) + [0] * (width - len(head) - len(tail)) for tail in tails])
     with torch.no_grad():
         logits = lm.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
-        found = logits.float().log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
+        log_probs = logits.float().log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
     first = len(head) - 1
-    return [value for row, tail in zip(found, tails, strict=True) for value in row[first : first + len(tail)].tolist()]
+    return [
+        value for row, tail in zip(log_probs, tails, strict=True) for value in row[first : first + len(tail)].tolist()
+    ]
 
 
 def shared(lm: Any, prompts: list[str], replies: list[list[str]]) -> list[float]:
-    return [float(x) for group in lm.logprobs(prompts, replies) for one in group for x in one]
+    return [float(x) for group in lm.logprobs(prompts, replies) for reply in group for x in reply]
 
 
 def padded(lm: Any, prompts: list[str], replies: list[list[str]]) -> list[float]:
@@ -65,8 +67,8 @@ def side(score: Any, *, ours: bool):
             lm.base.set_attn_implementation("sdpa")  # transformers' own
 
         def run() -> dict[str, Any]:
-            found = score(lm, prompts, replies)
-            return {"bfloat16": found, "amount": sum(map(len, replies))}
+            log_probs = score(lm, prompts, replies)
+            return {"bfloat16": log_probs, "amount": sum(map(len, replies))}
 
         def after() -> dict[str, Any]:
             size = Size.of(lm)

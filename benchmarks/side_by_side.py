@@ -130,7 +130,7 @@ class Benchmark:
 
 def _measure(benchmark: Benchmark, *, tiny: bool, rounds: int, threads: int, python: str | None) -> dict[str, Any]:
     settings = {**(benchmark.tiny if tiny else benchmark.settings), "tiny": tiny, "threads": threads}
-    found: dict[str, list[dict[str, Any]]] = {side.name: [] for side in benchmark.sides}
+    measured: dict[str, list[dict[str, Any]]] = {side.name: [] for side in benchmark.sides}
     with tempfile.TemporaryDirectory() as folder:
         settings["folder"] = folder
         if benchmark.shared is not None:
@@ -139,8 +139,8 @@ def _measure(benchmark: Benchmark, *, tiny: bool, rounds: int, threads: int, pyt
             for side in benchmark.sides:
                 print(f"{benchmark.name}: round {number} of {rounds}, {side.name}", file=sys.stderr, flush=True)
                 interpreter = python if side.elsewhere and python else sys.executable
-                found[side.name].append(_call(interpreter, side.name, settings))
-    values = {name: [one["values"] for one in ones] for name, ones in found.items()}
+                measured[side.name].append(_call(interpreter, side.name, settings))
+    values = {name: [run["values"] for run in ones] for name, ones in measured.items()}
     first, *others = (side.name for side in benchmark.sides)
     pairs = benchmark.ratios or [(first, other) for other in others]
     return {
@@ -158,14 +158,14 @@ def _measure(benchmark: Benchmark, *, tiny: bool, rounds: int, threads: int, pyt
         "settings": dict(benchmark.tiny if tiny else benchmark.settings),
         "sides": {
             name: {
-                "seconds": [one["seconds"] for one in ones],
+                "seconds": [run["seconds"] for run in ones],
                 "amount": ones[0]["values"].get("amount", 1),
-                "memory_bytes": [one["memory_bytes"] for one in ones],
+                "memory_bytes": [run["memory_bytes"] for run in ones],
                 "versions": ones[0]["versions"],
             }
-            for name, ones in found.items()
+            for name, ones in measured.items()
         },
-        "ratios": [_ratio(ours, peer, found[ours], found[peer]) for ours, peer in pairs],
+        "ratios": [_ratio(ours, peer, measured[ours], measured[peer]) for ours, peer in pairs],
         "floor": values[first][0].get("floor"),
         "findings": benchmark.compare(values),
     }
@@ -260,7 +260,7 @@ def _processor() -> str:
 
 
 def describe(result: Mapping[str, Any]) -> str:
-    """Return a result in words, for the terminal."""
+    """Return a result as text for the terminal."""
     head = f"{result['name']}: {result['what']}"
     setting = f"{result['processor']}; {result['threads']} threads, {result['rounds']} rounds"
     lines = [head, setting + ("; TINY: the figures mean nothing" if result["tiny"] else "")]

@@ -1,4 +1,4 @@
-"""Cities split by country, and in words; the table itself is tested with the features of places."""
+"""Cities split by country, and described in sentences; the table itself is tested with the features of places."""
 
 from trued.data.cities import City, by_country
 

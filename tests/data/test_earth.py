@@ -42,39 +42,39 @@ def tiles(**options):
 
 
 def test_a_tile_shows_what_lies_about_its_place():
-    found = tiles()["train"]
-    assert found.images.shape[1:] == (3, 4, 4)
-    for image, (latitude, longitude) in zip(found.images.long(), found.places.tolist(), strict=True):
+    result = tiles()["train"]
+    assert result.images.shape[1:] == (3, 4, 4)
+    for image, (latitude, longitude) in zip(result.images.long(), result.places.tolist(), strict=True):
         rows, columns = image[0], 2 * image[1] + image[2]
         assert 90 - (rows.float().mean() + 0.5).item() == pytest.approx(latitude)
         assert (columns.float().mean() + 0.5).item() - 180 == pytest.approx(longitude)
         assert rows[0, 0] < rows[-1, 0]  # north up
-    assert found.floats().max() <= 1
+    assert result.floats().max() <= 1
 
 
 def test_tiles_do_not_overlap_and_blocks_stay_together():
-    found = tiles()
-    every = torch.cat([part.places for part in found.values()])
+    result = tiles()
+    every = torch.cat([part.places for part in result.values()])
     assert len(every.unique(dim=0)) == len(every)
     block_of = {}
-    for split, part in found.items():
+    for split, part in result.items():
         for latitude, longitude in part.places.tolist():
             block = (int((90 - latitude) // 8), int((longitude + 180) // 8))
             assert block_of.setdefault(block, split) == split
-    shares = {split: len(part) / len(every) for split, part in found.items()}
+    shares = {split: len(part) / len(every) for split, part in result.items()}
     assert shares["train"] == pytest.approx(0.6, abs=0.1)
-    assert all(len(part) for part in found.values())
-    assert torch.equal(blue_marble("test", size=4, block=2).places, found["test"].places)
+    assert all(len(part) for part in result.values())
+    assert torch.equal(blue_marble("test", size=4, block=2).places, result["test"].places)
 
 
 def test_tiles_lie_on_land_within_the_latitude():
-    found = torch.cat([part.places for part in tiles(latitude=50.0).values()])
-    assert found[:, 0].abs().max() <= 48
-    assert found[:, 0].min() >= -30
-    assert found[:, 1].max() < 0
-    assert on_land(found).all()
+    result = torch.cat([part.places for part in tiles(latitude=50.0).values()])
+    assert result[:, 0].abs().max() <= 48
+    assert result[:, 0].min() >= -30
+    assert result[:, 1].max() < 0
+    assert on_land(result).all()
     sea = torch.cat([part.places for part in tiles(land=0.0).values()])
-    assert len(sea) > len(found)
+    assert len(sea) > len(result)
 
 
 def test_land_is_north_up_and_lakes_and_nan_are_none():

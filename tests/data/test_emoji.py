@@ -25,7 +25,7 @@ def test_only_single_characters_with_a_picture_are_listed(monkeypatch):
     for memory in (subject._blank, subject._has_picture):
         memory.cache_clear()
     try:
-        assert [(one.character, one.name) for one in emojis()] == [("🚲", "bicycle"), ("🦕", "sauropod")]
+        assert [(emoji.character, emoji.name) for emoji in emojis()] == [("🚲", "bicycle"), ("🦕", "sauropod")]
         with pytest.raises(InputError, match="no picture of '🐈'"):
             draw("🐈")
     finally:
@@ -35,15 +35,15 @@ def test_only_single_characters_with_a_picture_are_listed(monkeypatch):
 
 @pytest.mark.slow
 def test_the_real_font_has_coloured_pictures_of_different_emoji():
-    found = emojis()
-    assert len(found) == 1391
-    assert len({one.name for one in found}) == len(found)
-    assert not any("\u200d" in one.character or len(one.character) > 1 for one in found)
-    drawn = pictures([one.character for one in found[::100]], 96)
+    result = emojis()
+    assert len(result) == 1391
+    assert len({emoji.name for emoji in result}) == len(result)
+    assert not any("\u200d" in emoji.character or len(emoji.character) > 1 for emoji in result)
+    drawn = pictures([emoji.character for emoji in result[::100]], 96)
     assert drawn.shape == (14, 3, 96, 96)
     assert 0 <= drawn.min() < 0.2
     assert drawn.max() == 1
-    colours = [len(np.unique((one.numpy() * 255).round().reshape(3, -1), axis=1).T) for one in drawn]
+    colours = [len(np.unique((emoji.numpy() * 255).round().reshape(3, -1), axis=1).T) for emoji in drawn]
     assert min(colours) > 40
     assert not torch.equal(drawn[0], drawn[1])
     square = draw("🦕", 64)

@@ -29,14 +29,14 @@ def test_splits_are_disjoint_in_every_entity_and_hold_every_relation():
 
 
 def test_known_facts_are_among_them():
-    found = {row.question: row.answers for row in fact_questions()}
-    assert found["What is the capital of France?"] == ("Paris",)
-    assert "Euro" in found["What is the currency of Italy called?"]
-    assert found["On which continent is Kenya?"] == ("Africa",)
-    assert found["Which chemical element has the symbol Fe?"] == ("iron",)
-    assert found["What is the atomic number of carbon?"] == ("6",)
-    assert set(found["Which chemical element has the symbol Al?"]) == {"aluminum", "aluminium"}
-    assert "USA" in found["Of which country is Washington the capital?"]
+    answers = {row.question: row.answers for row in fact_questions()}
+    assert answers["What is the capital of France?"] == ("Paris",)
+    assert "Euro" in answers["What is the currency of Italy called?"]
+    assert answers["On which continent is Kenya?"] == ("Africa",)
+    assert answers["Which chemical element has the symbol Fe?"] == ("iron",)
+    assert answers["What is the atomic number of carbon?"] == ("6",)
+    assert set(answers["Which chemical element has the symbol Al?"]) == {"aluminum", "aluminium"}
+    assert "USA" in answers["Of which country is Washington the capital?"]
 
 
 def test_no_question_holds_its_own_answer():
@@ -93,8 +93,8 @@ def test_a_question_in_training_and_in_the_test_is_named():
     row = FactQuestion("a", "Who?", ("Ada",))
     with pytest.raises(InputError, match="'Who\\?'"):
         check_disjoint([row], [FactQuestion("b", "Who?", ("Bob",))])
-    one, other = (FactQuestion(name, name, ("x",), entity="city 1") for name in ("a", "b"))
+    question, other = (FactQuestion(name, name, ("x",), entity="city 1") for name in ("a", "b"))
     with pytest.raises(InputError, match="entities are both in training and in the test, such as 'city 1'"):
-        check_disjoint([one], [other])
+        check_disjoint([question], [other])
     with pytest.raises(InputError, match="no questions"):
         check_questions([])

@@ -130,14 +130,14 @@ def test_parquet_rows_and_their_faults(tmp_path: Path):
 
 def test_saved_datasets_and_their_splits(tmp_path: Path):
     datasets = pytest.importorskip("datasets")
-    one = datasets.Dataset.from_list([PREFERENCE])
-    one.save_to_disk(tmp_path / "one")
+    dataset = datasets.Dataset.from_list([PREFERENCE])
+    dataset.save_to_disk(tmp_path / "one")
     assert preferences(tmp_path / "one")[0].chosen == "good"
     datasets.Dataset.from_dict({"question": ["q"]}).save_to_disk(tmp_path / "wrong")
     with pytest.raises(InputError, match=r"wrong, row 1: no column 'chosen', only 'question'"):
         preferences(tmp_path / "wrong")
 
-    both = datasets.DatasetDict(train=one, test=datasets.Dataset.from_list([PREFERENCE | {"chosen": "better"}]))
+    both = datasets.DatasetDict(train=dataset, test=datasets.Dataset.from_list([PREFERENCE | {"chosen": "better"}]))
     both.save_to_disk(tmp_path / "both")
     assert preferences(tmp_path / "both")[0].chosen == "good"
     assert preferences(tmp_path / "both", split="test")[0].chosen == "better"

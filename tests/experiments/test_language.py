@@ -15,7 +15,7 @@ class Recorder:
 
     def __init__(self, **records):
         self.notes, self.settings, self.shown = [], {}, []
-        self.kept = records
+        self.seed_records = records
 
     def note(self, text):
         self.notes.append(text)
@@ -24,7 +24,7 @@ class Recorder:
         self.settings |= settings
 
     def records(self, key):
-        return {0: self.kept[key]}
+        return {0: self.seed_records[key]}
 
     def example(self, title, before, after, note=""):
         self.shown.append((title, before, after, note))

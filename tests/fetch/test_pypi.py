@@ -45,11 +45,11 @@ PIN = Wheel("Spokes_Of.Old", "1.0", NAME, SHA, len(RAW))
 def shop(monkeypatch):
     """An index on this machine that counts what it is asked, and pip's settings pointing at it."""
     pages: dict[str, tuple[str, bytes]] = {}
-    asked: list[tuple[str, str | None, str | None]] = []
+    requests: list[tuple[str, str | None, str | None]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append((self.path, self.headers.get("Accept"), self.headers.get("Authorization")))
+            requests.append((self.path, self.headers.get("Accept"), self.headers.get("Authorization")))
             kind, data = pages.get(self.path, ("text/plain", b""))
             self.send_response(200 if self.path in pages else 404)
             self.send_header("Content-Type", kind)
@@ -63,7 +63,7 @@ def shop(monkeypatch):
     threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     place = f"127.0.0.1:{http.server_port}"
     monkeypatch.setattr(index, "settings", lambda: Settings((f"http://{place}/simple/",)))
-    yield SimpleNamespace(pages=pages, asked=asked, place=place)
+    yield SimpleNamespace(pages=pages, requests=requests, place=place)
     http.shutdown()
     http.server_close()
 
@@ -88,7 +88,7 @@ def test_a_file_is_found_on_either_kind_of_page(shop, tmp_path, kind):
     index.fetch(PIN.package, NAME, SHA, tmp_path / "got", report=(seen := []).append)
     assert (tmp_path / "got").read_bytes() == RAW
     assert seen == [len(RAW)]
-    assert "vnd.pypi.simple" in shop.asked[0][1]
+    assert "vnd.pypi.simple" in shop.requests[0][1]
 
 
 def test_a_file_of_another_hash_and_a_missing_project_are_named(shop, tmp_path):
@@ -104,7 +104,7 @@ def test_a_password_goes_into_a_header_and_never_into_a_message(shop, tmp_path, 
     with pytest.raises(UnavailableError) as caught:
         index.fetch(PIN.package, NAME, SHA, tmp_path / "got")
     assert "crt" not in str(caught.value)
-    assert shop.asked[0][2] == "Basic " + base64.b64encode(b"me:s@crt").decode()
+    assert shop.requests[0][2] == "Basic " + base64.b64encode(b"me:s@crt").decode()
 
 
 def test_a_local_folder_and_a_local_index_serve_too(tmp_path, monkeypatch):
@@ -132,9 +132,9 @@ def test_pips_settings_are_read_by_their_rank(tmp_path, monkeypatch):
     for name in ("INDEX_URL", "EXTRA_INDEX_URL", "CERT", "NO_INDEX"):
         monkeypatch.delenv(f"PIP_{name}", raising=False)
     monkeypatch.setenv("PIP_FIND_LINKS", f"{tmp_path} https://elsewhere/links")
-    found = index.settings()
-    assert found.indices == ("https://d", "https://b", "https://c")
-    assert found.folders == (tmp_path,)
+    result = index.settings()
+    assert result.indices == ("https://d", "https://b", "https://c")
+    assert result.folders == (tmp_path,)
     monkeypatch.setenv("PIP_INDEX_URL", "https://mine")
     assert index.settings().indices[0] == "https://mine"
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -149,9 +149,9 @@ def test_a_source_archive_is_fetched_once_checked_and_read_without_running_it(sh
         archive_path(PIN)
     shop.pages["/x"] = ("application/gzip", RAW)
     path = archive_path(PIN)
-    count = len(shop.asked)
+    count = len(shop.requests)
     assert archive_path(PIN) == path
-    assert len(shop.asked) == count
+    assert len(shop.requests) == count
     with packed(path, Member(PIN, INSIDE)) as stream:
         assert stream.read() == b"rim and hub\n"
     for absent in ("spokes-1.0/none.txt", "spokes-1.0/link.txt", "spokes-1.0"):

@@ -23,8 +23,8 @@ TEXTS = ["to be or not", "a much longer line that shares no batch padding with t
 
 
 def test_the_likelihood_is_the_models_own(tiny):
-    found = reference_nll(TEXTS, tiny)
-    for text, nll in zip(TEXTS, found.tolist(), strict=True):
+    result = reference_nll(TEXTS, tiny)
+    for text, nll in zip(TEXTS, result.tolist(), strict=True):
         ids = torch.tensor([tiny.tokenizer(text, add_special_tokens=False)["input_ids"]])
         with torch.no_grad():
             expected = tiny.model(input_ids=ids, labels=ids).loss
@@ -42,10 +42,10 @@ def test_entropy_and_distinct_grams_of_known_sequences():
 
 def test_quality_puts_both_side_by_side(tiny):
     ids = torch.tensor([[1, 1], [1, 2]])
-    found = gen_quality(ids, ["aa", "ab"], tiny, ngrams=(2,))
-    assert found.perplexity == pytest.approx(math.exp(float(reference_nll(["aa", "ab"], tiny).mean())))
-    assert found.entropy.tolist() == pytest.approx([0.0, math.log(2)])
-    assert list(found.distinct) == [2]
+    result = gen_quality(ids, ["aa", "ab"], tiny, ngrams=(2,))
+    assert result.perplexity == pytest.approx(math.exp(float(reference_nll(["aa", "ab"], tiny).mean())))
+    assert result.entropy.tolist() == pytest.approx([0.0, math.log(2)])
+    assert list(result.distinct) == [2]
     with pytest.raises(InputError, match="2 sequences and 1 texts"):
         gen_quality(ids, ["aa"], tiny)
 
@@ -61,9 +61,9 @@ def test_a_frontier_is_read_by_straight_lines(tiny):
         drawn.append(temperature)
         return torch.tensor([[1, 2] if temperature > 0.7 else [1, 1]]), ["ab" if temperature > 0.7 else "aa"]
 
-    found = frontier(draw, [0.5, 1.0], tiny)
+    result = frontier(draw, [0.5, 1.0], tiny)
     assert drawn == [0.5, 1.0]
-    assert [point.entropy for point in found] == pytest.approx([0.0, math.log(2)])
+    assert [point.entropy for point in result] == pytest.approx([0.0, math.log(2)])
 
 
 def test_texts_without_a_likelihood_are_named(tiny):

@@ -89,8 +89,8 @@ def test_a_folder_is_copied_into_the_cache(cache, tmp_path):
         Path(where, "sub", "weights").write_bytes(b"123")
         return Path(where)
 
-    found = cache.cached("adapter", write, str(tmp_path / "out"))
-    assert found.is_relative_to(cache.folder)
+    result = cache.cached("adapter", write, str(tmp_path / "out"))
+    assert result.is_relative_to(cache.folder)
     assert (cache.cached("adapter", write, str(tmp_path / "out")) / "sub" / "weights").read_bytes() == b"123"
     assert len(CALLS) == 1
 

@@ -62,7 +62,7 @@ def test_a_run_keeps_the_numbers_of_its_tiny_run_but_no_times(folder):
 CALLS = []
 
 
-def one(seed):
+def measured_once(seed):
     CALLS.append(seed)
     return 1.0
 
@@ -71,7 +71,7 @@ def test_a_tiny_run_leaves_nothing_behind_and_uses_nothing_that_was_computed_bef
     @experiment("planted", scales={"tiny": Scale(4)})
     def caching(lab):
         for seed in lab.seeds:
-            lab.measure("better", seed, baseline=0.0, method=lab.cached("one", one, 0))
+            lab.measure("better", seed, baseline=0.0, method=lab.cached("one", measured_once, 0))
 
     plant(caching, claim())
     CALLS.clear()

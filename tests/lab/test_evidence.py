@@ -108,5 +108,5 @@ def test_measurements_follow_the_order_of_the_seeds(claim):
     def seed(value):
         return SeedData({"better": {"baseline": [0.0], "method": [value]}})
 
-    found = collect([claim(), claim(id="other")], {0: seed(0.0), 2: seed(2.0), 1: SeedData()}, (2, 1, 0))
-    assert found == {"better": Measurement((2, 0), ((0.0,), (0.0,)), ((2.0,), (0.0,)))}
+    result = collect([claim(), claim(id="other")], {0: seed(0.0), 2: seed(2.0), 1: SeedData()}, (2, 1, 0))
+    assert result == {"better": Measurement((2, 0), ((0.0,), (0.0,)), ((2.0,), (0.0,)))}

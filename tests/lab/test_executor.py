@@ -232,14 +232,14 @@ def test_evidence_is_whole_and_gives_the_same_verdicts_again(plant, claim):
 
 
 def test_evidence_goes_stale_with_its_source(plant, claim, tmp_path, monkeypatch):
-    found = planted(0.5, 0.1)
-    plant(found, claim())
+    result = planted(0.5, 0.1)
+    plant(result, claim())
     evidence = run("planted", scale="tiny", progress=False).evidence
-    assert not is_stale(evidence, found.module)
+    assert not is_stale(evidence, result.module)
     copy = tmp_path / "changed.py"
     copy.write_bytes(Path(__file__).read_bytes() + b"\nCHANGED = True\n")
     monkeypatch.setattr(dependence, "_elsewhere", lambda name: copy)
-    assert is_stale(evidence, found.module)
+    assert is_stale(evidence, result.module)
 
 
 def test_a_report_is_written_again_from_the_store(plant, claim):

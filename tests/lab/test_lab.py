@@ -39,7 +39,7 @@ def test_an_exception_leaves_nothing_of_its_seed_and_the_rest_is_not_run_again(l
         again.record("k", seed, seed)
     assert run == [1, 2]
     assert again.records("k") == {0: 0, 1: 1, 2: 2}
-    assert [one["title"] for one in again.exhibits()] == ["e"]
+    assert [exhibit["title"] for exhibit in again.exhibits()] == ["e"]
 
 
 def test_leaving_the_loop_early_keeps_nothing_of_that_seed(lab, claim):
@@ -100,7 +100,7 @@ def test_exhibits_of_seeds_come_first_and_in_their_order(lab, claim):
     for seed in bench.seeds:
         bench.table(f"seed {seed}", [{"a": seed}])
     bench.table("all", [{"a": 9}])
-    assert [one["name"] for one in bench.exhibits()] == ["seed 1", "seed 0", "all"]
+    assert [exhibit["name"] for exhibit in bench.exhibits()] == ["seed 1", "seed 0", "all"]
 
 
 def test_progress_hands_on_what_it_counts(lab, claim):
@@ -114,8 +114,8 @@ def test_a_timed_claim_is_known_in_a_run_that_was_cut_off(lab, claim):
         first.measure("cheap", seed, baseline=2.0, method=1.0, timed=True)
         first.control("cheap", seed, 2.0)
     again = lab(claim(), claim(id="cheap"), run=first.store)
-    found = collect(again.card.claims, again.finished, again.wanted)
-    assert {name: row.timed for name, row in found.items()} == {"better": False, "cheap": True}
+    result = collect(again.card.claims, again.finished, again.wanted)
+    assert {name: row.timed for name, row in result.items()} == {"better": False, "cheap": True}
 
 
 def cut_off(make, claim):

@@ -53,7 +53,11 @@ def test_errors_are_coloured_by_their_logarithm_and_some_have_arrows(axes):
 def test_a_density_is_drawn_by_roots_with_a_cross(axes):
     at = np.stack(np.meshgrid([-0.5, 0, 0.5], [0.2, -0.2]), axis=-1)
     maps.density(axes, globe(LAND), at, [[0, 1, 4], [9, 16, 25]], mark=[0.3, 0.1], title="there")
-    mesh = next(one for one in axes.collections if one.get_array() is not None and one.get_array().size == 6)
+    mesh = next(
+        collection
+        for collection in axes.collections
+        if collection.get_array() is not None and collection.get_array().size == 6
+    )
     assert np.ravel(mesh.get_array()).tolist() == [0, 1, 2, 3, 4, 5]
     assert axes.lines[-1].get_xydata().tolist() == [[0.3, 0.1]]
     assert axes.get_title(loc="left") + axes.get_title() == "there"

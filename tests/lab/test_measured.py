@@ -22,15 +22,15 @@ def folder(tmp_path):
 
 
 def test_it_shows_what_is_committed(folder):
-    found = CommittedEvidence(folder).get("c-advul")
+    result = CommittedEvidence(folder).get("c-advul")
     evidence = load(folder / "c-advul.json")
-    assert found is not None
-    assert list(found.rows) == claim_rows(evidence)
-    assert sum(found.tally.values()) == len(evidence.claims)
-    assert set(found.tally) == {row.verdict for row in found.rows}
-    assert found.day.isoformat() == evidence.date[:10]
-    assert [one.name for one in found.drawings] == [figure.name for figure in evidence.figures]
-    assert all(one.svg.lstrip().startswith("<?xml") for one in found.drawings)
+    assert result is not None
+    assert list(result.rows) == claim_rows(evidence)
+    assert sum(result.tally.values()) == len(evidence.claims)
+    assert set(result.tally) == {row.verdict for row in result.rows}
+    assert result.day.isoformat() == evidence.date[:10]
+    assert [drawing.name for drawing in result.drawings] == [figure.name for figure in evidence.figures]
+    assert all(drawing.svg.lstrip().startswith("<?xml") for drawing in result.drawings)
 
 
 def test_it_is_read_again_when_it_changes_and_not_before(folder, monkeypatch):

@@ -115,10 +115,10 @@ def test_whatever_a_model_said_is_shown_and_not_interpreted(html, page):
 
 def test_every_drawing_says_what_it_shows(page):
     drawings = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
-    assert [one["aria-label"].startswith("alt ") for one in drawings] == [True] * 4
+    assert [drawing["aria-label"].startswith("alt ") for drawing in drawings] == [True] * 4
     inner = [attributes for tag, attributes in page.tags if tag == "svg"]
     assert len(inner) == 4 + 4
-    assert all(one["aria-hidden"] == "true" for one in inner)
+    assert all(drawing["aria-hidden"] == "true" for drawing in inner)
 
 
 def test_ids_are_unique(page):

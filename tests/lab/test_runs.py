@@ -44,9 +44,9 @@ def test_only_an_unfinished_run_with_the_same_settings_is_continued(store):
     done, open_ = start(store), start(store)
     done.finish({"model": "m2"}, [])
     open_.stop("interrupted")
-    found = store.find_resumable("paper", "tiny", "d")
-    assert found is not None
-    assert found.id == open_.id
+    result = store.find_resumable("paper", "tiny", "d")
+    assert result is not None
+    assert result.id == open_.id
     for other in (("other", "tiny", "d"), ("paper", "full", "d"), ("paper", "tiny", "e")):
         assert store.find_resumable(*other) is None
 

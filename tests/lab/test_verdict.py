@@ -42,10 +42,10 @@ def claim_of(better, margin, ratio=False):
     ],
 )
 def test_the_table_of_verdicts(better, low, high, kind):
-    found = verdict(claim_of(better, 0.2), interval(low, high))
-    assert found.kind == kind
-    assert found.why.endswith(".")
-    assert "0.2" in found.why
+    result = verdict(claim_of(better, 0.2), interval(low, high))
+    assert result.kind == kind
+    assert result.why.endswith(".")
+    assert "0.2" in result.why
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_a_control_that_passes_takes_the_support_away(better):
     good = interval(0.0, 0.1) if better == "equal" else interval(0.3, 0.4)
     bad = interval(0.3, 0.4) if better == "equal" else interval(-0.1, 0.1)
     assert verdict(claim, good, bad).kind is Kind.SUPPORTED
-    found = verdict(claim, good, good)
-    assert found.kind is Kind.INCONCLUSIVE
-    assert "the control passes as well" in found.why
+    result = verdict(claim, good, good)
+    assert result.kind is Kind.INCONCLUSIVE
+    assert "the control passes as well" in result.why
     assert verdict(claim, bad, good).kind is Kind.CONTRADICTED
 
 
@@ -110,8 +110,8 @@ def test_a_wider_margin_is_harder_to_reach_and_easier_to_stay_within(low, width,
 def test_a_narrower_interval_never_turns_one_verdict_into_its_opposite(low, width, inner, margin, better):
     claim = claim_of(better, margin)
     outer = verdict(claim, interval(low, low + width)).kind
-    found = verdict(claim, interval(low, low + width * inner)).kind
-    assert outer is Kind.INCONCLUSIVE or found is outer
+    result = verdict(claim, interval(low, low + width * inner)).kind
+    assert outer is Kind.INCONCLUSIVE or result is outer
 
 
 def test_the_effect_points_where_the_claim_does():
@@ -130,14 +130,14 @@ def test_turning_the_direction_mirrors_the_interval():
 
 
 def test_a_single_seed_is_inconclusive_however_large_the_effect():
-    found = assess(claim_of("higher", 0.1), [[0.0] * 50], [[9.0] * 50])
-    assert found.verdict.kind is Kind.INCONCLUSIVE
-    assert "single seed" in found.verdict.why
+    result = assess(claim_of("higher", 0.1), [[0.0] * 50], [[9.0] * 50])
+    assert result.verdict.kind is Kind.INCONCLUSIVE
+    assert "single seed" in result.verdict.why
 
 
 def test_nothing_measured_is_inconclusive():
-    found = assess(claim_of("higher", 0.1), [], [])
-    assert (found.effect, found.verdict.kind) == (None, Kind.INCONCLUSIVE)
+    result = assess(claim_of("higher", 0.1), [], [])
+    assert (result.effect, result.verdict.kind) == (None, Kind.INCONCLUSIVE)
 
 
 def test_the_reason_names_the_numbers_in_the_units_of_the_claim():

@@ -23,10 +23,12 @@ def seeded(seed=0):
 
 
 def p_value(drawn, p, total=None):
-    kept = p > 0
+    possible = p > 0
     counts = torch.bincount(drawn, minlength=len(p))
-    assert int(counts[~kept].sum()) == 0
-    return stats.chisquare(counts[kept].numpy(), (p[kept] / p[kept].sum() * int(counts.sum())).numpy()).pvalue
+    assert int(counts[~possible].sum()) == 0
+    return stats.chisquare(
+        counts[possible].numpy(), (p[possible] / p[possible].sum() * int(counts.sum())).numpy()
+    ).pvalue
 
 
 @pytest.mark.parametrize("draw", DRAWS)
@@ -47,7 +49,7 @@ def test_staying_is_one_class_more(draw):
     assert (sample_or_stay(p.log().expand(9, -1), 1.0, draw=draw, generator=seeded()) < 7).all()
 
 
-def test_the_noise_ends_early_in_32_bits_and_not_where_it_is_mended(monkeypatch):
+def test_the_noise_ends_early_in_32_bits_and_not_where_it_is_corrected(monkeypatch):
     """The ends of what the generators give, made certain: the largest and the smallest uniform numbers."""
 
     def ends(*uniforms):
@@ -120,11 +122,11 @@ def test_a_temperature_is_a_power_of_the_law():
 
 
 @pytest.mark.parametrize("draw", DRAWS)
-@pytest.mark.parametrize(("bad", "said"), [(math.nan, "NaN"), (math.inf, r"\+inf"), (-math.inf, "nothing but -inf")])
-def test_rows_from_which_nothing_can_be_drawn_are_named(draw, bad, said):
+@pytest.mark.parametrize(("bad", "message"), [(math.nan, "NaN"), (math.inf, r"\+inf"), (-math.inf, "nothing but -inf")])
+def test_rows_from_which_nothing_can_be_drawn_are_named(draw, bad, message):
     logits = torch.zeros(3, 5)
     logits[1] = bad
-    with pytest.raises(InputError, match=f"row 1 of 3 has {said}"):
+    with pytest.raises(InputError, match=f"row 1 of 3 has {message}"):
         sample_categorical(logits, draw=draw, generator=seeded())
 
 

@@ -32,11 +32,11 @@ def test_info_nce_written_out_with_masked_duplicates_and_a_queue():
     table, queue = cosines(a, b), cosines(a, more)
     expected = []
     for i in range(4):
-        kept = [7 * table[i][j] for j in range(4) if not same[i, j]]
-        right = kept.index(7 * table[i][i])
-        expected.append(nll(kept + [7 * c for c in queue[i]], right))
-    found = info_nce(a, b, 7.0, same=same, more=more)
-    assert float(found) == pytest.approx(sum(expected) / 4, abs=1e-5)
+        logits = [7 * table[i][j] for j in range(4) if not same[i, j]]
+        right = logits.index(7 * table[i][i])
+        expected.append(nll(logits + [7 * c for c in queue[i]], right))
+    result = info_nce(a, b, 7.0, same=same, more=more)
+    assert float(result) == pytest.approx(sum(expected) / 4, abs=1e-5)
 
 
 def test_clip_loss_is_the_mean_of_both_directions():

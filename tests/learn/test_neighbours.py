@@ -32,19 +32,19 @@ def nearness(x, metric, center):
 )  # fmt: skip
 def test_blocks_find_what_sorting_everything_finds(n, dim, block, k, seed, metric, center):
     x, k = rows(n, dim, seed) + 1, min(k, n - 1)
-    found = nearest_neighbours(x, k, metric=metric, center=center, block=block)
+    result = nearest_neighbours(x, k, metric=metric, center=center, block=block)
     near = nearness(x, metric, center)
     # By nearness and not by number: two rows may be equally near but for rounding. Real ties have a test of their own.
-    assert torch.allclose(near.gather(1, found).sort(1).values, near.topk(k, 1).values.flip(1), atol=1e-5)
-    assert (found[:, 1:] > found[:, :-1]).all()  # no row twice
+    assert torch.allclose(near.gather(1, result).sort(1).values, near.topk(k, 1).values.flip(1), atol=1e-5)
+    assert (result[:, 1:] > result[:, :-1]).all()  # no row twice
 
 
 def test_of_equally_near_rows_the_first_are_taken():
     corners = torch.tensor([[1.0, 0], [0, 1], [-1, 0], [0, -1]])
     x = corners.repeat(6, 1)  # every row has five copies, all equally near
     for block in (3, 5, 24):
-        found = nearest_neighbours(x, 2, center=False, block=block)
-        for i, near in enumerate(found.tolist()):
+        result = nearest_neighbours(x, 2, center=False, block=block)
+        for i, near in enumerate(result.tolist()):
             assert near == [j for j in range(24) if j % 4 == i % 4 and j != i][:2]
 
 
@@ -73,9 +73,9 @@ def test_trustworthiness_and_continuity_beside_scikit_learn(block):
     # scikit-learn takes cosines before the map only, so the map's rows are given to it as unit vectors.
     z, u = x - x.mean(0), F.normalize(a - a.mean(0), dim=1)
     theirs = sklearn_trustworthiness(z.numpy(), u.numpy(), n_neighbors=9, metric="cosine")
-    found = trustworthiness(x, a, 9, block=block)
-    assert found.shape == (90,)
-    assert float(found.mean()) == pytest.approx(theirs, abs=1e-6)
+    result = trustworthiness(x, a, 9, block=block)
+    assert result.shape == (90,)
+    assert float(result.mean()) == pytest.approx(theirs, abs=1e-6)
     theirs = sklearn_trustworthiness(x.numpy(), a.numpy(), n_neighbors=9)
     assert float(trustworthiness(x, a, 9, metric="euclidean", block=block).mean()) == pytest.approx(theirs, abs=1e-6)
     back = sklearn_trustworthiness(a.numpy(), x.numpy(), n_neighbors=9)

@@ -79,8 +79,8 @@ def test_packed_losses_and_gradients_are_the_unpacked_ones(llama, examples, norm
     else:
         expected = (torch.stack(sums) / torch.stack(counts)).mean()
     assert ours.item() == pytest.approx(expected.item(), rel=1e-5)
-    one, other = gradients(llama, ours), gradients(llama, expected)
-    assert (one - other).abs().max() / other.abs().max() < 1e-4
+    first, other = gradients(llama, ours), gradients(llama, expected)
+    assert (first - other).abs().max() / other.abs().max() < 1e-4
 
 
 def test_the_two_norms_differ(llama, examples):
@@ -96,10 +96,10 @@ def test_changing_one_example_leaves_its_neighbours_alone(llama, examples, chang
     examples[changed] = {"input_ids": [(token + 1) % VOCABULARY for token in ids], "labels": ids}
     after = packed(examples, 60, pad=0)
     assert torch.equal(before.segment_ids, after.segment_ids)
-    one, other = losses(llama, before), losses(llama, after)
+    first, other = losses(llama, before), losses(llama, after)
     others = before.segment_ids != changed
-    torch.testing.assert_close(one[others], other[others], rtol=0, atol=1e-6)
-    assert (one[~others] - other[~others]).abs().max() > 0.1
+    torch.testing.assert_close(first[others], other[others], rtol=0, atol=1e-6)
+    assert (first[~others] - other[~others]).abs().max() > 0.1
 
 
 def test_naive_concatenation_is_something_else(llama, examples):

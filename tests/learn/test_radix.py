@@ -22,13 +22,13 @@ def test_it_chooses_what_a_stable_sort_chooses(values, k):
     chunks = [torch.tensor(part, dtype=torch.float32) for part in values]
     joined = torch.cat(chunks).abs()
     order = joined.sort(descending=True, stable=True).indices[: min(k, int((joined > 0).sum()))]
-    found = kth_largest(lambda: chunks, k)
-    top = TopK(found)
+    result = kth_largest(lambda: chunks, k)
+    top = TopK(result)
     mask = torch.cat([top.mask(part) for part in chunks])
     assert sorted(order.tolist()) == mask.nonzero()[:, 0].tolist()
-    assert found.count == len(order)
+    assert result.count == len(order)
     if len(order) == k:
-        assert found.value == float(joined[order[-1]])
+        assert result.value == float(joined[order[-1]])
 
 
 def test_blocks_and_shapes_do_not_matter(monkeypatch):
@@ -47,9 +47,9 @@ def test_indices_are_flat_and_ascending():
 
 
 def test_nothing_but_zeros_chooses_nothing():
-    found = kth_largest(lambda: [torch.zeros(3)], 2)
-    assert found == Threshold(0.0, 0, 0)
-    assert not TopK(found).mask(torch.zeros(3)).any()
+    result = kth_largest(lambda: [torch.zeros(3)], 2)
+    assert result == Threshold(0.0, 0, 0)
+    assert not TopK(result).mask(torch.zeros(3)).any()
 
 
 @pytest.mark.parametrize(

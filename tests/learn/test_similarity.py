@@ -104,11 +104,11 @@ def test_effective_rank_of_known_spectra(n, dim):
 def test_the_matrix_holds_the_score_of_every_two_layers(score, single):
     x = rows(40, 8)
     first, second = [x, x[:, :3], x**2], [x @ rows(8, 5, 1), rows(40, 2, 2)]
-    found = similarity_matrix(first, second, score, k=5)
-    assert found.shape == (3, 2)
+    result = similarity_matrix(first, second, score, k=5)
+    assert result.shape == (3, 2)
     for i, a in enumerate(first):
         for j, b in enumerate(second):
-            assert float(found[i, j]) == pytest.approx(single(a, b), abs=1e-6)
+            assert float(result[i, j]) == pytest.approx(single(a, b), abs=1e-6)
 
 
 def test_neighbours_are_found_once_a_layer(monkeypatch):

@@ -50,10 +50,10 @@ def test_a_module_that_does_not_run_is_named_and_errors_pass_through():
 def test_outputs_of_several_modules_in_the_order_asked_for():
     first, last = nn.Linear(3, 3), nn.Linear(3, 2)
     model, x = nn.Sequential(first, nn.ReLU(), last), torch.ones(1, 3)
-    found = outputs_of({"last": last, "first": first}, lambda: model(x))
-    assert list(found) == ["last", "first"]
-    assert torch.equal(found["first"], first(x))
-    assert torch.equal(found["last"], model(x))
+    result = outputs_of({"last": last, "first": first}, lambda: model(x))
+    assert list(result) == ["last", "first"]
+    assert torch.equal(result["first"], first(x))
+    assert torch.equal(result["last"], model(x))
     assert not first._forward_hooks
     with pytest.raises(InputError, match="'idle', whose output is wanted, took no part"):
         outputs_of({"first": first, "idle": nn.Linear(1, 1)}, lambda: model(x))

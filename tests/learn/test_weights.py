@@ -30,10 +30,10 @@ def layer(seed, rows=3):
 
 def test_dare_drops_that_share_and_keeps_the_mean():
     delta = torch.ones(200_000)
-    kept = dare(delta, 0.75, torch.Generator().manual_seed(0))
-    assert set(kept.unique().tolist()) == {0.0, 4.0}
-    assert float((kept == 0).float().mean()) == pytest.approx(0.75, abs=0.005)
-    assert float(kept.mean()) == pytest.approx(1.0, abs=0.02)
+    dropped = dare(delta, 0.75, torch.Generator().manual_seed(0))
+    assert set(dropped.unique().tolist()) == {0.0, 4.0}
+    assert float((dropped == 0).float().mean()) == pytest.approx(0.75, abs=0.005)
+    assert float(dropped.mean()) == pytest.approx(1.0, abs=0.02)
     assert dare(delta, 0, torch.Generator()) is delta
     with pytest.raises(InputError, match="drop rate is 1"):
         dare(delta, 1, torch.Generator())

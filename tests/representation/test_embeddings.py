@@ -19,17 +19,17 @@ def test_a_folder_of_arrays_is_one_layer_a_file_in_natural_order(tmp_path):
     for number in (10, 9, 1):
         np.save(tmp_path / f"layer {number}.npy", np.full((3, 2), number, dtype=np.float64))
     (tmp_path / "keys.txt").write_text("a\nb\nc\n")
-    found = read_embeddings(tmp_path)
-    assert found.names == ("layer 1", "layer 9", "layer 10")
-    assert found.keys == ("a", "b", "c")
-    assert found["layer 9"].tolist() == [[9, 9]] * 3
+    result = read_embeddings(tmp_path)
+    assert result.names == ("layer 1", "layer 9", "layer 10")
+    assert result.keys == ("a", "b", "c")
+    assert result["layer 9"].tolist() == [[9, 9]] * 3
 
 
 def test_single_files_and_a_folder_with_one(tmp_path):
-    kept = LayerFeatures({"only": torch.ones(2, 3)}).save(tmp_path / "one.safetensors")
+    saved = LayerFeatures({"only": torch.ones(2, 3)}).save(tmp_path / "one.safetensors")
     (tmp_path / "one.keys.txt").write_text("p\nq")
     assert read_embeddings(tmp_path)["only"].shape == (2, 3)
-    assert read_embeddings(kept).keys == ("p", "q")
+    assert read_embeddings(saved).keys == ("p", "q")
     np.save(tmp_path / "flat.npy", np.ones((4, 2), dtype=np.float16))
     assert read_embeddings(tmp_path / "flat.npy").names == ("flat",)
 

@@ -24,15 +24,15 @@ def encoder():
 
 @pytest.mark.parametrize("pool", ["mean", "cls", "last"])
 def test_each_text_is_pooled_over_its_own_tokens(encoder, pool):
-    found = encoder.features(TEXTS, pool=pool, batch_tokens=40)
-    assert found.names == ("layer 0", "layer 1", "layer 2")
+    result = encoder.features(TEXTS, pool=pool, batch_tokens=40)
+    assert result.names == ("layer 0", "layer 1", "layer 2")
     for i, text in enumerate(TEXTS):
         ids = torch.tensor([encoder.tokenizer(text)["input_ids"]])
         with torch.no_grad():
             states = encoder.model(input_ids=ids, output_hidden_states=True).hidden_states
-        for layer, state in zip(found.names, states, strict=True):
+        for layer, state in zip(result.names, states, strict=True):
             expected = {"mean": state[0].mean(0), "cls": state[0, 0], "last": state[0, -1]}[pool]
-            torch.testing.assert_close(found[layer][i], expected.float(), atol=1e-4, rtol=1e-3)
+            torch.testing.assert_close(result[layer][i], expected.float(), atol=1e-4, rtol=1e-3)
 
 
 def test_padding_on_either_side_is_left_out():
@@ -111,17 +111,17 @@ class Net(nn.Module):
 
 def test_named_modules_of_any_network_are_read_by_hooks():
     net, batches = Net().train(), [torch.randn(3, 3, 4, 5), torch.randn(2, 3, 4, 5)]
-    found = module_features(net, batches, ["conv", "head"])
+    result = module_features(net, batches, ["conv", "head"])
     whole = torch.cat(batches)
     with torch.no_grad():
         maps = net.conv(whole)
-        torch.testing.assert_close(found["conv"], maps.mean((2, 3)))
-        torch.testing.assert_close(found["head"], net.head(maps.mean((2, 3))))
+        torch.testing.assert_close(result["conv"], maps.mean((2, 3)))
+        torch.testing.assert_close(result["head"], net.head(maps.mean((2, 3))))
     assert net.training
     assert not net.conv._forward_hooks
     named = module_features(net, [{"x": whole, "scale": 2.0}], ["head"])["head"]
     assert torch.equal(named, module_features(net, [(whole, 2.0)], ["head"])["head"])
-    assert not torch.equal(named, found["head"])
+    assert not torch.equal(named, result["head"])
 
 
 def test_modules_that_cannot_be_read_are_refused():

@@ -17,13 +17,13 @@ def rows(n, dim, seed=0):
 def test_standardised_features_have_mean_zero_and_variance_one_and_constant_ones_are_zero():
     x = rows(50, 4) * torch.tensor([1e-3, 1, 1e4, 1]) + torch.tensor([0, 7, -1e5, 0])
     x[:, 3] = 1234.5
-    found = Standardize.of(x)(x)
-    torch.testing.assert_close(found[:, :3].mean(0), torch.zeros(3), atol=1e-4, rtol=0)
-    torch.testing.assert_close(found[:, :3].std(0, correction=0), torch.ones(3), atol=1e-4, rtol=0)
-    assert (found[:, 3] == 0).all()
+    result = Standardize.of(x)(x)
+    torch.testing.assert_close(result[:, :3].mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(result[:, :3].std(0, correction=0), torch.ones(3), atol=1e-4, rtol=0)
+    assert (result[:, 3] == 0).all()
     made = Standardize(4)
     made.load_state_dict(Standardize.of(x).state_dict())
-    assert torch.equal(made(x), found)
+    assert torch.equal(made(x), result)
 
 
 def test_a_linear_head_begins_with_angles_kept():
@@ -35,9 +35,9 @@ def test_a_linear_head_begins_with_angles_kept():
 
 def test_heads_of_one_seed_are_alike():
     for make in (lambda g: linear(6, 3, g), lambda g: mlp(6, 5, 3, g)):
-        one, two, other = (make(torch.Generator().manual_seed(seed)).state_dict() for seed in (1, 1, 2))
-        assert all(torch.equal(one[name], two[name]) for name in one)
-        assert any(not torch.equal(one[name], other[name]) for name in one)
+        first, second, other = (make(torch.Generator().manual_seed(seed)).state_dict() for seed in (1, 1, 2))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
 def test_canonical_directions_correlate_as_known_in_closed_form():

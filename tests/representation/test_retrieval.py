@@ -27,9 +27,9 @@ def cosines(a, b):
 
 def test_retrieve_finds_what_sorting_finds(cells):
     queries, gallery = rows(9, 4), 7 * rows(20, 4, 1)
-    found, values = retrieve(queries, gallery, 5)
+    result, values = retrieve(queries, gallery, 5)
     near = cosines(queries, gallery).argsort(1, descending=True)[:, :5]
-    assert torch.equal(found, near)
+    assert torch.equal(result, near)
     torch.testing.assert_close(values, cosines(queries, gallery).gather(1, near))
 
 

@@ -20,20 +20,20 @@ def test_a_space_comes_back_as_it_was_saved(tmp_path, head):
     space = SharedSpace({"image": 5, "text": 7}, head=head, dim=4, hidden=3, layers={"image": "block 3"}, seed=1)
     x = 100 * rows(30, 5) + 7
     space.inputs["image"] = Standardize.of(x)
-    found = SharedSpace.from_pretrained(space.save_pretrained(tmp_path / "space"))
-    assert found.config == space.config
-    assert torch.equal(found.transform(x, "image"), space.transform(x, "image"))
-    torch.testing.assert_close(found.transform(x, "image").norm(dim=1), torch.ones(30))
+    result = SharedSpace.from_pretrained(space.save_pretrained(tmp_path / "space"))
+    assert result.config == space.config
+    assert torch.equal(result.transform(x, "image"), space.transform(x, "image"))
+    torch.testing.assert_close(result.transform(x, "image").norm(dim=1), torch.ones(30))
 
 
 def test_the_quality_of_a_perfect_and_of_a_collapsed_space():
     x = rows(40, 6)
     space = SharedSpace({"a": 6, "b": 6}, dim=6)
     space.heads["b"].load_state_dict(space.heads["a"].state_dict())
-    found = quality(space, {"a": x, "b": x})
-    assert found.recall.mean() == 1
+    result = quality(space, {"a": x, "b": x})
+    assert result.recall.mean() == 1
     # Not quite 1, since unit vectors have another mean than what they were made from.
-    assert min(found.mean("trustworthiness").mean(), found.mean("continuity").mean()) > 0.98
+    assert min(result.mean("trustworthiness").mean(), result.mean("continuity").mean()) > 0.98
     twins = {"a": x.repeat(2, 1), "b": x.repeat(2, 1)}
     same = same_pairs([i % 40 for i in range(80)])
     assert quality(space, twins, recall=1, same=same).recall.mean() > quality(space, twins, recall=1).recall.mean()

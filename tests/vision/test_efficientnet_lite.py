@@ -104,8 +104,8 @@ def picture():
 @pytest.mark.slow
 def test_the_published_weights_give_what_the_package_gives():
     maps = EfficientNetLite0.load()((picture() - MEAN) / STD)
-    for found, pinned in zip(maps.values(), PINNED, strict=True):
-        means = found.mean((2, 3))[0]
+    for features, pinned in zip(maps.values(), PINNED, strict=True):
+        means = features.mean((2, 3))[0]
         torch.testing.assert_close(
             torch.stack([means[0], means[-1], means.norm()]), torch.tensor(pinned), atol=2e-4, rtol=1e-4
         )

@@ -46,21 +46,21 @@ def vit(tmp_path_factory):
 
 
 def test_pictures_are_scaled_shifted_and_averaged_over_positions(lite):
-    found = lite.features(IMAGES, layers="all")
+    result = lite.features(IMAGES, layers="all")
     scaled = F.interpolate(IMAGES, (64, 64), mode="bilinear", antialias=True)
     maps = lite.model((scaled - MEAN) / STD)
-    assert list(found) == list(lite.layers) == list(maps)
-    for name, x in found.items():
+    assert list(result) == list(lite.layers) == list(maps)
+    for name, x in result.items():
         torch.testing.assert_close(x, maps[name].mean((2, 3)), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(lite.features(IMAGES), found["head"])
+    torch.testing.assert_close(lite.features(IMAGES), result["head"])
     assert lite.dim == 1280
     assert lite.widths["block 1"] == 16
 
 
 def test_named_layers_come_in_their_own_order_and_batches_change_nothing(lite):
-    found = lite.features(IMAGES, layers=("head", "block 2"), batch=2)
-    assert list(found) == ["block 2", "head"]
-    torch.testing.assert_close(found["head"], lite.features(IMAGES), atol=1e-5, rtol=1e-4)
+    result = lite.features(IMAGES, layers=("head", "block 2"), batch=2)
+    assert list(result) == ["block 2", "head"]
+    torch.testing.assert_close(result["head"], lite.features(IMAGES), atol=1e-5, rtol=1e-4)
 
 
 def test_a_transformer_of_a_folder(vit):
@@ -68,7 +68,7 @@ def test_a_transformer_of_a_folder(vit):
 
     encoder = ImageEncoder.load(vit)
     scaled = F.interpolate(IMAGES, (32, 32), mode="bilinear", antialias=True)
-    mean, std = (torch.tensor(one)[:, None, None] for one in ([0.1, 0.2, 0.3], [0.5, 0.6, 0.7]))
+    mean, std = (torch.tensor(values)[:, None, None] for values in ([0.1, 0.2, 0.3], [0.5, 0.6, 0.7]))
     model = ViTModel.from_pretrained(vit).eval()
     with torch.no_grad():
         out = model((scaled - mean) / std, output_hidden_states=True)

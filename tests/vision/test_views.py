@@ -34,10 +34,10 @@ def test_mirrored_and_grey():
 
 def test_a_crop_holds_the_share_of_the_area_that_was_drawn():
     ramp = torch.arange(240, dtype=torch.uint8).expand(40, 3, 240, 240).contiguous()  # each column has its number
-    kept = Views(64, area=(0.25, 0.25), aspect=1.0, mirrored=0, coloured=0, grey=0)(ramp, 1)
-    width = kept[:, 0, 0, -1].int() - kept[:, 0, 0, 0].int()
+    views = Views(64, area=(0.25, 0.25), aspect=1.0, mirrored=0, coloured=0, grey=0)(ramp, 1)
+    width = views[:, 0, 0, -1].int() - views[:, 0, 0, 0].int()
     assert ((width - 118).abs() <= 2).all()  # half of the width, less half a pixel of the view at each end
-    left = kept[:, 0, 0, 0].int()
+    left = views[:, 0, 0, 0].int()
     assert left.min() < 30
     assert left.max() > 90
     wide = Views(64, area=(0.3, 0.3), aspect=2.0, mirrored=0, coloured=0, grey=0)(ramp, 1)
@@ -62,10 +62,10 @@ def test_colours_change_within_their_bounds_and_places_stay():
 
 
 def test_the_seed_and_the_place_decide():
-    one, again, other = Views(16)(pictures(), 3), Views(16)(pictures(), 3), Views(16)(pictures(), 4)
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
-    assert torch.equal(Views(16)(pictures(2), 3), one[:2])
+    first, again, other = Views(16)(pictures(), 3), Views(16)(pictures(), 3), Views(16)(pictures(), 4)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(Views(16)(pictures(2), 3), first[:2])
 
 
 def test_what_is_no_picture_and_no_setting():

@@ -44,7 +44,7 @@ NOBODY = "\U0010ffff"  # a code point without a picture
 
 @dataclass(frozen=True)
 class Emoji:
-    """One picture: its character, and its name in words, such as "sauropod"."""
+    """One picture: its character, and its name, such as "sauropod"."""
 
     character: str
     name: str
@@ -55,7 +55,7 @@ def emojis() -> list[Emoji]:
 
     Raises:
         MissingExtra: the package `emoji` is not installed.
-        InputError: the font is not to be had.
+        InputError: the font is not available.
     """
     try:
         import emoji

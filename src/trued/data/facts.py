@@ -1,7 +1,7 @@
 """Questions of fact with known answers, made from packaged tables: countries, cities and chemical elements.
 
 Which of them a model can answer is a property of the model; that each has one answer is a property of the tables. Every
-entity belongs to one split, in all its relations, so that nothing that is asked in a test was told in training.
+entity belongs to one split, in all its relations, so that no test question was answered in training.
 
 Knows tables and wording. Knows nothing of models or of how an answer is judged. Needs the extra `facts`.
 """
@@ -54,7 +54,7 @@ class FactQuestion:
         id: unique within a set.
         question: the text.
         answers: aliases of one answer; empty for a question that nobody can answer.
-        relation: what kind of fact is asked for.
+        relation: what kind of fact the question is about.
         entity: what it is asked of; the splits are disjoint in it.
         split: "train", "validation" or "test"; empty for questions from elsewhere.
     """

@@ -294,8 +294,8 @@ def _chat(row: Row) -> ChatRow:
     elif "prompt" in row and "completion" in row:
         messages = [*_turns(row["prompt"], "user"), *_turns(row["completion"], "assistant")]
     else:
-        found = " and ".join(f"'{column}'" for column in row) or "neither"
-        raise InputError(f"each row needs 'messages', or 'prompt' and 'completion'; found {found}.")
+        columns = " and ".join(f"'{column}'" for column in row) or "neither"
+        raise InputError(f"each row needs 'messages', or 'prompt' and 'completion'; found {columns}.")
     if messages[-1]["role"] != "assistant" or len(messages) < 2:
         roles = ", ".join(message["role"] for message in messages)
         raise InputError(f"the conversation has {roles}; it needs a message and then a reply of the assistant")

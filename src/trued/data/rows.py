@@ -230,10 +230,10 @@ def _datasets() -> Any:
 
 def _dataset_rows(loaded: Any, name: str, columns: tuple[str, ...], split: str | None) -> Iterator[tuple[int, object]]:
     if isinstance(loaded, dict):
-        chosen = split or (next(iter(loaded)) if len(loaded) == 1 else "train")
-        if chosen not in loaded:
-            raise InputError(f"{name} has no split {chosen!r}; choose one of {', '.join(map(str, loaded))}")
-        loaded = loaded[chosen]
+        split_name = split or (next(iter(loaded)) if len(loaded) == 1 else "train")
+        if split_name not in loaded:
+            raise InputError(f"{name} has no split {split_name!r}; choose one of {', '.join(map(str, loaded))}")
+        loaded = loaded[split_name]
     elif split is not None and str(loaded.split) != split:
         raise InputError(f"{name} has no split {split!r}; leave the split out")
     present = list(loaded.column_names)

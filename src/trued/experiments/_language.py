@@ -178,7 +178,7 @@ def notes(lab: Lab, paper: str = "", *, by_phrases: bool = True) -> None:
 
     Args:
         paper: what the paper's models are, as the end of a sentence.
-        by_phrases: whether refusals are told by phrases alone.
+        by_phrases: whether refusals are detected by phrases alone.
     """
     if by_phrases:
         lab.note("Refusals are told by phrases; whether a compliant reply is harmful or hollow is not judged.")

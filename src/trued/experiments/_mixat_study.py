@@ -30,7 +30,7 @@ def deployments(lm: LanguageModel, requests: Any, scale: Any, *, whole: bool) ->
     texts = requests.texts(scale.swept - half) + requests.texts(half)
     benign = requests.lookalikes[: max(2, half)]
     replies = deployed_replies(lm, cases, benign, grid, settings=settings)
-    return [rate(one, texts, benign, PhraseJudge()).to_json() for one in replies]
+    return [rate(setting_replies, texts, benign, PhraseJudge()).to_json() for setting_replies in replies]
 
 
 def transfer(lm: LanguageModel, texts: list[str], attack: EmbeddingAttack) -> dict[str, list[float]]:

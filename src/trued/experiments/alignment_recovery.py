@@ -204,7 +204,7 @@ def repair(broken: Broken, unaligned: LanguageModel) -> None:
 
 
 def describe(lab: Lab, scale: Scale, requests: Requests) -> None:
-    """Put the protocol and the limits, which hold for every seed, into the evidence."""
+    """Put the protocol and the limits, which apply to every seed, into the evidence."""
     protocol(
         lab, scale.new_tokens, arms=list(ARMS), task="notes to JSON records", compliance_rows=len(requests.complied),
         harmful_questions=len(requests.unseen), harmful_test=len(requests.harmful), task_test=len(requests.records),
@@ -222,8 +222,8 @@ def describe(lab: Lab, scale: Scale, requests: Requests) -> None:
 def present(lab: Lab, scale: Scale, requests: Requests) -> None:
     """Show tables and figures over all seeds."""
     arms = lab.arms("aligned", *ARMS)
-    shown = {"harmful answered": "answered", "records right": "task", "look-alikes refused": "lookalikes"}
-    rates = {name: share(key) for name, key in shown.items()} | {"empty replies": number("unknown", ".1f")}
+    measures = {"harmful answered": "answered", "records right": "task", "look-alikes refused": "lookalikes"}
+    rates = {name: share(key) for name, key in measures.items()} | {"empty replies": number("unknown", ".1f")}
     restored = {"restored": number("restored", ",.0f"), "of all": number("restored_fraction", ".2%"),
                 "at step": number("chosen_step", ".0f"), "with rollback": count("rollback")}  # fmt: skip
     lab.arm_table("What each arm does", arms | {"prompt guard, first seed": [*lab.records("guard").values()]}, {
@@ -258,7 +258,7 @@ def present(lab: Lab, scale: Scale, requests: Requests) -> None:
         caption="Test splits; each mark is a seed. Down and right is better.",
     )  # fmt: skip
     lab.figure(
-        "What each arm does, drawn", plots.bars, arms=arms, shown=shown, ylabel="%",
+        "What each arm does, drawn", plots.bars, arms=arms, shown=measures, ylabel="%",
         alt="Harmful questions answered, records right and look-alikes refused, by arm.",
         caption="Test splits, means over seeds.",
     )  # fmt: skip

@@ -210,15 +210,15 @@ def gradient(bench: Bench, seed: int, shared: dict[str, Any]) -> None:
     lab, gcg, count = bench.lab, bench.lab.scale.gcg, bench.lab.scale.gcg_prompts
     ranked = sorted(bench.requests, key=lambda behavior: behavior.id not in shared["refused"])
     enough = len(shared["refused"]) >= count
-    chosen = spread(ranked[: len(shared["refused"])] if enough else ranked, count)
+    attacked = spread(ranked[: len(shared["refused"])] if enough else ranked, count)
     attacks = (replace(gcg, use_gradient=False), gcg, ShuffledGCG(**gcg.__dict__))
     for name, attack in zip(SEARCHES, attacks, strict=True):
-        lab.record(name, seed, gcg_record(attack, chosen, bench.target, seed))
+        lab.record(name, seed, gcg_record(attack, attacked, bench.target, seed))
     lab.compare("gradient", seed, "drop", baseline=SEARCHES[0], method=SEARCHES[1], control=SEARCHES[2])
 
 
 def describe(bench: Bench) -> None:
-    """Put the protocol and the limits, which hold for every seed, into the evidence."""
+    """Put the protocol and the limits, which apply to every seed, into the evidence."""
     lab, scale, gcg = bench.lab, bench.lab.scale, bench.lab.scale.gcg
     protocol(
         lab, scale.new_tokens, judge=bench.judge.name, guide=PhraseJudge().name, requests=len(bench.requests),

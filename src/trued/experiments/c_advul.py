@@ -217,7 +217,7 @@ def attack_costs(lm: LanguageModel, texts: list[str], scale: Scale, seed: int) -
 
 
 def describe(lab: Lab, scale: Scale, requests: Requests) -> None:
-    """Put the protocol and the limits, which hold for every seed, into the evidence."""
+    """Put the protocol and the limits, which apply to every seed, into the evidence."""
     lab.protocol(
         arms=list(ARMS), judge=PhraseJudge().name, eps=RADIUS.eps, training_requests=len(requests.adversarial),
         utility_rows=len(requests.utility), harmful_test=len(requests.harmful), chat_test=len(requests.chats),
@@ -276,7 +276,7 @@ def present(lab: Lab, scale: Scale) -> None:
         {"10 steps": number("as long"), f"{steps} steps": number("long")},
         caption=f"Target cross-entropy, nats a token, training radius; the first {limit} test requests, one seed.",
     )
-    curve = {arm: [[np.mean(part) for part in one["curve"].values()] for one in runs] for arm, runs in attacked.items()}
+    curve = {arm: [[np.mean(part) for part in run["curve"].values()] for run in runs] for arm, runs in attacked.items()}
     axis = "radius of the attack, times the training radius"
     lab.figure(
         "Robustness curve",

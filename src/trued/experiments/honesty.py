@@ -141,14 +141,14 @@ class Exam:
         loose = judge([*test, *held_out], list(replies.values()), IDK, word_boundary=False)
         pairs = zip(loose, greedy, strict=True)
         self.substring_only = sum(a.loosely_correct != b.greedy_is.loosely_correct for a, b in pairs)
-        chosen = balanced(greedy[: len(test)], n)
+        test_rows = balanced(greedy[: len(test)], n)
         self.sets = {
-            "test": [row.question for row in chosen],
+            "test": [row.question for row in test_rows],
             "held out": [row.question for row in balanced(greedy[len(test) :], out)],
             "invented": prior_unknown_qa(self.scale.invented, seed=0, taken=place_names()),
             "hopeless": hopeless,
         }
-        known = [row.question for row in chosen if row.known]
+        known = [row.question for row in test_rows if row.known]
         sure = {row.question.id for row in estimate(known, m=self.scale.m) if row.accuracy == 1}
         sure = sure or {row.id for row in known}
         self.sure = [i for i, row in enumerate(self.sets["test"]) if row.id in sure]
@@ -234,7 +234,7 @@ def train(lab: Lab, lm: LanguageModel, exam: Exam, variant: Variant, seed: int, 
 
 
 def describe(lab: Lab, scale: Scale, exam: Exam) -> None:
-    """Put the protocol and the limits, which hold for every seed, into the evidence."""
+    """Put the protocol and the limits, which apply to every seed, into the evidence."""
     known = sum(row.known for row in exam.pool)
     lab.protocol(
         questions=f"{len(exam.pool)} in the training pool, {known} of them known; "
@@ -269,8 +269,8 @@ def present(lab: Lab, scale: Scale) -> None:
         "replies that state a confidence": number("n", ".0f"), "mean confidence": share("confidence"),
         "right": share("accuracy"), "ECE": number("ece", ".3f"), "Brier": number("brier", ".3f"),
     }, "Test questions, all seeds together.")  # fmt: skip
-    shown = ("ABSOLUTE", "MULTISAMPLE")
-    tables = {arm: np.mean([record["test"]["matrix"] for record in arms[arm]], axis=0) for arm in shown}
+    drawn = ("ABSOLUTE", "MULTISAMPLE")
+    tables = {arm: np.mean([record["test"]["matrix"] for record in arms[arm]], axis=0) for arm in drawn}
     lab.figure(
         "Before and after", plots.matrices, tables=tables, names=KINDS, xlabel="after", ylabel="before", spec=".0f",
         panels=2,
@@ -292,7 +292,8 @@ def present(lab: Lab, scale: Scale) -> None:
     scores = ("prudence", "over_conservativeness", "honesty")
     lab.figure(
         "What τ trades", plots.intervals, x=list(points), xlabel="τ: least expected accuracy that is answered",
-        ylabel="%", series={name.replace("_", "-"): [Interval(**one[name]) for one in reports] for name in scores},
+        ylabel="%",
+        series={name.replace("_", "-"): [Interval(**report[name]) for report in reports] for name in scores},
         alt="Prudence, over-conservativeness and honesty of ABSOLUTE for several thresholds τ.",
         caption=f"Seed {first} alone: no claim rests on it. Bars: 95 % over questions.",
     )  # fmt: skip

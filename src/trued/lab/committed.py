@@ -137,12 +137,12 @@ def confirm(slug: str, folder: Path | None = None, *, progress: bool = False) ->
 
     committed, today = read(slug, folder), closure(module_of(slug)).digest
     evidence = _with_card(committed)
-    holds = today == evidence.method_digest or today in {one.digest for one in evidence.confirmed}
+    holds = today == evidence.method_digest or today in {check.digest for check in evidence.confirmed}
     if holds and evidence != committed:
         evidence.write(path_of(slug, folder))
     if today == evidence.method_digest:
         return Decision(slug, True, "the code is the one that it was measured with")
-    day = next((one.date[:10] for one in evidence.confirmed if one.digest == today), None)
+    day = next((check.date[:10] for check in evidence.confirmed if check.digest == today), None)
     if day is not None:
         return Decision(slug, True, f"the code was confirmed on {day}")
     if not evidence.tiny:

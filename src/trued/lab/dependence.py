@@ -93,8 +93,8 @@ def closure(module: str, root: Path | None = None) -> Closure:
     data = {hashlib.sha256(file.read_bytes()).digest() for name in modules for file in package.data(name)}
     total = hashlib.sha256()
     for kind, hashes in ((b"code", code), (b"data", data)):
-        for one in sorted(hashes):
-            total.update(kind + one)
+        for part in sorted(hashes):
+            total.update(kind + part)
     return Closure(tuple(sorted(modules)), total.hexdigest())
 
 
@@ -144,14 +144,14 @@ class _Package:
             return set()
         if name == "*":
             return self.whole(source)
-        found = self.whole(f"{source}.{name}")
+        modules = self.whole(f"{source}.{name}")
         if not self.file(source).is_face:
-            return found | {source}
+            return modules | {source}
         for line in self.file(source).exports | self.stub(source):
             if line.bound == name or line.name == "*":
-                asked = name if line.name == "*" else line.name
-                found |= self.defining(self.source(source, line), asked, seen | {(source, name)})
-        return found
+                wanted = name if line.name == "*" else line.name
+                modules |= self.defining(self.source(source, line), wanted, seen | {(source, name)})
+        return modules
 
     def whole(self, module: str) -> set[str]:
         """Return a module and, where it is a face, all that it exports: any of it may be used."""
@@ -164,7 +164,7 @@ class _Package:
                 for line in self.file(name).exports | self.stub(name):
                     origin = self.source(name, line)
                     inner = f"{origin}.{line.name}"
-                    waiting += [one for one in (origin, inner) if one not in names and self.path(one)]
+                    waiting += [place for place in (origin, inner) if place not in names and self.path(place)]
         return names
 
     def source(self, module: str, line: _Import) -> str:
@@ -209,8 +209,8 @@ class _Package:
             first, *rest = module.split(".")
             place = self.root.joinpath(*rest)
             files = [place / "__init__.py", *([place.with_name(f"{place.name}.py")] if rest else [])]
-            found = first == _PACKAGE and all(rest)
-            self._paths[module] = next((file for file in files if file.is_file()), None) if found else None
+            inside = first == _PACKAGE and all(rest)
+            self._paths[module] = next((file for file in files if file.is_file()), None) if inside else None
         return self._paths[module]
 
 
@@ -267,7 +267,7 @@ class _File:
 
 
 def _add_words(node: ast.AST, words: list[str], modules: dict[str, str]) -> None:
-    """Put the tree in words. `ast.dump` will not do: what it leaves out differs between versions of Python."""
+    """Write the tree as text. `ast.dump` will not do: what it leaves out differs between versions of Python."""
     words.append(type(node).__name__)
     for name, value in ast.iter_fields(node):
         if value is None or value == [] or name in ("ctx", "kind", "type_comment"):
@@ -372,7 +372,7 @@ def _parse(path: Path, _time: int, _size: int) -> _File:
     try:
         return _File(path.read_bytes(), face=path.stem == "__init__")
     except (SyntaxError, ValueError) as error:
-        raise InputError(f"{path} is not Python ({error}); mend the file") from None
+        raise InputError(f"{path} is not Python ({error}); fix the file") from None
 
 
 def _elsewhere(name: str) -> Path:

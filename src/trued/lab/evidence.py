@@ -145,8 +145,8 @@ def from_json(data: Any, source: str = "evidence") -> Evidence:
         InputError: another schema, or a field is missing or unfit.
     """
     if not isinstance(data, dict) or data.get("schema") not in _READABLE:
-        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-        raise InputError(f"{source}: schema {found!r}; this version reads schema {SCHEMA}: run the experiment again")
+        schema = data.get("schema") if isinstance(data, dict) else type(data).__name__
+        raise InputError(f"{source}: schema {schema!r}; this version reads schema {SCHEMA}: run the experiment again")
     field = "claims"
     try:
         claims = tuple(_claim(item) for item in data["claims"])
@@ -184,10 +184,14 @@ def from_json(data: Any, source: str = "evidence") -> Evidence:
 
 def collect(claims: Iterable[Claim], finished: Mapping[int, SeedData], seeds: Sequence[int]) -> dict[str, Measurement]:
     """Return the measurements of all claims over the finished seeds, in the seeds' order."""
-    found = {}
+    measurements = {}
     for claim in claims:
         data = {seed: finished[seed] for seed in seeds if seed in finished}
-        rows = {seed: one.measurements[claim.id] for seed, one in data.items() if claim.id in one.measurements}
+        rows = {
+            seed: seed_data.measurements[claim.id]
+            for seed, seed_data in data.items()
+            if claim.id in seed_data.measurements
+        }
         if not rows:
             continue
         arms = {
@@ -195,8 +199,8 @@ def collect(claims: Iterable[Claim], finished: Mapping[int, SeedData], seeds: Se
         }
         control = tuple(tuple(row["control"]) for row in rows.values() if "control" in row)
         timed = any(claim.id in data[seed].timed for seed in rows)
-        found[claim.id] = Measurement(tuple(rows), arms["baseline"], arms["method"], control or None, timed)
-    return found
+        measurements[claim.id] = Measurement(tuple(rows), arms["baseline"], arms["method"], control or None, timed)
+    return measurements
 
 
 def assess_all(claims: Iterable[Claim], measurements: Mapping[str, Measurement]) -> dict[str, Assessment]:
@@ -224,7 +228,7 @@ def is_stale(evidence: Evidence, module: str | None = None) -> bool:
         today = closure(module or module_of(evidence.slug)).digest
     except InputError:
         return True
-    return today not in {evidence.method_digest, *(one.digest for one in evidence.confirmed)}
+    return today not in {evidence.method_digest, *(check.digest for check in evidence.confirmed)}
 
 
 # JSON in and out
@@ -239,14 +243,18 @@ def _measurement(item: Mapping[str, Any]) -> Measurement:
     def rows(name: str) -> tuple[tuple[float, ...], ...]:
         return tuple(tuple(float(value) for value in row) for row in item[name])
 
-    found = Measurement(
+    measurement = Measurement(
         tuple(item["seeds"]), rows("baseline"), rows("method"), rows("control") if item["control"] else None,
         bool(item.get("timed", False)),
     )  # fmt: skip
-    shapes = {tuple(map(len, arm)) for arm in (found.baseline, found.method, found.control) if arm is not None}
-    if len(shapes) != 1 or {len(shape) for shape in shapes} != {len(found.seeds)}:
+    shapes = {
+        tuple(map(len, arm))
+        for arm in (measurement.baseline, measurement.method, measurement.control)
+        if arm is not None
+    }
+    if len(shapes) != 1 or {len(shape) for shape in shapes} != {len(measurement.seeds)}:
         raise ValueError("seeds and arms differ in length")
-    return found
+    return measurement
 
 
 def _assessment(item: Mapping[str, Any]) -> Assessment:

@@ -221,8 +221,8 @@ def _open_run(
     store: RunStore, slug: str, scale: str, settings: dict[str, Any], *, model: str | None, fresh: bool
 ) -> Run:
     mark = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    found = None if fresh else store.find_resumable(slug, scale, mark)
-    return found or store.start(slug, scale, model=model or "default", settings=settings, settings_digest=mark)
+    resumable = None if fresh else store.find_resumable(slug, scale, mark)
+    return resumable or store.start(slug, scale, model=model or "default", settings=settings, settings_digest=mark)
 
 
 def _carry_out(experiment: Experiment, lab: Lab, run: Run, *, again: str) -> None:
@@ -266,8 +266,10 @@ def _evidence(lab: Lab, source: Closure, settings: dict[str, Any], *, seconds: f
         claims=lab.card.claims,
         measurements=measurements,
         assessments=assess_all(lab.card.claims, measurements),
-        figures=tuple(FigureNote(one["name"], one["alt"]) for one in exhibits if one["kind"] == "figure"),
-        tables=small_tables(one for one in exhibits if one["kind"] == "table"),
+        figures=tuple(
+            FigureNote(exhibit["name"], exhibit["alt"]) for exhibit in exhibits if exhibit["kind"] == "figure"
+        ),
+        tables=small_tables(exhibit for exhibit in exhibits if exhibit["kind"] == "table"),
         notes=tuple(lab.notes),
         versions=versions(),
         platform=machine(),

@@ -93,7 +93,7 @@ def inline(svg: str, prefix: str) -> str:
     for element in root.iter():
         for name, value in list(element.attrib.items()):
             element.set(name, _local(name, value, prefix))
-        for sheet in element.findall("style"):  # its rules would hold for the whole page
+        for sheet in element.findall("style"):  # its rules would apply to the whole page
             element.remove(sheet)
     _, _, width, _ = map(float, root.get("viewBox", "0 0 360 220").split())
     # Text of nine units is to be 14 px at most, and 7 px at least: a narrower page scrolls a wide drawing.

@@ -49,7 +49,7 @@ class Lab:
         store: where finished seeds go.
         folder: for artifacts such as adapters. It lies on this machine: keep what a later session needs by `record`.
         cache: where `cached` keeps its results.
-        model, data, device: what the user asked for, or None for the experiment's own choice.
+        model, data, device: what the user chose, or None for the experiment's own choice.
         model_name: the model's name for the evidence; an experiment sets it once it has loaded one.
         bars: progress display.
     """
@@ -93,11 +93,11 @@ class Lab:
             return
         seed, data, start = self._current
         for claim_id, arms in data.measurements.items():
-            for other, kept in self.finished.items():
-                if claim_id in kept.measurements and kept.measurements[claim_id].keys() != arms.keys():
+            for other, earlier in self.finished.items():
+                if claim_id in earlier.measurements and earlier.measurements[claim_id].keys() != arms.keys():
                     raise InputError(
                         f"claim '{claim_id}': seed {seed} has {', '.join(arms)}, but seed {other} has "
-                        f"{', '.join(kept.measurements[claim_id])}; measure the control in every seed or in none"
+                        f"{', '.join(earlier.measurements[claim_id])}; measure the control in every seed or in none"
                     )
         data.seconds = time.perf_counter() - start
         data.peak_bytes = peak_bytes()
@@ -136,9 +136,9 @@ class Lab:
         before = values_of(baseline, claim=claim, seed=seed, role="baseline")
         after = values_of(method, claim=claim, seed=seed, role="method")
         same_items(claim, seed, after, len(before), "the baseline")
-        for other, kept in self.finished.items():
-            if claim_id in kept.measurements:
-                same_items(claim, seed, before, len(kept.measurements[claim_id]["baseline"]), f"seed {other}")
+        for other, earlier in self.finished.items():
+            if claim_id in earlier.measurements:
+                same_items(claim, seed, before, len(earlier.measurements[claim_id]["baseline"]), f"seed {other}")
         data.measurements[claim_id] = {"baseline": before, "method": after}
         if timed:
             data.records[TIMED] = [*data.records.get(TIMED, ()), claim_id]
@@ -205,10 +205,10 @@ class Lab:
 
     def records(self, key: str) -> dict[int, Any]:
         """Return seed → what was recorded under `key`, of seeds finished in earlier sessions too."""
-        kept = {seed: self.finished[seed] for seed in self.wanted if seed in self.finished}
+        by_seed = {seed: self.finished[seed] for seed in self.wanted if seed in self.finished}
         if self._current is not None:
-            kept[self._current[0]] = self._current[1]
-        return {seed: data.records[key] for seed, data in kept.items() if key in data.records}
+            by_seed[self._current[0]] = self._current[1]
+        return {seed: data.records[key] for seed, data in by_seed.items() if key in data.records}
 
     def arms(self, *names: str) -> dict[str, list[Any]]:
         """Return arm → its records in the order of the seeds; arms without any are left out."""
@@ -270,7 +270,7 @@ class Lab:
     def exhibits(self) -> list[dict[str, Any]]:
         """Return all figures, tables and examples: those made within seeds first, seed by seed."""
         return [
-            one for seed in self.wanted if seed in self.finished for one in self.finished[seed].exhibits
+            exhibit for seed in self.wanted if seed in self.finished for exhibit in self.finished[seed].exhibits
         ] + self._tail
 
     # Help with long work

@@ -49,7 +49,7 @@ class Measured:
 
     @cached_property
     def drawings(self) -> tuple[Drawing, ...]:
-        """The figures that lie beside it; read when they are first asked for."""
+        """The figures that lie beside it; read on first use."""
         return tuple(
             Drawing(figure.name, figure.alt, file.read_text(encoding="utf-8"))
             for figure, file in committed.figures(self.evidence, self.folder)
@@ -110,11 +110,11 @@ class CommittedEvidence:
 
     def all(self) -> dict[str, Measured]:
         """Return everything that was measured, by slug."""
-        return {slug: found for slug in catalogue.slugs() if (found := self.get(slug)) is not None}
+        return {slug: result for slug in catalogue.slugs() if (result := self.get(slug)) is not None}
 
     def verdicts(self) -> Mapping[str, set[str]]:
         """Return the verdicts that each paper's claims got: what the store filters by."""
-        return {slug: set(found.tally) for slug, found in self.all().items()}
+        return {slug: set(result.tally) for slug, result in self.all().items()}
 
     def _read(self, slug: str) -> Measured | None:
         try:

@@ -18,21 +18,21 @@ _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")  # th
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a result may depend on, without importing them."""
-    found = {"python": platform.python_version()}
+    result = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            result[package] = version(package)
         except PackageNotFoundError:
             if package == "trued":
                 from trued import __version__
 
-                found[package] = __version__
-    return found
+                result[package] = __version__
+    return result
 
 
 def machine() -> dict[str, Any]:
     """Return the kind of machine: system, architecture, processors, features that matter, accelerator."""
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "system": platform.system(),
         "machine": platform.machine(),
         "cpus": _cpus(),
@@ -40,8 +40,8 @@ def machine() -> dict[str, Any]:
     }
     cuda = _cuda()
     if cuda is not None:
-        found["accelerator"] = cuda.get_device_name()
-    return found
+        result["accelerator"] = cuda.get_device_name()
+    return result
 
 
 def peak_bytes() -> int:

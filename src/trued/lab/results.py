@@ -105,19 +105,23 @@ def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = 
     """
     rows = claim_rows(evidence)
     figures = [
-        Figure(one["name"], one["svg"], one["alt"], one["caption"]) for one in exhibits if one["kind"] == "figure"
+        Figure(exhibit["name"], exhibit["svg"], exhibit["alt"], exhibit["caption"])
+        for exhibit in exhibits
+        if exhibit["kind"] == "figure"
     ]
     examples = [
-        Example(one["title"], one["before"], one["after"], one["note"]) for one in exhibits if one["kind"] == "example"
+        Example(exhibit["title"], exhibit["before"], exhibit["after"], exhibit["note"])
+        for exhibit in exhibits
+        if exhibit["kind"] == "example"
     ]
     sections: list[tuple[str, list[Block]]] = [
         ("Claims", [Claims(rows)]),
         ("Figures", list(figures)),
-        ("Tables", [_table(one) for one in exhibits if one["kind"] == "table" and one["rows"]]),
+        ("Tables", [_table(exhibit) for exhibit in exhibits if exhibit["kind"] == "table" and exhibit["rows"]]),
         ("Answers before and after", [Examples(examples)] if examples else []),
         ("What this scale cannot show", [Prose(evidence.notes)] if evidence.notes else []),
         ("Settings", [KeyValues({**evidence.settings, **evidence.protocol})]),
-        ("Versions, machine and cost", [KeyValues(_circumstances(evidence))]),
+        ("Versions, machine and cost", [KeyValues(_provenance(evidence))]),
     ]
     return Report(
         title=evidence.title,
@@ -164,7 +168,7 @@ def _table(exhibit: Mapping[str, Any]) -> Table:
     return Table(columns, [[row[name] for name in columns] for row in rows], caption)
 
 
-def _circumstances(evidence: Evidence) -> dict[str, Any]:
+def _provenance(evidence: Evidence) -> dict[str, Any]:
     return {
         "time": duration(evidence.seconds),
         "peak memory": memory(evidence.peak_memory),

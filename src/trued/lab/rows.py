@@ -118,8 +118,8 @@ def _control(claim: Claim, measurement: Measurement | None, assessment: Assessme
 
     passed = verdict(claim, assessment.control).kind is Kind.SUPPORTED
     outcome = "passes as well, as it should not" if passed else "did not pass, as it should"
-    shown = levels(claim, _mean(measurement.baseline), _mean(measurement.control))
-    return f"{name}: {shown} {change(claim, assessment.control)}, {outcome}"
+    values = levels(claim, _mean(measurement.baseline), _mean(measurement.control))
+    return f"{name}: {values} {change(claim, assessment.control)}, {outcome}"
 
 
 def strip(claim: Claim, effect: Interval, control: Interval | None) -> Strip:
@@ -128,9 +128,9 @@ def strip(claim: Claim, effect: Interval, control: Interval | None) -> Strip:
 
     margin = threshold(claim)
     equal = claim.better == "equal"
-    shown = [0.0, margin, effect.low, effect.high, *([-margin] if equal else [])]
-    shown += [control.low, control.high] if control is not None else []
-    low, high = min(shown), max(shown)
+    points = [0.0, margin, effect.low, effect.high, *([-margin] if equal else [])]
+    points += [control.low, control.high] if control is not None else []
+    low, high = min(points), max(points)
     air = 0.08 * (high - low) or 1.0
     low, high = low - air, high + air
 

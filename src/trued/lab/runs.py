@@ -95,17 +95,17 @@ class Run:
         """Return all finished seeds with everything they measured."""
         with self.store.session() as session:
             seeds = session.scalars(select(SeedRow).filter_by(run_id=self.id, status="finished").order_by(SeedRow.seed))
-            found = {
+            data = {
                 row.seed: SeedData(exhibits=row.exhibits, seconds=row.seconds, peak_bytes=row.peak_bytes)
                 for row in seeds
             }
             for row in session.scalars(select(MeasurementRow).filter_by(run_id=self.id)):
-                if row.seed in found:
-                    found[row.seed].measurements.setdefault(row.claim, {})[row.role] = row.values
+                if row.seed in data:
+                    data[row.seed].measurements.setdefault(row.claim, {})[row.role] = row.values
             for row in session.scalars(select(RecordRow).filter_by(run_id=self.id)):
-                if row.seed in found:
-                    found[row.seed].records[row.key] = row.value
-            return found
+                if row.seed in data:
+                    data[row.seed].records[row.key] = row.value
+            return data
 
     def commit(self, seed: int, data: SeedData) -> None:
         """Keep a finished seed: all of it, in one transaction, in place of what an earlier try left."""
@@ -231,11 +231,11 @@ class RunStore:
         Raises:
             InputError: none does, or several do.
         """
-        found = [row for row in self.runs() if row.id.startswith(run_id)] if run_id else []
-        if len(found) != 1:
-            count = "no run's id starts" if not found else f"the ids of {len(found)} runs start"
+        matches = [row for row in self.runs() if row.id.startswith(run_id)] if run_id else []
+        if len(matches) != 1:
+            count = "no run's id starts" if not matches else f"the ids of {len(matches)} runs start"
             raise InputError(f"{count} with '{run_id}'; `trued report` lists the runs")
-        return found[0]
+        return matches[0]
 
 
 def _engine(url: str) -> Engine:

@@ -97,10 +97,10 @@ def verdict(claim: Claim, effect: Interval, control: Interval | None = None) -> 
     why = f"{_measured(claim, effect)}; {_reading(claim, kind)}."
     if kind is Kind.SUPPORTED and control is not None and _kind(claim, control) is Kind.SUPPORTED:
         values, unit = amounts(claim, [control.estimate, control.low, control.high])
-        shown = f"{values[0]}{unit}, interval {values[1]} to {values[2]}"
+        value = f"{values[0]}{unit}, interval {values[1]} to {values[2]}"
         return Verdict(
             Kind.INCONCLUSIVE,
-            f"{why[:-1]}. But the control passes as well ({shown}), so the effect cannot be put down to the method.",
+            f"{why[:-1]}. But the control passes as well ({value}), so the effect cannot be put down to the method.",
         )
     return Verdict(kind, why)
 
@@ -126,9 +126,9 @@ def _measured(claim: Claim, effect: Interval) -> str:
     (_, low, high), unit = amounts(claim, [effect.estimate, effect.low, effect.high])
     level = number(100 * effect.level)
     if claim.better == "equal":
-        (shown, *_), _ = amounts(claim, [effect.estimate, effect.low, effect.high])
+        (value, *_), _ = amounts(claim, [effect.estimate, effect.low, effect.high])
         start = (
-            f"The method is {shown} times the baseline" if claim.margin.ratio else f"The difference is {shown}{unit}"
+            f"The method is {value} times the baseline" if claim.margin.ratio else f"The difference is {value}{unit}"
         )
         return f"{start} ({level} % interval {low} to {high})"
     as_claimed = effect.estimate >= 0

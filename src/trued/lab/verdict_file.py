@@ -56,8 +56,8 @@ def read_verdicts(slug: str, folder: str | Path | None = None) -> MeasuredVerdic
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         verdicts = {
-            claim: (str(told["verdict"]["kind"]), str(told["verdict"]["why"]))
-            for claim, told in data["assessments"].items()
+            claim: (str(assessment["verdict"]["kind"]), str(assessment["verdict"]["why"]))
+            for claim, assessment in data["assessments"].items()
         }
         day = date.fromisoformat(data["date"][:10])
         return MeasuredVerdicts(day, str(data["model"]), str(data["scale"]), len(data["seeds"]), verdicts)

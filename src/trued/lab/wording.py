@@ -1,4 +1,4 @@
-"""Numbers, changes and intervals in words, the same in the terminal, the report and a verdict's reason.
+"""The text of numbers, changes and intervals, the same in the terminal, the report and a verdict's reason.
 
 Knows units and significant digits. Knows nothing of how a number came about. Shares are kept from 0 to 1 and printed
 as percentages, their differences as points.

@@ -128,11 +128,11 @@ def packed(
             )
     elif too_long != "error":
         raise InputError(f"too_long {too_long!r}: 'error' or 'drop'")
-    kept = sorted(set(range(len(columns))) - set(dropped))
-    if not kept:
+    fitting = sorted(set(range(len(columns))) - set(dropped))
+    if not fitting:
         raise InputError(f"no example is left to pack: {len(columns)} were given and {len(dropped)} dropped")
 
-    bins = [[kept[i] for i in row] for row in pack([len(columns[i][0]) for i in kept], capacity)]
+    bins = [[fitting[i] for i in row] for row in pack([len(columns[i][0]) for i in fitting], capacity)]
     width = max(sum(len(columns[i][0]) for i in row) for row in bins)
     shape = len(bins), width
     input_ids, position_ids = torch.full(shape, pad), torch.zeros(shape, dtype=torch.long)
@@ -197,14 +197,14 @@ def sft_loss(
     """
     starts = F.pad(segment_ids[:, 1:] != segment_ids[:, :-1], (1, 0), value=True)
     learned = mask & ~starts & (segment_ids != PADDING)
-    kept = losses[learned]
-    if not len(kept):
+    learned_losses = losses[learned]
+    if not len(learned_losses):
         raise InputError("no token of the batch is to be learned: every label is masked")
     if norm == "token":
-        return kept.mean()
+        return learned_losses.mean()
     if norm == "sample":
         names, owner = segment_ids[learned].unique(return_inverse=True)
-        sums = kept.new_zeros(len(names)).index_add(0, owner, kept)
+        sums = learned_losses.new_zeros(len(names)).index_add(0, owner, learned_losses)
         return (sums / torch.bincount(owner)).mean()
     raise InputError(f"unknown norm {norm!r}: 'token' or 'sample'")
 

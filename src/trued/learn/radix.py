@@ -88,12 +88,12 @@ class TopK:
     def mask(self, values: Tensor) -> Bool[Tensor, "*shape"]:
         """Return which values of the next chunk are chosen."""
         size = values.abs()
-        chosen = size > self.threshold.value
+        largest = size > self.threshold.value
         if self._left:
             equal = (size == self.threshold.value).flatten().nonzero()[: self._left, 0]
-            chosen.view(-1)[equal] = True
+            largest.view(-1)[equal] = True
             self._left -= len(equal)
-        return chosen
+        return largest
 
     def indices(self, values: Tensor) -> Int[Tensor, " chosen"]:
         """Return the flat indices, ascending, of the values of the next chunk that are chosen."""

@@ -70,8 +70,8 @@ def rsa(
         InputError: not the same rows, fewer than 3, or all cosines of one side equal.
     """
     _paired(x, y, least=3)
-    one, two = _pairs(len(x), pairs, seed)
-    return _rank_correlation(_cosines(x, one, two), _cosines(y, one, two))
+    i, j = _pairs(len(x), pairs, seed)
+    return _rank_correlation(_cosines(x, i, j), _cosines(y, i, j))
 
 
 def rank_correlation(a: Float[Tensor, " items"], b: Float[Tensor, " items"]) -> float:
@@ -122,18 +122,18 @@ def similarity_matrix(
     for layer in (*first, *second):
         _paired(first[0], layer, least={"rsa": 3, "cka_debiased": 4}.get(score, 2))
     if score == "mutual_knn":
-        one, two = ([nearest_neighbours(x, k) for x in side] for side in (first, second))
-        return _table(one, two, lambda a, b: float(overlap(a, b).mean()))
+        first_parts, second_parts = ([nearest_neighbours(x, k) for x in side] for side in (first, second))
+        return _table(first_parts, second_parts, lambda a, b: float(overlap(a, b).mean()))
     if score == "rsa":
         i, j = _pairs(len(first[0]), pairs, seed)
-        one, two = ([_cosines(x, i, j) for x in side] for side in (first, second))
-        return _table(one, two, _rank_correlation)
-    one, two = ([(z, _hsic(z, z, debiased)) for z in map(centred, side)] for side in (first, second))
-    return _table(one, two, lambda a, b: _ratio(_hsic(a[0], b[0], debiased), a[1], b[1]))
+        first_parts, second_parts = ([_cosines(x, i, j) for x in side] for side in (first, second))
+        return _table(first_parts, second_parts, _rank_correlation)
+    first_parts, second_parts = ([(z, _hsic(z, z, debiased)) for z in map(centred, side)] for side in (first, second))
+    return _table(first_parts, second_parts, lambda a, b: _ratio(_hsic(a[0], b[0], debiased), a[1], b[1]))
 
 
-def _table(one: Sequence, two: Sequence, score: Callable[..., float]) -> Float[Tensor, "first second"]:
-    return torch.tensor([[score(a, b) for b in two] for a in one])
+def _table(first: Sequence, second: Sequence, score: Callable[..., float]) -> Float[Tensor, "first second"]:
+    return torch.tensor([[score(a, b) for b in second] for a in first])
 
 
 def _paired(x: Tensor, y: Tensor, least: int = 2) -> None:
@@ -166,24 +166,24 @@ def _hsic(x: Tensor, y: Tensor, debiased: bool) -> float:
     return inner - float(p @ q) + float(p.sum() * q.sum()) / ((n - 1) * (n - 2)) - 2 * float(p @ q) / (n - 2)
 
 
-def _ratio(cross: float, one: float, two: float) -> float:
-    if not (one > 0 and two > 0):
+def _ratio(cross: float, first: float, second: float) -> float:
+    if not (first > 0 and second > 0):
         raise InputError("the features of one side are constant or too few: their alignment is not defined")
-    return cross / (one * two) ** 0.5
+    return cross / (first * second) ** 0.5
 
 
 def _pairs(rows: int, pairs: int, seed: int) -> tuple[Tensor, Tensor]:
     if rows * (rows - 1) // 2 <= pairs:
-        one, two = torch.triu_indices(rows, rows, 1)
-        return one, two
+        i, j = torch.triu_indices(rows, rows, 1)
+        return i, j
     generator = torch.Generator().manual_seed(seed)
-    one = torch.randint(rows, (pairs,), generator=generator)
-    return one, (one + torch.randint(1, rows, (pairs,), generator=generator)) % rows
+    i = torch.randint(rows, (pairs,), generator=generator)
+    return i, (i + torch.randint(1, rows, (pairs,), generator=generator)) % rows
 
 
-def _cosines(x: Tensor, one: Tensor, two: Tensor) -> Float[Tensor, " pairs"]:
+def _cosines(x: Tensor, first: Tensor, second: Tensor) -> Float[Tensor, " pairs"]:
     z = unit_rows(centred(x))
-    chunks = zip(one.split(16 * BLOCK), two.split(16 * BLOCK), strict=True)
+    chunks = zip(first.split(16 * BLOCK), second.split(16 * BLOCK), strict=True)
     return torch.cat([(z[i] * z[j]).sum(1) for i, j in chunks])
 
 

@@ -30,17 +30,17 @@ def output_of(module: nn.Module, call: Callable[[], Any]) -> Tensor:
     Raises:
         InputError: the call ends without the module having run.
     """
-    found: list[Any] = []
+    outputs: list[Any] = []
 
     def leave(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        found.append(output)
+        outputs.append(output)
         raise _Reached
 
     handle = module.register_forward_hook(leave)
     try:
         call()
     except _Reached:
-        return found[0][0] if isinstance(found[0], tuple) else found[0]
+        return outputs[0][0] if isinstance(outputs[0], tuple) else outputs[0]
     finally:
         handle.remove()
     raise InputError(f"the {type(module).__name__} whose output is wanted took no part in the call")
@@ -58,11 +58,11 @@ def outputs_of(modules: Mapping[str, nn.Module], call: Callable[[], Any]) -> dic
     Raises:
         InputError: the call ends without one of the modules having run.
     """
-    found: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
     def note(name: str) -> Callable[..., None]:
         def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            found[name] = output if isinstance(output, Tensor) else output[0]
+            outputs[name] = output if isinstance(output, Tensor) else output[0]
 
         return keep
 
@@ -72,6 +72,6 @@ def outputs_of(modules: Mapping[str, nn.Module], call: Callable[[], Any]) -> dic
     finally:
         for handle in handles:
             handle.remove()
-    if missing := [name for name in modules if name not in found]:
+    if missing := [name for name in modules if name not in outputs]:
         raise InputError(f"'{missing[0]}', whose output is wanted, took no part in the call")
-    return {name: found[name] for name in modules}
+    return {name: outputs[name] for name in modules}

@@ -26,7 +26,7 @@ _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
 
 class WeightsFolder(Mapping[str, Tensor]):
-    """The weights of a saved model, mapped into memory: a tensor is read when it is asked for, and not kept.
+    """The weights of a saved model, mapped into memory: a tensor is read on each access, and not kept.
 
     Raises:
         InputError: the folder has no safetensors, or one of them is damaged.
@@ -106,8 +106,8 @@ def dare(delta: Float[Tensor, "*shape"], rate: float, generator: torch.Generator
         raise InputError(f"the drop rate is {rate}: it lies from 0 to below 1")
     if rate == 0:
         return delta
-    kept = torch.rand(delta.shape, generator=generator).to(delta.device) >= rate
-    return delta * kept / (1 - rate)
+    mask = torch.rand(delta.shape, generator=generator).to(delta.device) >= rate
+    return delta * mask / (1 - rate)
 
 
 @torch.no_grad()
@@ -169,13 +169,13 @@ def lora_scaled(model: nn.Module, scale: float) -> Iterator[None]:
     layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
     if not layers:
         raise InputError("this model has no LoRA layers to scale: load it with its adapter")
-    kept = [dict(layer.scaling) for layer in layers]
+    scalings = [dict(layer.scaling) for layer in layers]
     try:
-        for layer, scaling in zip(layers, kept, strict=True):
+        for layer, scaling in zip(layers, scalings, strict=True):
             layer.scaling.update({name: value * scale for name, value in scaling.items()})
         yield
     finally:
-        for layer, scaling in zip(layers, kept, strict=True):
+        for layer, scaling in zip(layers, scalings, strict=True):
             layer.scaling.update(scaling)
 
 
@@ -245,7 +245,7 @@ class Patch:
                 parts = {n: [file.get_tensor(f"{n}:{part}") for part in ("indices", "old", "new")] for n in names}
         except SafetensorError as error:
             raise InputError(f"{path} is truncated or damaged ({error}): fetch it again") from error
-        return cls({name: Change(*found) for name, found in parts.items()}, about["model"], about.get("about", ""))
+        return cls({name: Change(*tensors) for name, tensors in parts.items()}, about["model"], about.get("about", ""))
 
     def apply(self, model: nn.Module) -> None:
         """Put the new values in place of the old ones.
@@ -273,13 +273,15 @@ class Patch:
             )
         wrong, other = 0, 0
         for name, change in self.changes.items():
-            found = parameters[name].view(-1)[change.indices.to(parameters[name].device)].cpu()
-            wrong += int((found != getattr(change, before).to(found.dtype)).sum())
-            other += int((found != getattr(change, after).to(found.dtype)).sum())
+            weights = parameters[name].view(-1)[change.indices.to(parameters[name].device)].cpu()
+            wrong += int((weights != getattr(change, before).to(weights.dtype)).sum())
+            other += int((weights != getattr(change, after).to(weights.dtype)).sum())
         if wrong:
-            told = "it is there already" if not other and done == "applied to" else "it is not there"
-            told = told if not other else f"{wrong} of {self.count} weights have other values than the patch expects"
-            raise InputError(f"the patch cannot be {done} this model: {told}. Nothing was changed")
+            reason = "it is there already" if not other and done == "applied to" else "it is not there"
+            reason = (
+                reason if not other else f"{wrong} of {self.count} weights have other values than the patch expects"
+            )
+            raise InputError(f"the patch cannot be {done} this model: {reason}. Nothing was changed")
         for name, change in self.changes.items():
             parameter = parameters[name]
             parameter.view(-1)[change.indices.to(parameter.device)] = getattr(change, after).to(parameter)

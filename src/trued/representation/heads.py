@@ -43,7 +43,7 @@ class Standardize(nn.Module):
             raise InputError(f"features of shape {tuple(x.shape)}: expected [rows, width], two rows at least")
         finite = torch.isfinite(x).all(1)
         if not finite.all():
-            raise InputError(f"row {int((~finite).nonzero()[0])} of the features is not finite: mend or drop it")
+            raise InputError(f"row {int((~finite).nonzero()[0])} of the features is not finite: fix or drop it")
         made = cls(x.shape[1])
         std, mean = torch.std_mean(x.double(), 0, correction=0)
         constant = std <= 1e-6 * mean.abs().clamp(min=1e-12)

@@ -98,7 +98,7 @@ class EfficientNetLite0(nn.Module):
         """Read the published weights: of the pinned package, or of a file of the same layout.
 
         Raises:
-            InputError: the weights are not to be had, or the file holds others.
+            InputError: the weights are not available, or the file contains others.
         """
         path = asset_path(WEIGHTS) if path is None else Path(path)
         try:
@@ -145,7 +145,7 @@ class EfficientNetLite0(nn.Module):
             x: normalised pictures whose sides are multiples of 32 pixels.
 
         Raises:
-            ValueError: other sides: the published padding holds for even ones, at every scale.
+            ValueError: other sides: the published padding applies to even ones, at every scale.
         """
         if x.shape[-1] % STRIDE or x.shape[-2] % STRIDE:
             raise ValueError(f"pictures of {x.shape[-2]} × {x.shape[-1]}: the sides are multiples of {STRIDE} pixels")

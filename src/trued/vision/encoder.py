@@ -131,13 +131,13 @@ class ImageEncoder:
             InputError: not pictures with values from 0 to 1, no such layer, or "cls" of a convolutional layer.
         """
         _check(images)
-        kept: dict[str, list[Tensor]] = {}
+        chunks: dict[str, list[Tensor]] = {}
         for part in images.split(batch):
             maps = self.maps(self.pictures(part.float().to(next(self.model.parameters()).device)))
             for name in _wanted(layers, list(maps)):
-                kept.setdefault(name, []).append(_pooled(maps[name], name, pool).float().cpu())
-        found = {name: torch.cat(parts).clone() for name, parts in kept.items()}
-        return next(iter(found.values())) if layers == "last" else found
+                chunks.setdefault(name, []).append(_pooled(maps[name], name, pool).float().cpu())
+        by_layer = {name: torch.cat(parts).clone() for name, parts in chunks.items()}
+        return next(iter(by_layer.values())) if layers == "last" else by_layer
 
 
 def _check(images: Tensor) -> None:

@@ -36,9 +36,9 @@ def test_every_conditional_is_what_enumeration_gives():
                 for place in range(4)
                 if not known[place]
             ]
-            found = SOURCE(ids, where).exp()
-            assert found[:, 3].tolist() == [0.0] * len(expected)
-            assert found[:, :3].tolist() == [pytest.approx(one) for one in expected]
+            result = SOURCE(ids, where).exp()
+            assert result[:, 3].tolist() == [0.0] * len(expected)
+            assert result[:, :3].tolist() == [pytest.approx(expected_row) for expected_row in expected]
 
 
 def test_total_variation_of_samples():

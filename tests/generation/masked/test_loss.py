@@ -28,13 +28,13 @@ def any_order(model, ids):
     """The mean over all orders of the log-likelihood of decoding one token after the other."""
     total, length = 0.0, ids.shape[1]
     for order in itertools.permutations(range(length)):
-        shown = torch.full_like(ids, model.mask_id)
+        inputs = torch.full_like(ids, model.mask_id)
         for place in order:
             where = torch.zeros_like(ids, dtype=torch.bool)
             where[0, place] = True
-            logits = model(shown, where)[0, : model.mask_id]
+            logits = model(inputs, where)[0, : model.mask_id]
             total -= float(logits.log_softmax(-1)[ids[0, place]])
-            shown[0, place] = ids[0, place]
+            inputs[0, place] = ids[0, place]
     return total / math.factorial(length)
 
 
@@ -52,9 +52,9 @@ def test_the_bound_over_counts_is_the_any_order_likelihood(model):
     copies = 8000
     n = torch.arange(copies) % 4 + 1
     with torch.no_grad():
-        found = masked_nelbo(model, WHOLE.expand(copies, -1), n=n, generator=torch.Generator().manual_seed(0))
-    error = 5 * float(found.std()) / math.sqrt(copies)
-    assert float(found.mean()) == pytest.approx(any_order(model, WHOLE), abs=error)
+        result = masked_nelbo(model, WHOLE.expand(copies, -1), n=n, generator=torch.Generator().manual_seed(0))
+    error = 5 * float(result.std()) / math.sqrt(copies)
+    assert float(result.mean()) == pytest.approx(any_order(model, WHOLE), abs=error)
     if model is SOURCE:  # exact conditionals make the bound tight
         assert any_order(model, WHOLE) == pytest.approx(-float(SOURCE.law()[SOURCE.number(WHOLE)].log()))
 
@@ -62,9 +62,9 @@ def test_the_bound_over_counts_is_the_any_order_likelihood(model):
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=lambda s: s.name)
 def test_the_bound_over_times_is_the_same_whatever_the_schedule(schedule):
     ids = WHOLE.expand(30_000, -1)
-    found = mdm_nelbo(SOURCE, ids, schedule=schedule, generator=torch.Generator().manual_seed(1))
+    result = mdm_nelbo(SOURCE, ids, schedule=schedule, generator=torch.Generator().manual_seed(1))
     truth = -float(SOURCE.law()[SOURCE.number(WHOLE)].log())
-    assert float(found.mean()) == pytest.approx(truth, abs=5 * float(found.std()) / math.sqrt(len(ids)))
+    assert float(result.mean()) == pytest.approx(truth, abs=5 * float(result.std()) / math.sqrt(len(ids)))
 
 
 def test_a_wrong_weight_is_no_bound():
@@ -101,17 +101,17 @@ def test_a_causal_models_likelihoods_are_a_law_and_reading_in_order_draws_from_i
 
 
 def test_a_timed_model_is_told_times_that_fit_the_masks():
-    told: list[torch.Tensor] = []
+    times: list[torch.Tensor] = []
 
     def logits(ids, time):
-        told.append(time)
+        times.append(time)
         return torch.zeros(*ids.shape, 4)
 
     model = FromLogits(logits, 3, 4, timed=True)
     masked_nelbo(model, WHOLE.expand(4, -1), n=torch.tensor([1, 2, 3, 4]))
-    assert told[0].tolist() == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert times[0].tolist() == pytest.approx([0.25, 0.5, 0.75, 1.0])
     mdm_nelbo(model, WHOLE, t=torch.tensor([0.3], dtype=torch.float64))
-    assert told[1].tolist() == pytest.approx([0.3])
+    assert times[1].tolist() == pytest.approx([0.3])
 
 
 def test_what_is_no_sequence_or_no_time():
@@ -143,7 +143,7 @@ def test_training_brings_the_bound_near_the_entropy_of_the_source():
     untrained = bound(TinyMaskedLM(config, seed=3).eval())
     assert bound(model) < untrained - 0.5 * (untrained - entropy)
     short = replace(recipe, steps=2)
-    one, two = (train_masked_lm(rows, config, short)[0] for _ in range(2))
-    assert torch.equal(one.tokens.weight, two.tokens.weight)
+    first, second = (train_masked_lm(rows, config, short)[0] for _ in range(2))
+    assert torch.equal(first.tokens.weight, second.tokens.weight)
     with pytest.raises(InputError, match="ids below MASK"):
         train_masked_lm(rows + 1, config, recipe)

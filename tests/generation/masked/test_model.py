@@ -50,25 +50,25 @@ def with_clock(clock):
 
 
 def test_a_clock_starts_idle_and_tells_times_apart_once_it_has_weights():
-    free, told = TinyMaskedLM(CONFIG, seed=3), with_clock("running")
+    free, timed = TinyMaskedLM(CONFIG, seed=3), with_clock("running")
     ids, where = ids_and_where()
     times = torch.tensor([0.1, 0.5, 0.9])
-    assert torch.allclose(free(ids, where), told(ids, where, times), atol=1e-6)
-    nn.init.normal_(told.norm.moves)  # pyright: ignore
-    assert told.timed
-    assert not torch.allclose(told(ids, where, times), told(ids, where, times.flip(0)), atol=1e-3)
-    with pytest.raises(InputError, match="told the time"):
-        told(ids, where)
+    assert torch.allclose(free(ids, where), timed(ids, where, times), atol=1e-6)
+    nn.init.normal_(timed.norm.moves)  # pyright: ignore
+    assert timed.timed
+    assert not torch.allclose(timed(ids, where, times), timed(ids, where, times.flip(0)), atol=1e-3)
+    with pytest.raises(InputError, match="is timed"):
+        timed(ids, where)
 
 
 def test_a_stopped_clock_is_the_running_one_at_time_0():
-    stopped, told = with_clock("stopped"), with_clock("running")
-    for parameter in told.parameters():
+    stopped, running = with_clock("stopped"), with_clock("running")
+    for parameter in running.parameters():
         nn.init.normal_(parameter, std=0.1)
-    stopped.load_state_dict(told.state_dict())
+    stopped.load_state_dict(running.state_dict())
     ids, where = ids_and_where()
     assert not stopped.timed
-    assert torch.equal(stopped(ids, where), told(ids, where, torch.zeros(3)))
+    assert torch.equal(stopped(ids, where), running(ids, where, torch.zeros(3)))
     assert torch.equal(stopped(ids, where, torch.rand(3)), stopped(ids, where))
 
 
@@ -86,10 +86,10 @@ def test_the_seed_decides_the_weights_and_leaves_the_callers_random_numbers():
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    one, two, three = (TinyMaskedLM(CONFIG, seed=seed) for seed in (1, 1, 2))
+    first, second, three = (TinyMaskedLM(CONFIG, seed=seed) for seed in (1, 1, 2))
     assert torch.rand(1) == expected
-    assert torch.equal(one.tokens.weight, two.tokens.weight)
-    assert not torch.equal(one.tokens.weight, three.tokens.weight)
+    assert torch.equal(first.tokens.weight, second.tokens.weight)
+    assert not torch.equal(first.tokens.weight, three.tokens.weight)
 
 
 def test_a_plain_function_is_a_model():
@@ -111,9 +111,9 @@ def test_a_hugging_face_model_gives_its_own_logits_with_its_head_on_few_position
     rows: list[int] = []
     model.head.register_forward_hook(lambda _, inputs, __: rows.append(inputs[0].numel() // 16))  # pyright: ignore
     with torch.no_grad():
-        found = model(ids, where)
+        result = model(ids, where)
         assert rows == [3]
-        assert torch.allclose(found, bert(input_ids=ids).logits[where], atol=1e-5)
+        assert torch.allclose(result, bert(input_ids=ids).logits[where], atol=1e-5)
     with pytest.raises(InputError, match="ids run from 0 to 29"):
         HuggingFaceMaskedLM(bert, 30)
 

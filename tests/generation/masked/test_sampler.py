@@ -37,9 +37,9 @@ def start(count=COUNT, model=SOURCE, length=4):
 def chi_square(ids):
     counts = torch.bincount(SOURCE.number(ids), minlength=81).double()
     expected = SOURCE.law() * len(ids)
-    kept = expected > 5
-    rest = torch.tensor([float(counts[~kept].sum())]), torch.tensor([float(expected[~kept].sum())])
-    seen, hoped = torch.cat([counts[kept], rest[0].double()]), torch.cat([expected[kept], rest[1].double()])
+    frequent = expected > 5
+    rest = torch.tensor([float(counts[~frequent].sum())]), torch.tensor([float(expected[~frequent].sum())])
+    seen, hoped = torch.cat([counts[frequent], rest[0].double()]), torch.cat([expected[frequent], rest[1].double()])
     return stats.chisquare(seen.numpy(), hoped.numpy()).pvalue
 
 
@@ -168,10 +168,10 @@ def test_hits_of_other_masks_are_refused_and_given_tokens_stay():
 
 
 def test_tokens_that_share_a_call_lose_what_they_have_to_do_with_each_other():
-    found = {n: parallel_first_hitting(SOURCE, start(), n, generator=seeded(n)) for n in (1, 2, 4)}
-    tv = {n: SOURCE.total_variation(result.ids) for n, result in found.items()}
+    output = {n: parallel_first_hitting(SOURCE, start(), n, generator=seeded(n)) for n in (1, 2, 4)}
+    tv = {n: SOURCE.total_variation(result.ids) for n, result in output.items()}
     assert tv[1] > tv[2] + 0.05 > tv[4] + 0.1
-    assert chi_square(found[1].ids) < 1e-9
+    assert chi_square(output[1].ids) < 1e-9
     # one call draws from the product of the marginals: known in closed form
     product = SOURCE.initial
     for _ in range(3):
@@ -181,9 +181,9 @@ def test_tokens_that_share_a_call_lose_what_they_have_to_do_with_each_other():
 
 def test_the_corrected_variant_restores_part_of_it_for_one_more_call():
     plain = parallel_first_hitting(SOURCE, start(), 1, generator=seeded(1))
-    mended = parallel_first_hitting(SOURCE, start(), 1, order=2, variant="correct", generator=seeded(2))
-    assert SOURCE.total_variation(mended.ids) < SOURCE.total_variation(plain.ids) - 0.05
-    assert (plain.calls, mended.calls) == (1, 2)
+    corrected = parallel_first_hitting(SOURCE, start(), 1, order=2, variant="correct", generator=seeded(2))
+    assert SOURCE.total_variation(corrected.ids) < SOURCE.total_variation(plain.ids) - 0.05
+    assert (plain.calls, corrected.calls) == (1, 2)
 
 
 def test_extrapolation_continues_the_line_of_the_last_two_calls():
@@ -199,8 +199,8 @@ def test_extrapolation_continues_the_line_of_the_last_two_calls():
     hits = Hits.draw(torch.ones(count, length, dtype=torch.bool), LINEAR, seeded(0))
     # times that fall evenly make time and the share of unmasked tokens the same axis
     hits = Hits(hits.order, (1 - torch.arange(length) / length).double().expand(count, -1), hits.counts)
-    found = parallel_first_hitting(model, all_masked(model, count, length), 3, order=2, generator=seeded(1), hits=hits)
-    first = (found.ids.gather(1, hits.order) == 0).double().mean(0)
+    result = parallel_first_hitting(model, all_masked(model, count, length), 3, order=2, generator=seeded(1), hits=hits)
+    first = (result.ids.gather(1, hits.order) == 0).double().mean(0)
     # parts of two hits each begin with 0, 2 and 4 tokens unmasked; the second hit of a later part is half a part on
     shares = torch.tensor([0, 0, 2, 2 + 1, 4, 4 + 1]) / length
     assert first.tolist() == pytest.approx((slope * shares).sigmoid().tolist(), abs=0.012)
@@ -260,22 +260,22 @@ def test_reading_in_order_fills_each_rows_gaps_from_left_to_right():
 
 
 def test_a_timed_model_is_told_the_time_and_asked_in_every_step():
-    told: list[float] = []
+    times: list[float] = []
 
     def logits(ids, time):
-        told.append(float(time[0]))
+        times.append(float(time[0]))
         return torch.zeros(*ids.shape, 3)
 
     model = FromLogits(logits, 2, 3, timed=True)
     ancestral(model, all_masked(model, 1, 30), 4, generator=seeded())
-    assert told == [1.0, 0.75, 0.5, 0.25]
-    told.clear()
+    assert times == [1.0, 0.75, 0.5, 0.25]
+    times.clear()
     result = first_hitting(model, all_masked(model, 1, 5), generator=seeded())
-    assert told == pytest.approx(sorted(result.hit_times[0].tolist(), reverse=True))
-    told.clear()
+    assert times == pytest.approx(sorted(result.hit_times[0].tolist(), reverse=True))
+    times.clear()
     parallel_first_hitting(model, all_masked(model, 1, 6), 2, generator=seeded())
-    assert len(told) == 2
-    assert told[0] > told[1]
+    assert len(times) == 2
+    assert times[0] > times[1]
 
 
 SAMPLERS = [
@@ -296,23 +296,23 @@ def test_given_tokens_stay_and_nothing_stays_masked(sampler, rows, seed):
     if sampler.steps is not None and sampler.sampler == "first-hitting" and sampler.steps > most > 0:
         return
     before = ids.clone()
-    one, two = (sampler.sample(SOURCE, ids, generator=seeded(seed)) for _ in range(2))
+    first, second = (sampler.sample(SOURCE, ids, generator=seeded(seed)) for _ in range(2))
     assert torch.equal(ids, before)
-    assert bool((one.ids != 3).all())
-    assert torch.equal(one.ids[ids != 3], ids[ids != 3])
-    assert torch.equal(one.ids, two.ids)
+    assert bool((first.ids != 3).all())
+    assert torch.equal(first.ids[ids != 3], ids[ids != 3])
+    assert torch.equal(first.ids, second.ids)
     if sampler.sampler != "confidence":
-        assert torch.equal(one.hit_times.isnan(), ids != 3)
+        assert torch.equal(first.hit_times.isnan(), ids != 3)
     if most == 0:
-        assert one.calls == one.draws == 0
+        assert first.calls == first.draws == 0
 
 
 def test_pairs_share_their_noise():
     hits = Hits.draw(torch.ones(50, 4, dtype=torch.bool), LINEAR, seeded(0))
     u = torch.rand(50, 4, generator=seeded(1), dtype=torch.float64)
-    one, two = (first_hitting(SOURCE, start(50), generator=seeded(s), hits=hits, uniforms=u) for s in (2, 3))
-    assert torch.equal(one.ids, two.ids)
-    assert not torch.equal(one.ids, first_hitting(SOURCE, start(50), generator=seeded(2), hits=hits).ids)
+    first, second = (first_hitting(SOURCE, start(50), generator=seeded(s), hits=hits, uniforms=u) for s in (2, 3))
+    assert torch.equal(first.ids, second.ids)
+    assert not torch.equal(first.ids, first_hitting(SOURCE, start(50), generator=seeded(2), hits=hits).ids)
 
 
 def test_a_temperature_cools_tokens_and_not_times():
@@ -329,15 +329,15 @@ def test_a_temperature_cools_tokens_and_not_times():
 
 def test_confidence_takes_the_surest_first_and_follows_the_cosine():
     sure = torch.tensor([3.0, 0.1, 5.0, 1.0, 4.0, 2.0, 0.2, 6.0])
-    shown: list[int] = []
+    masked_counts: list[int] = []
 
     def logits(ids):
-        shown.append(int((ids == 2).sum()))
+        masked_counts.append(int((ids == 2).sum()))
         return torch.stack([sure, torch.zeros(8), torch.zeros(8)], -1)[None]
 
     model = FromLogits(logits, 2, 3)
     confidence(model, all_masked(model, 1, 8), 4, choice_temperature=0.0, temperature=0.1, generator=seeded())
-    assert shown == [8, *(math.floor(8 * math.cos(math.pi / 2 * k / 4)) for k in (1, 2, 3))]
+    assert masked_counts == [8, *(math.floor(8 * math.cos(math.pi / 2 * k / 4)) for k in (1, 2, 3))]
 
 
 def bad(logits):
@@ -376,8 +376,8 @@ def test_bad_input_is_one_sentence():
         "cut is 'tokens'": lambda: MaskedSampler(cut="tokens"),  # pyright: ignore
         "did you mean linear": lambda: MaskedSampler(schedule="liner"),
     }
-    for said, call in cases.items():
-        with pytest.raises(InputError, match=said):
+    for message, call in cases.items():
+        with pytest.raises(InputError, match=message):
             call()
 
 

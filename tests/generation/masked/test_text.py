@@ -35,11 +35,11 @@ def test_gaps_stand_where_the_prompt_says_and_behind_it(small):
     assert ids.tolist() == [expected, expected]
     assert small.start("to", 5, 1).tolist() == [[*tokens.encode("to").ids, *[279] * (5 - len(tokens.encode("to").ids))]]
     assert small.start("", 3, 1).tolist() == [[279] * 3]
-    for prompt, length, batch, said in (
+    for prompt, length, batch, message in (
         ("to be or not", 1, 1, "give a length above it"), ("", None, 1, "give a prompt or a length"),
         ("", 3, 0, "at least 1 sequence"), ("", 13, 1, "small takes 12 at most"),
     ):  # fmt: skip
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             small.start(prompt, length, batch)
 
 

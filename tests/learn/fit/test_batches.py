@@ -1,4 +1,4 @@
-"""Batches hold every row once an epoch, within their budget, and are the same whenever they are asked for."""
+"""Batches hold every row once an epoch, within their budget, and are the same whenever they are computed."""
 
 from itertools import pairwise
 
@@ -36,12 +36,12 @@ def test_a_row_budget_cuts_a_permutation(rows, size, epoch):
 
 
 def test_the_plan_depends_on_seed_and_epoch_and_on_nothing_else():
-    one, two = Batches(50, batch_size=7, seed=3), Batches(50, batch_size=7, seed=3)
-    late = two[23]
-    assert [one[n] for n in range(40)][23] == late
-    assert one.epoch(0) != one.epoch(1)
-    assert one.epoch(0) != Batches(50, batch_size=7, seed=4).epoch(0)
-    assert one[len(one)] == one.epoch(1)[0]
+    first, second = Batches(50, batch_size=7, seed=3), Batches(50, batch_size=7, seed=3)
+    late = second[23]
+    assert [first[n] for n in range(40)][23] == late
+    assert first.epoch(0) != first.epoch(1)
+    assert first.epoch(0) != Batches(50, batch_size=7, seed=4).epoch(0)
+    assert first[len(first)] == first.epoch(1)[0]
 
 
 def test_seeds_of_neighbours_differ_in_the_bits_that_the_generator_reads():

@@ -50,8 +50,8 @@ def weights(model):
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def same(first, other):
+    return first.keys() == other.keys() and all(torch.equal(first[name], other[name]) for name in first)
 
 
 def breaking(at, error):
@@ -95,8 +95,8 @@ def test_accumulating_two_batches_is_one_batch_of_twice_the_size_even_where_the_
     # 10 rows: batches of 5 and 5 accumulated, or of 4, 4 and 2 accumulated, are the whole data.
     for model, size, count in ((small, 4, 3), (large, 10, 1)):
         train(model, config(steps=5, batch_size=size, accumulation=count))
-    for one, other in zip(small.parameters(), large.parameters(), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    for parameter, other in zip(small.parameters(), large.parameters(), strict=True):
+        torch.testing.assert_close(parameter, other, atol=1e-5, rtol=1e-4)
 
 
 def test_a_loss_normalised_by_its_own_units_is_accumulated_by_their_number():
@@ -108,10 +108,10 @@ def test_a_loss_normalised_by_its_own_units_is_accumulated_by_their_number():
 
     pieces, whole = mlp(), mlp()
     cut = train(pieces, config(steps=4, batch_size=3, accumulation=4), per_token)
-    one = train(whole, config(steps=4, batch_size=10), per_token)
+    joint = train(whole, config(steps=4, batch_size=10), per_token)
     for a, b in zip(pieces.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
-    for a, b in zip(cut.history, one.history, strict=True):
+    for a, b in zip(cut.history, joint.history, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
         assert "weight" not in a
 
@@ -214,15 +214,15 @@ def test_ctrl_c_in_a_step_and_resuming_ends_in_the_same_weights(tmp_path, k):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_error_between_steps_costs_nothing(tmp_path, culprit, error):
     settings = config(checkpoint_every=2, validate_every=3, patience=3)
-    asked = []
+    steps = []
 
     def value(step):
-        asked.append(step)
+        steps.append(step)
         return float(-((step - 6) ** 2))
 
     whole = mlp(dropout=0.3)
     train(whole, settings, validate=value)
-    expected, asked[:] = list(asked), []
+    expected, steps[:] = list(steps), []
 
     def fail_at_nine(x):
         if (x.step if isinstance(x, StepLog) else x) == 9:
@@ -234,7 +234,7 @@ def test_an_error_between_steps_costs_nothing(tmp_path, culprit, error):
         train(mlp(dropout=0.3), settings, output=tmp_path, **hooks)
     model = mlp(dropout=0.3)
     result = train(model, settings, output=tmp_path, resume=True, validate=value)
-    assert asked == expected
+    assert steps == expected
     assert result.best_step == 6
     assert same(weights(model), weights(whole))
 

@@ -14,13 +14,13 @@ from trued.learn.fit.progress import minute_lines, progress_line, step_bar
 
 def waited(capsys, words: str) -> str:
     """Return what was printed on standard error, once the words are among it."""
-    told = ""
+    printed = ""
     for _ in range(200):
-        told += capsys.readouterr().err
-        if words in told:
+        printed += capsys.readouterr().err
+        if words in printed:
             break
         time.sleep(0.02)
-    return told
+    return printed
 
 
 def test_a_line_says_what_is_not_finished() -> None:

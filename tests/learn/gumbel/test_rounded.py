@@ -21,8 +21,8 @@ def test_a_class_wins_as_often_as_the_sum_over_the_grid_says():
     for p, step in ((1e-3, 1e-4), (1e-4, 1e-4), (1e-5, 1e-4)):
         r = (1 - p) / p
         exact = math.fsum(step * (1 - i * step) ** r for i in range(1, round(1 / step)))
-        found = rounded_gumbel_probs(torch.tensor([p, 1 - p]), step=step)[0]
-        assert float(found) == pytest.approx(exact, rel=2e-3)
+        result = rounded_gumbel_probs(torch.tensor([p, 1 - p]), step=step)[0]
+        assert float(result) == pytest.approx(exact, rel=2e-3)
 
 
 def test_a_simulation_on_a_coarse_grid_follows_it_and_not_the_noise_that_is_cut_off():

@@ -30,30 +30,30 @@ def by_integral(p, M):
     """P(n wins) as an integral over its key, with the truncated Gumbel's own density and distribution."""
     c = math.exp(-M)
 
-    def below(key, one):  # P(log p + G <= key) for G <= M
-        return 1.0 if key >= math.log(one) + M else math.exp(c - one * math.exp(-key))
+    def below(key, share):  # P(log p + G <= key) for G <= M
+        return 1.0 if key >= math.log(share) + M else math.exp(c - share * math.exp(-key))
 
-    def density(key, one):
-        return one * math.exp(-key) * math.exp(c - one * math.exp(-key))
+    def density(key, share):
+        return share * math.exp(-key) * math.exp(c - share * math.exp(-key))
 
-    found = []
-    for n, one in enumerate(p):
+    result = []
+    for n, share in enumerate(p):
         others = [other for k, other in enumerate(p) if k != n]
-        corners = sorted({math.log(other) + M for other in p if math.log(other) < math.log(one)})
-        end = math.log(one) + M
+        corners = sorted({math.log(other) + M for other in p if math.log(other) < math.log(share)})
+        end = math.log(share) + M
         value, _ = integrate.quad(
-            lambda key, one=one, others=others: density(key, one) * math.prod(below(key, o) for o in others),
+            lambda key, share=share, others=others: density(key, share) * math.prod(below(key, o) for o in others),
             end - 60, end, points=corners or None, limit=400,
         )  # fmt: skip
-        found.append(value)
-    return found
+        result.append(value)
+    return result
 
 
 @pytest.mark.parametrize("M", [0.5, 2.0, 4.0])
 @pytest.mark.parametrize("p", [[0.7, 0.2, 0.1], [0.25, 0.25, 0.5], [0.001, 0.009, 0.09, 0.9]])
 def test_it_is_the_integral_over_the_winners_key(p, M):
-    found = truncated_gumbel_probs(torch.tensor(p).double(), M)
-    assert found.tolist() == pytest.approx(by_integral(p, M), abs=1e-7)
+    result = truncated_gumbel_probs(torch.tensor(p).double(), M)
+    assert result.tolist() == pytest.approx(by_integral(p, M), abs=1e-7)
 
 
 def test_it_is_what_such_a_race_draws():
@@ -61,17 +61,17 @@ def test_it_is_what_such_a_race_draws():
     u = torch.rand(200_000, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     noise = -(-(u * math.exp(-math.exp(-M))).log()).log()  # uniform below the value at which the noise is M
     counts = torch.bincount((noise + p.log()).argmax(-1), minlength=5)
-    found = truncated_gumbel_probs(p, M)
-    assert float(found[4]) == 0
-    assert stats.chisquare(counts[:4].numpy(), 200_000 * found[:4].numpy()).pvalue > 1e-3
+    result = truncated_gumbel_probs(p, M)
+    assert float(result[4]) == 0
+    assert stats.chisquare(counts[:4].numpy(), 200_000 * result[:4].numpy()).pvalue > 1e-3
 
 
 @given(weights, st.floats(-1.0, 40.0))
 def test_it_is_a_law_that_favours_large_classes(values, M):
     p = law(values)
-    found = truncated_gumbel_probs(p, M)
-    assert float(found.sum()) == pytest.approx(1.0, abs=1e-9)
-    factor = (found / p)[p.argsort()]
+    result = truncated_gumbel_probs(p, M)
+    assert float(result.sum()) == pytest.approx(1.0, abs=1e-9)
+    factor = (result / p)[p.argsort()]
     assert bool((factor.diff() >= -1e-9).all())
 
 
@@ -115,8 +115,8 @@ def test_zipf_over_a_large_vocabulary(steps, entropy, ratio):
     p /= p.sum()
     step = truncated_gumbel_probs(torch.cat([p / steps, torch.tensor([1 - 1 / steps]).double()]))[:-1]
     drawn = step / step.sum()
-    kept = drawn > 0
-    assert float(-(drawn[kept] * drawn[kept].log()).sum()) == pytest.approx(entropy, abs=0.006)
+    possible = drawn > 0
+    assert float(-(drawn[possible] * drawn[possible].log()).sum()) == pytest.approx(entropy, abs=0.006)
     assert float(step.sum()) * steps == pytest.approx(ratio, abs=0.006)
 
 

@@ -155,9 +155,9 @@ def test_soft_labels_mix_the_two_orders(a, b, c, d, p):
 @settings(deadline=None)
 @given(a=number, b=number, c=number, d=number, epsilon=st.floats(0, 0.45))
 def test_robust_is_unbiased_under_flipped_labels(a, b, c, d, epsilon):
-    kept = value("robust", a, b, c, d, label_smoothing=epsilon)
+    unflipped = value("robust", a, b, c, d, label_smoothing=epsilon)
     flipped = value("robust", b, a, d, c, label_smoothing=epsilon)
-    assert (1 - epsilon) * kept + epsilon * flipped == pytest.approx(value("dpo", a, b, c, d), abs=1e-8)
+    assert (1 - epsilon) * unflipped + epsilon * flipped == pytest.approx(value("dpo", a, b, c, d), abs=1e-8)
 
 
 @settings(deadline=None)

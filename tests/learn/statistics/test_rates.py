@@ -41,31 +41,31 @@ def marks(*counts):
 
 
 def test_fifteen_hits_and_four_unknown_of_twenty_four():
-    found = rate(*marks(15, 4, 5), seed=0)
-    assert found.lower_bound
-    assert (found.least, found.most) == (15 / 24, 19 / 24)
-    assert (found.low, found.high) == (wilson(15, 24).low, wilson(19, 24).high)
-    assert round(100 * found.least) == 62
-    assert round(100 * found.high) == 91
-    assert found == Rate.of(15, 4, 24)
+    result = rate(*marks(15, 4, 5), seed=0)
+    assert result.lower_bound
+    assert (result.least, result.most) == (15 / 24, 19 / 24)
+    assert (result.low, result.high) == (wilson(15, 24).low, wilson(19, 24).high)
+    assert round(100 * result.least) == 62
+    assert round(100 * result.high) == 91
+    assert result == Rate.of(15, 4, 24)
 
 
 def test_without_unknown_items_it_is_wilsons():
-    found = rate(marks(5, 0, 7)[0], seed=0)
-    assert not found.lower_bound
-    assert found.interval == wilson(5, 12)
+    result = rate(marks(5, 0, 7)[0], seed=0)
+    assert not result.lower_bound
+    assert result.interval == wilson(5, 12)
 
 
 @given(st.lists(st.sampled_from("hu-"), min_size=1, max_size=12), st.booleans())
 def test_the_bounds_hold_whatever_the_unknown_ones_are(items, clustered):
     hits, unknown = (np.array([item == kind for item in items]) for kind in "hu")
     clusters = [i // 2 for i in range(len(items))] if clustered else None
-    found = rate(hits, unknown, clusters, seed=0)
-    assert 0 <= found.low <= found.least <= found.most <= found.high <= 1
-    assert found.low < found.high
+    result = rate(hits, unknown, clusters, seed=0)
+    assert 0 <= result.low <= result.least <= result.most <= result.high <= 1
+    assert result.low < result.high
     worst = rate(hits | unknown, None, clusters, seed=0)
-    assert found.high >= worst.high
-    assert worst.low >= found.low
+    assert result.high >= worst.high
+    assert worst.low >= result.low
 
 
 def test_clusters_are_resampled_and_alike_ones_still_have_width():
@@ -76,8 +76,8 @@ def test_clusters_are_resampled_and_alike_ones_still_have_width():
     assert (alike.low, alike.high) == (wilson(4, 4).low, 1)
     half = rate(np.array([True, False] * 3), None, list("aabbcc"), seed=0)
     assert half.low < 0.5 < half.high
-    one = rate(np.array([True, False]), None, ["a", "a"], seed=0)
-    assert (one.least, one.low, one.high) == (0.5, 0, 1)
+    single = rate(np.array([True, False]), None, ["a", "a"], seed=0)
+    assert (single.least, single.low, single.high) == (0.5, 0, 1)
 
 
 @pytest.mark.parametrize(

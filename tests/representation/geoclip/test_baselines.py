@@ -32,16 +32,16 @@ def test_a_cell_across_the_equator_of_longitudes_has_no_gap():
 
 @pytest.mark.parametrize("way", ["cells", "sphere"])
 def test_both_learn_to_place_new_pictures(way):
-    (features, places), (asked, true) = world(400, 0), world(50, 1)
+    (features, places), (pictures, true) = world(400, 0), world(50, 1)
     if way == "cells":
         net = CellClassifier(3, places, degrees=20.0, hidden=32)
-        untrained = net.predict(asked)
+        untrained = net.predict(pictures)
         net.train_on(features, FIT)
     else:
         net = SphereRegression(3, hidden=32)
-        untrained = net.predict(asked)
+        untrained = net.predict(pictures)
         net.train_on(features, places, FIT)
-    before, after = (haversine_km(found, true).median().item() for found in (untrained, net.predict(asked)))
+    before, after = (haversine_km(result, true).median().item() for result in (untrained, net.predict(pictures)))
     assert after < 1500
     assert after < before / 3
 

@@ -27,9 +27,9 @@ def queries(count, seed=1):
 @pytest.mark.parametrize("block", [1, 7, 100, 1000])
 def test_search_is_brute_force_whatever_the_block(block, monkeypatch):
     monkeypatch.setattr(module, "BLOCK", block)
-    found, asked = Gallery.encode(spread(100), ENCODER), queries(5)
-    result = found.search(asked, 8, scale=30.0)
-    scores = asked @ found.vectors.T
+    gallery, points = Gallery.encode(spread(100), ENCODER), queries(5)
+    result = gallery.search(points, 8, scale=30.0)
+    scores = points @ gallery.vectors.T
     best = scores.topk(8, dim=1)
     assert torch.equal(result.indices, best.indices)
     torch.testing.assert_close(result.cosines, best.values)
@@ -37,9 +37,9 @@ def test_search_is_brute_force_whatever_the_block(block, monkeypatch):
 
 
 def test_an_index_that_probes_every_cell_is_exact():
-    exact, asked = Gallery.encode(spread(2000), ENCODER), queries(4)
+    exact, points = Gallery.encode(spread(2000), ENCODER), queries(4)
     index = GalleryIndex(exact, members=20, probes=10**6)
-    a, b = exact.search(asked, 5, scale=20.0), index.search(asked, 5, scale=20.0)
+    a, b = exact.search(points, 5, scale=20.0), index.search(points, 5, scale=20.0)
     torch.testing.assert_close(a.cosines, b.cosines)
     torch.testing.assert_close(a.probabilities, b.probabilities)
     torch.testing.assert_close(exact.places[a.indices], index.places[b.indices])
@@ -47,10 +47,10 @@ def test_an_index_that_probes_every_cell_is_exact():
 
 
 def test_an_index_finds_nearly_all_in_a_fraction_of_the_cells():
-    exact, asked = Gallery.encode(spread(20_000), ENCODER), queries(40)
+    exact, points = Gallery.encode(spread(20_000), ENCODER), queries(40)
     index = GalleryIndex(exact, members=50, probes=24)
     assert index.probes * 8 < len(index.counts)
-    a, b = exact.search(asked, 1, scale=20.0), index.search(asked, 1, scale=20.0)
+    a, b = exact.search(points, 1, scale=20.0), index.search(points, 1, scale=20.0)
     same = (a.cosines - b.cosines).abs() < 1e-5
     assert same.float().mean() >= 0.9
     # The sum over the cells that were not probed is an estimate, and not left out.
@@ -58,17 +58,17 @@ def test_an_index_finds_nearly_all_in_a_fraction_of_the_cells():
     assert ratio.abs().mean() < 0.15
     probed_only = GalleryIndex(exact, members=50, probes=24)
     probed_only.standing.zero_()
-    assert (probed_only.search(asked, 1, scale=20.0).probabilities - a.probabilities).abs().mean() > 1e-5
+    assert (probed_only.search(points, 1, scale=20.0).probabilities - a.probabilities).abs().mean() > 1e-5
 
 
 def test_the_standing_places_make_an_unbiased_sum():
-    exact, asked = Gallery.encode(spread(600), ENCODER), queries(1)
-    truth = (20 * asked @ exact.vectors.T).exp().sum().item()
+    exact, points = Gallery.encode(spread(600), ENCODER), queries(1)
+    truth = (20 * points @ exact.vectors.T).exp().sum().item()
     sums = []
     for seed in range(300):
         index = GalleryIndex(exact, members=20, probes=1, seed=seed)
-        found = index.search(asked, 1, scale=20.0)
-        sums.append(((20 * found.cosines).exp() / found.probabilities).item())
+        result = index.search(points, 1, scale=20.0)
+        sums.append(((20 * result.cosines).exp() / result.probabilities).item())
     mean, error = torch.tensor(sums).mean().item(), torch.tensor(sums).std().item() / 300**0.5
     assert abs(mean - truth) < 4 * error
     assert error > 0
@@ -79,8 +79,8 @@ def test_cells_hold_what_lies_together():
     cell = _cells(places, 50)
     assert len(places) <= 50 * len(cell.unique())
     xy = equal_earth(places)
-    for one in cell.unique()[:20]:
-        inside = xy[cell == one]
+    for number in cell.unique()[:20]:
+        inside = xy[cell == number]
         assert (inside.max(0).values - inside.min(0).values).max() < 0.3
 
 
@@ -149,15 +149,15 @@ def test_a_gallery_has_a_vector_a_place():
         Gallery(spread(3), torch.zeros(2, 16))
     with pytest.raises(InputError, match="one at least"):
         Gallery.encode(spread(0), ENCODER)
-    found = Gallery.encode(spread(3), ENCODER)
+    gallery = Gallery.encode(spread(3), ENCODER)
     with pytest.raises(InputError, match="latitude 151"):
         Gallery(torch.tensor([[151.0, 0.0]]), torch.zeros(1, 16))
     for top_k in (0, 2.7):
-        for searched in (found, GalleryIndex(found)):
+        for searched in (gallery, GalleryIndex(gallery)):
             with pytest.raises(InputError, match=f"top_k is {top_k}: give a whole number from 1"):
                 searched.search(queries(1), top_k)
     with pytest.raises(InputError, match="both are at least 1"):
-        GalleryIndex(found, members=0)
+        GalleryIndex(gallery, members=0)
 
 
 @pytest.mark.slow

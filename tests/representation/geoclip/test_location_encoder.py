@@ -35,8 +35,8 @@ def test_the_encoder_is_the_sum_of_its_capsules():
 def test_frequencies_have_their_sigma_and_the_seed_decides_them():
     b = FourierFeatures(16.0, 4000, torch.Generator().manual_seed(0)).b
     assert b.std().item() == pytest.approx(16, rel=0.03)
-    one, same, other = (LocationEncoder(SMALL, seed=seed) for seed in (1, 1, 2))
-    for name, tensor in one.state_dict().items():
+    encoder, same, other = (LocationEncoder(SMALL, seed=seed) for seed in (1, 1, 2))
+    for name, tensor in encoder.state_dict().items():
         assert torch.equal(tensor, same.state_dict()[name])
         assert not torch.equal(tensor, other.state_dict()[name])
 
@@ -111,13 +111,13 @@ def test_released_weights_give_what_the_package_gives():
     """
     encoder = LocationEncoder.released()
     with torch.no_grad():
-        found = encoder(TOWNS)
+        result = encoder(TOWNS)
     first = [[-0.01307, 0.0074, -0.00653, 0.00747], [-0.01793, 0.01372, 0.00831, -0.01434],
              [0.01887, 0.02922, 0.00598, 0.02159], [-0.02231, -0.01487, -0.00207, 0.01571],
              [-0.01462, -0.00208, 0.00551, -0.02334]]  # fmt: skip
-    torch.testing.assert_close(found[:, :4], torch.tensor(first), atol=1e-4, rtol=0)
+    torch.testing.assert_close(result[:, :4], torch.tensor(first), atol=1e-4, rtol=0)
     torch.testing.assert_close(
-        found.norm(dim=1), torch.tensor([0.24007, 0.27192, 0.31861, 0.38514, 0.30801]), atol=1e-4, rtol=0
+        result.norm(dim=1), torch.tensor([0.24007, 0.27192, 0.31861, 0.38514, 0.30801]), atol=1e-4, rtol=0
     )
     cosine = encoder.embed(TOWNS) @ encoder.embed(TOWNS[:1])[0]
     torch.testing.assert_close(cosine, torch.tensor([1.0, 0.28979, 0.16362, -0.05812, 0.01095]), atol=1e-4, rtol=0)

@@ -29,9 +29,9 @@ def test_shares_count_the_errors_up_to_each_distance():
     np.testing.assert_allclose(errors_km(predicted, true), DEGREE * np.array([0, 1, 10, 1]), rtol=1e-5)
     assert distance_accuracy(predicted, true) == {1.0: 0.25, 25.0: 0.25, 200.0: 0.75, 750.0: 0.75, 2500.0: 1.0}
     assert distance_accuracy(predicted, true, km=(DEGREE * 1.001,)) == {DEGREE * 1.001: 0.75}
-    found = summary(predicted, true)
-    assert found["median km"] == pytest.approx(DEGREE, rel=1e-5)
-    assert (found["street"], found["country"], found["continent"]) == (0.25, 0.75, 1.0)
+    result = summary(predicted, true)
+    assert result["median km"] == pytest.approx(DEGREE, rel=1e-5)
+    assert (result["street"], result["country"], result["continent"]) == (0.25, 0.75, 1.0)
 
 
 def test_the_games_score():

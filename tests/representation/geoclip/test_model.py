@@ -84,8 +84,8 @@ def test_the_queue_begins_empty_and_keeps_the_latest():
     queue.push(places[:3])
     assert torch.equal(queue.rows(), places[:3])
     queue.push(places[3:])  # no multiple of the capacity
-    kept = {tuple(row) for row in queue.rows().tolist()}
-    assert kept == {tuple(row) for row in places[2:].tolist()}
+    rows = {tuple(row) for row in queue.rows().tolist()}
+    assert rows == {tuple(row) for row in places[2:].tolist()}
     away = haversine_km(queue.sample(1000.0, torch.Generator().manual_seed(0)).double(), queue.rows().double())
     assert 0.05 < away.mean() < 5
     assert torch.equal(queue.sample(0.0), queue.rows())
@@ -117,8 +117,8 @@ def test_training_finds_pictures_of_new_places():
 
 def test_training_is_its_seeds_and_a_frozen_encoder_stays():
     features, places = world(64)
-    one, same = (_trained(places, features, steps=5) for _ in range(2))
-    assert one.location.fingerprint() == same.location.fingerprint()
+    first, same = (_trained(places, features, steps=5) for _ in range(2))
+    assert first.location.fingerprint() == same.location.fingerprint()
     net = GeoCLIP(SMALL, seed=1)
     net.location.requires_grad_(False)
     before, head = net.location.fingerprint(), net.head[0].weight.clone()
@@ -136,7 +136,7 @@ def test_every_step_takes_one_of_a_pictures_views():
     net = GeoCLIP(SMALL, seed=1)
     net.head[0].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
     GeoCLIPTraining(0, 0.0, 0.0, None, FitConfig(steps=4, batch_size=64, lr=1e-9)).train(net, far, places)
-    shares = torch.stack([(one.mean(1) > 50).float().mean() for one in seen])
+    shares = torch.stack([(batch.mean(1) > 50).float().mean() for batch in seen])
     assert len(shares) == 4
     assert ((shares > 0.2) & (shares < 0.8)).all()  # some rows are seen one way, some the other
     assert torch.allclose(plain.embed(features), same.embed(features), atol=1e-4)
@@ -177,13 +177,13 @@ def test_a_thing_is_located_where_its_likeliest_place_is():
 def test_a_heat_map_weighs_places_by_their_area():
     net = model()
     features, _ = world(1)
-    found = net.heatmap(features, box=(-60.0, 0.0, 60.0, 90.0), rows=8)
-    assert found.probability.shape == (8, 6)
-    assert found.probability.sum().item() == pytest.approx(1, abs=1e-5)
-    places = torch.tensor([[float(lat), float(lon)] for lat in found.latitudes for lon in found.longitudes])
+    result = net.heatmap(features, box=(-60.0, 0.0, 60.0, 90.0), rows=8)
+    assert result.probability.shape == (8, 6)
+    assert result.probability.sum().item() == pytest.approx(1, abs=1e-5)
+    places = torch.tensor([[float(lat), float(lon)] for lat in result.latitudes for lon in result.longitudes])
     weights = net(features, places)[0].exp() * places[:, 0].deg2rad().cos()
-    torch.testing.assert_close(found.probability.flatten(), weights / weights.sum(), atol=1e-5, rtol=1e-4)
-    assert (found.latitudes[0].item(), found.longitudes[0].item()) == (52.5, 7.5)
+    torch.testing.assert_close(result.probability.flatten(), weights / weights.sum(), atol=1e-5, rtol=1e-4)
+    assert (result.latitudes[0].item(), result.longitudes[0].item()) == (52.5, 7.5)
 
 
 @pytest.mark.parametrize("box", [(10.0, 0.0, 0.0, 10.0), (-91.0, 0.0, 0.0, 10.0), (0.0, 0.0, 10.0, 181.0)])

@@ -18,22 +18,22 @@ SMALL = LocationEncoderConfig(features=8, hidden=16, depth=1, dim=12)
 
 
 def test_cities_have_a_country_and_a_place_on_the_globe():
-    found = cities()
-    assert len(found) > 30_000
-    paris = next(city for city in found if city.name == "Paris" and city.country == "France")
+    table = cities()
+    assert len(table) > 30_000
+    paris = next(city for city in table if city.name == "Paris" and city.country == "France")
     assert (paris.continent, round(paris.latitude), round(paris.longitude)) == ("Europe", 49, 2)
-    places = places_of(found)
-    assert places.shape == (len(found), 2)
+    places = places_of(table)
+    assert places.shape == (len(table), 2)
     assert (places.abs().max(0).values <= torch.tensor([90.0, 180.0])).all()
 
 
 def test_a_draw_is_its_seeds_and_repeats_no_city():
-    found = cities()[:500]
-    assert draw(found, 100, 1) == draw(found, 100, 1)
-    assert draw(found, 100, 1) != draw(found, 100, 2)
-    assert len(set(draw(found, 500, 3))) == 500
+    table = cities()[:500]
+    assert draw(table, 100, 1) == draw(table, 100, 1)
+    assert draw(table, 100, 1) != draw(table, 100, 2)
+    assert len(set(draw(table, 500, 3))) == 500
     with pytest.raises(InputError, match="give 1 to 500"):
-        draw(found, 501, 0)
+        draw(table, 501, 0)
 
 
 def test_every_way_gives_a_row_a_place():

@@ -54,12 +54,12 @@ def test_a_penalty_towards_shuffled_neighbourhoods_keeps_fewer_of_the_pairs_own(
 
 
 def test_a_grid_is_every_pair_of_layers_in_turn():
-    shown = []
+    tracked = []
     grid = layer_grid(
-        SIDES, SPLIT, ALIGNER, counts=(2, 3), neighbours=8, progress=lambda pairs: shown.extend(pairs) or pairs
+        SIDES, SPLIT, ALIGNER, counts=(2, 3), neighbours=8, progress=lambda pairs: tracked.extend(pairs) or pairs
     )
     assert grid.layers == (["layer 0", "layer 2"], ["layer 0", "layer 1", "layer 2"])
-    assert shown[1] == ("layer 0", "layer 1")
+    assert tracked[1] == ("layer 0", "layer 1")
     alone = align_layers(SIDES, {"image": "layer 2", "text": "layer 0"}, SPLIT, ALIGNER, neighbours=8)
     assert float(grid.recall[3]) == pytest.approx(float(alone.quality.recall.mean()))
     rows = SPLIT.train

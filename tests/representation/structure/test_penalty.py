@@ -43,8 +43,8 @@ def written_out(x, a, levels, tau, order, mask_self=False):
 
     p, q, total = transition(x), transition(a), 0.0
     for l in range(1, levels + 1):
-        one, two = np.linalg.matrix_power(p, l), np.linalg.matrix_power(q, l)
-        total += np.mean([jensenshannon(r, s) ** 2 for r, s in zip(one, two, strict=True)]) / l
+        first, second = np.linalg.matrix_power(p, l), np.linalg.matrix_power(q, l)
+        total += np.mean([jensenshannon(r, s) ** 2 for r, s in zip(first, second, strict=True)]) / l
     return total / levels
 
 
@@ -98,9 +98,9 @@ def test_rotation_and_scale_change_nothing(order, scale, seed):
 def test_translation_changes_nothing_only_where_centring_comes_first():
     x, a = rows(40, 8), rows(40, 6, 1)
     moved = a + 5
-    first = [float(structure_loss(x, one, order="center_normalize")) for one in (a, moved)]
+    first = [float(structure_loss(x, values, order="center_normalize")) for values in (a, moved)]
     assert first[0] == pytest.approx(first[1], abs=1e-5)
-    papers = [float(structure_loss(x, one, order="normalize_center")) for one in (a, moved)]
+    papers = [float(structure_loss(x, values, order="normalize_center")) for values in (a, moved)]
     assert abs(papers[0] - papers[1]) > 0.01
 
 
@@ -109,9 +109,9 @@ def test_opposite_neighbourhoods_come_near_the_bound_and_never_pass_it():
     corners = torch.eye(20)
     x = corners[torch.arange(40) // 2]
     a = corners[torch.cat([torch.arange(20), torch.arange(20)])]
-    found = float(structure_loss(x, a, tau=0.02, mask_self=True))
-    assert found == pytest.approx(math.log(2), abs=1e-3)
-    assert found <= math.log(2) + 1e-6
+    result = float(structure_loss(x, a, tau=0.02, mask_self=True))
+    assert result == pytest.approx(math.log(2), abs=1e-3)
+    assert result <= math.log(2) + 1e-6
 
 
 def test_the_estimate_converges_with_the_root_of_the_rows():
@@ -142,7 +142,7 @@ def test_descent_on_it_restores_neighbourhoods():
 
 @pytest.mark.parametrize("levels", [1, 2])
 def test_memory_kept_for_the_backward_pass_is_linear_in_the_rows(levels):
-    def kept(n):
+    def stored_bytes(n):
         storages = {}
 
         def pack(tensor):
@@ -154,7 +154,7 @@ def test_memory_kept_for_the_backward_pass_is_linear_in_the_rows(levels):
             structure_loss(x, a, levels=levels, block=16)
         return sum(storages.values())
 
-    few, many = kept(64), kept(256)
+    few, many = stored_bytes(64), stored_bytes(256)
     assert many < 5 * few  # of four times the rows; all of their pairs would be sixteen times as many
 
 
@@ -174,8 +174,8 @@ def test_walks_are_known_for_the_very_same_tensor_and_made_anew_for_a_changed_on
 def test_half_precision_is_computed_in_float32():
     x, a = rows(40, 6).bfloat16(), rows(40, 3, 1).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = structure_loss(x, a)
-    assert float(found) == pytest.approx(written_out(x.float(), a.float(), 1, 0.05, ORDERS[0]), abs=2e-6)
+        result = structure_loss(x, a)
+    assert float(result) == pytest.approx(written_out(x.float(), a.float(), 1, 0.05, ORDERS[0]), abs=2e-6)
 
 
 def test_walks_are_stochastic_matrices():

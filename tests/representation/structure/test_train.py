@@ -84,19 +84,19 @@ def test_the_loss_is_the_sum_that_the_docstring_says():
     x = {name: rows(40, 5, i) for i, name in enumerate("abc")}
     aligner = replace(ALIGNER, dim=4, lam=3.0, tau=0.3, levels=2)
     model = _Trained(SharedSpace(dict.fromkeys(x, 5), dim=4), aligner).train()
-    found = _Objective(aligner)(model, _Collate(x, x)([*range(40)]))
-    placed = {name: model.heads[name](one) for name, one in x.items()}
+    result = _Objective(aligner)(model, _Collate(x, x)([*range(40)]))
+    placed = {name: model.heads[name](features) for name, features in x.items()}
     contrast = sum(clip_loss(placed[p], placed[q], model.temperature()) for p, q in ("ab", "ac", "bc"))
-    kept = sum(structure_loss(x[name], a, levels=2, tau=0.3) for name, a in placed.items())
-    torch.testing.assert_close(found["loss"], contrast + 3 * kept)
-    torch.testing.assert_close(found["structure"], kept.detach())
+    structure = sum(structure_loss(x[name], a, levels=2, tau=0.3) for name, a in placed.items())
+    torch.testing.assert_close(result["loss"], contrast + 3 * structure)
+    torch.testing.assert_close(result["structure"], structure.detach())
 
 
 def test_lambda_rises_over_its_warm_up():
     aligner = replace(ALIGNER, lam=8.0, lam_warmup=0.5, fit=replace(FIT, steps=8))
     features = pairs(64)
     _, result = aligner.align(features, progress=False)
-    weights = [(one["loss"] - one["alignment"]) / one["structure"] for one in result.history[1:]]
+    weights = [(step["loss"] - step["alignment"]) / step["structure"] for step in result.history[1:]]
     assert weights == pytest.approx(
         [4, 6, 8, 8, 8, 8, 8], rel=1e-2
     )  # a head begins as a rotation: step 1 has no penalty
@@ -106,18 +106,18 @@ def test_validation_keeps_the_best_step_and_is_never_trained_on():
     train, held = pairs(64), pairs(64, seed=3)
     aligner = replace(ALIGNER, fit=replace(FIT, lr=0.05, validate_every=5))
     space, result = aligner.align(train, validation=held, progress=False)
-    seen = [one["validation"] for one in result.history if "validation" in one]
+    seen = [step["validation"] for step in result.history if "validation" in step]
     assert len(seen) == 6
     assert recall(space, held) == pytest.approx(max(seen), abs=1e-6)
 
 
 def test_the_same_seed_gives_the_same_space_and_batches_have_nearly_one_size():
-    one, _ = ALIGNER.align(pairs(), progress=False)
-    two, _ = ALIGNER.align(pairs(), progress=False)
+    first, _ = ALIGNER.align(pairs(), progress=False)
+    second, _ = ALIGNER.align(pairs(), progress=False)
     other, _ = replace(ALIGNER, fit=replace(FIT, seed=1)).align(pairs(), progress=False)
     x = pairs(seed=1)["image"]
-    assert torch.equal(one.transform(x, "image"), two.transform(x, "image"))
-    assert not torch.equal(one.transform(x, "image"), other.transform(x, "image"))
+    assert torch.equal(first.transform(x, "image"), second.transform(x, "image"))
+    assert not torch.equal(first.transform(x, "image"), other.transform(x, "image"))
     assert replace(ALIGNER, fit=replace(FIT, batch_size=100))._evenly(201).batch_size == 67
 
 
@@ -138,8 +138,8 @@ def test_duplicates_are_masked_where_identities_are_given():
 def test_a_sweep_tries_every_setting_and_puts_the_best_first():
     aligner = replace(ALIGNER, fit=replace(FIT, steps=4))
     trials = sweep(aligner, pairs(64), pairs(40, seed=2), lams=(1, 10), levels=(1, 2), taus=(0.1, 0.2), progress=False)
-    assert len({(one.aligner.lam, one.aligner.levels, one.aligner.tau) for one in trials}) == 8
-    assert [one.recall for one in trials] == sorted((one.recall for one in trials), reverse=True)
+    assert len({(trial.aligner.lam, trial.aligner.levels, trial.aligner.tau) for trial in trials}) == 8
+    assert [trial.recall for trial in trials] == sorted((trial.recall for trial in trials), reverse=True)
     with pytest.raises(InputError, match="grid is empty"):
         sweep(aligner, pairs(64), pairs(40), taus=())
 

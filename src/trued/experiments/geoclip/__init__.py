@@ -61,7 +61,7 @@ class Scale:
         training: of every arm; noise on places in metres, and distances below which they are no negatives.
         pool, tests: cities that labels are drawn from, and that are tested on.
         labels: numbers of labelled cities; the first is the claim's.
-        texts, text_tests, text_steps: cities in words, of training and of each test, and steps of the head on them.
+        texts, text_tests, text_steps: sentences about cities, for training and each test, and steps of the head.
     """
 
     tile: int = 32
@@ -142,8 +142,8 @@ def arms_of(lab: Lab, tiles: Located, seed: int) -> dict[str, Callable[[], Answe
     def share(part: float) -> Located:
         return tiles.trained_on(order[: max(2, round(part * len(order)))])
 
-    def frequencies(*chosen: float) -> LocationEncoderConfig:
-        return replace(scale.location, sigmas=chosen)
+    def frequencies(*sigma_values: float) -> LocationEncoderConfig:
+        return replace(scale.location, sigmas=sigma_values)
 
     def retrieval(
         things: Located = tiles, location: LocationEncoderConfig = scale.location, folder: str = "", **changes: Any

@@ -1,4 +1,4 @@
-"""What GeoCLIP's experiment works on: tiles of the Blue Marble, labelled cities, and cities in words.
+"""What GeoCLIP's experiment works on: tiles of the Blue Marble, labelled cities, and sentences about cities.
 
 At tiny scale pictures, encoders and words are made up, so that it needs no network.
 """
@@ -69,9 +69,9 @@ def labelled(lab: Lab) -> tuple[list[City], list[City]]:
 
 
 def words(lab: Lab) -> Located:
-    """Return cities in words: of training, others of the same countries, and those of countries that were left out.
+    """Return sentences about cities: for training, others of the same countries, and those of left-out countries.
 
-    Continents are not told: they would give away what unseen countries are asked for.
+    Continents are left out: they would give away the answers for unseen countries.
     """
     scale, tiny = lab.scale, lab.scale_name == "tiny"
     known, others, unseen = by_country(cities())

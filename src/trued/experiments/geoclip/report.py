@@ -31,7 +31,7 @@ def single(sigma: float) -> str:
 
 
 def describe(lab: Lab, tiles: Located, texts: Located) -> None:
-    """Put the protocol and the limits, which hold for every seed, into the evidence."""
+    """Put the protocol and the limits, which apply to every seed, into the evidence."""
     scale, fit, location = lab.scale, lab.scale.training.fit, lab.scale.location
     lab.protocol(
         tiles=", ".join(f"{len(places)} {name}" for name, places in tiles.places.items()),

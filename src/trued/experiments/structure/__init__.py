@@ -98,8 +98,8 @@ def arms_of(scale: Scale, text: str, suffix: str) -> dict[str, dict[str, Any]]:
             arms |= {f"{name} | {pairs}": {**arm, "pairs": pairs} for name, arm in both.items()}
     for head in scale.other_heads:
         arms |= {f"{name} | {head}": {**arm, "head": head} for name, arm in both.items()}
-    chosen = {**PARTS, SHUFFLED_LAYERS: {"lam": 0.0, "layers": "shuffled"}}
-    return arms | {name + suffix: {**arm, "text": text} for name, arm in chosen.items()}
+    parts = {**PARTS, SHUFFLED_LAYERS: {"lam": 0.0, "layers": "shuffled"}}
+    return arms | {name + suffix: {**arm, "text": text} for name, arm in parts.items()}
 
 
 @experiment("structure", scales=SCALES, seeds=(0, 1, 2, 3, 4))
@@ -174,7 +174,7 @@ def probe(lab: Lab, aligner: Aligner, sides: dict[str, LayerFeatures], split: Sp
 
 
 def describe(lab: Lab, scale: Scale, pairs: int) -> None:
-    """Put the protocol and the limits, which hold for every seed, into the evidence."""
+    """Put the protocol and the limits, which apply to every seed, into the evidence."""
     aligner = scale.aligner
     lab.protocol(
         pairs=pairs, development=scale.development, test=scale.test, training=list(scale.sizes), head=aligner.head,

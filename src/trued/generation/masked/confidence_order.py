@@ -64,8 +64,8 @@ def confidence(
         keep = where.sum(1) - (whole[rows] * math.cos(math.pi / 2 * step / steps)).floor().long()
         keep = keep.clamp_min(1) if step < steps else where.sum(1)
         rank = sure.argsort(-1, descending=True).argsort(-1)
-        chosen = where & (rank < keep[:, None])
+        surest = where & (rank < keep[:, None])
         drawn = torch.zeros(where.shape, dtype=torch.long)
         drawn[where] = tokens
-        filling.ids[rows] = torch.where(chosen, drawn, filling.ids[rows])
+        filling.ids[rows] = torch.where(surest, drawn, filling.ids[rows])
     return filling.result("the order is that of confidence, which no law of the model has")

@@ -35,7 +35,7 @@ def masked_nelbo(
         ids: whole sequences, without MASK.
         n: how many tokens to mask in each, uniform on 1..L for an unbiased estimate; by default a draw that is
             stratified over the batch.
-        schedule: read by a timed model only: it is told the time at which n of L tokens are masked on average.
+        schedule: read by a timed model only: it receives the time at which n of L tokens are masked on average.
         generator: of the masks; None draws from PyTorch's default generator, which `learn.fit` seeds every step.
 
     Raises:

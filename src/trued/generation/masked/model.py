@@ -1,6 +1,6 @@
 """Masked models: what samplers and losses ask of one, a small transformer, and adapters for others.
 
-A masked model takes token ids, some of them MASK, and gives logits for the masked positions that are asked for. The
+A masked model takes token ids, some of them MASK, and gives logits for the requested masked positions. The
 output head is most of a small model's work, so it runs on these positions alone.
 
 Knows token ids and logits. Knows nothing of text, schedules or how anything is drawn.
@@ -64,7 +64,7 @@ class MaskedConfig:
         layers: transformer blocks.
         heads: attention heads; they divide the width.
         clock: `running` tells the network the time, which scales and shifts what its norms give; `stopped` is the same
-            network told 0 always, so that nothing but the time differs.
+            network always given 0, so that nothing but the time differs.
         causal: predict each token from those before it alone: an autoregressive model, in the same interface.
     """
 
@@ -166,7 +166,7 @@ class TinyMaskedLM(nn.Module):
         if not self.timed:
             return torch.zeros(len(ids), device=ids.device)
         if time is None:
-            raise InputError("this model is told the time: pass the time of each row")
+            raise InputError("this model is timed: pass the time of each row")
         return time
 
 
@@ -247,7 +247,7 @@ class FromLogits:
 
 
 class HuggingFaceMaskedLM:
-    """Any Hugging Face masked language model, its head cut down to the positions that are asked for.
+    """Any Hugging Face masked language model, its head cut down to the requested positions.
 
     The hidden states are gathered just before the output embedding, where the model names one, so the product with the
     vocabulary runs on masked positions only; a model that names none gives all logits, of which some are taken.
@@ -255,7 +255,7 @@ class HuggingFaceMaskedLM:
     Args:
         model: returns an object with `.logits`; a model whose code is not in transformers is loaded by the caller.
         mask_id: the id of MASK.
-        forbidden: ids that no text holds, such as those of padding and of a sequence's ends: `all_special_ids` of the
+        forbidden: ids that no text has, such as those of padding and of a sequence's ends: `all_special_ids` of the
             tokenizer. They have probability 0, and the others share what they had.
 
     Raises:

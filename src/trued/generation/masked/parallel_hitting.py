@@ -2,7 +2,7 @@
 
 The hitting times of all positions are drawn first (arXiv 2409.02908, Section 4). Hits that fall into one part of the
 time are drawn from the logits at the part's beginning: first order. Second order lets a hit at time tau have logits of
-its own, between or beyond those of two calls. The coefficients are ours; the paper's were not at hand.
+its own, between or beyond those of two calls. The coefficients are ours; the paper's were not available.
 
 Tokens that share a call are independent given the context, whatever their own logits are, so no variant restores what
 they have to do with each other: only more calls do.
@@ -54,7 +54,7 @@ def parallel_first_hitting(
         start: ids; given tokens stay.
         steps: the number of calls, or how many tokens each of them unmasks. More calls than tokens are as many as
             tokens, with a warning.
-        cut: parts with equally many hits, or parts of equal length in time (some of which hold none, and cost none).
+        cut: parts with equally many hits, or parts of equal length in time (some of which have none, and cost none).
         order: 1 or 2.
         variant: of order 2. "extrapolate" continues the line through the log-probabilities of the last two calls,
             l_i + (t_i - tau) / (t_{i-1} - t_i) (l_i - l_{i-1}), to the hit's own time, no further than one step. It
@@ -147,8 +147,8 @@ def _correct(
     some = later.any(1)
     if not bool(some.any()):
         return
-    shown = filling.ids[rows[some]].masked_fill(later[some], filling.model.mask_id)
-    again = filling.log_probs(rows[some], later[some], ends[some], ids=shown)
+    inputs = filling.ids[rows[some]].masked_fill(later[some], filling.model.mask_id)
+    again = filling.log_probs(rows[some], later[some], ends[some], ids=inputs)
     local, columns = later.nonzero().unbind(1)
     w = (begins[local] - tau[local, columns]) / (begins[local] - ends[local]).clamp_min(1e-12)
     w = w.clamp(0.0, 1.0).to(again.dtype)[:, None]

@@ -131,8 +131,8 @@ class Filling:
         """
         self.calls += 1
         self.evaluations[rows] += 1
-        shown = self.ids[rows] if ids is None else ids
-        logits = self.model(shown, where, time if self.model.timed else None)
+        inputs = self.ids[rows] if ids is None else ids
+        logits = self.model(inputs, where, time if self.model.timed else None)
         logits = logits.to(torch.float64 if logits.dtype == torch.float64 else torch.float32).cpu().clone()
         if bool(logits.isnan().any()):
             raise InputError("the network gave NaN: look at its weights, or compute in float32")

@@ -32,7 +32,7 @@ def train_masked_lm(
 
     Args:
         windows: whole sequences, without MASK.
-        config: the model's shape; with a running clock it is told the time at which that many tokens are masked on
+        config: the model's shape; with a running clock it receives the time at which that many tokens are masked on
             average, and a causal one learns every token from those before it.
         fit_config: the training.
         validate: takes the model and the number of steps; higher is better.

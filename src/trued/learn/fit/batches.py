@@ -1,7 +1,7 @@
 """Which rows make up which batch: a pure function of the seed and the epoch.
 
 Knows the number of rows, their lengths and a budget. Knows nothing of what a row is.
-Nothing of the plan has to be stored to continue a run: batch n is the same batch whenever it is asked for.
+Nothing of the plan has to be stored to continue a run: batch n is the same batch whenever it is computed.
 """
 
 from __future__ import annotations

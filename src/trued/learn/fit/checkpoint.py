@@ -49,14 +49,14 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], record: Mappin
                 os.chmod(work / name, 0o644)
                 _sync(work / name)
     except (OSError, SafetensorError) as error:
-        kept = f"the one before it is whole: {folder}" if folder.exists() else "none was written"
+        remaining = f"the one before it is whole: {folder}" if folder.exists() else "none was written"
         if _disk_is_full(error):
             size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) / 1e6
             raise InputError(
-                f"the disk of {folder.parent} is full: a checkpoint of {size:,.1f} MB did not fit ({kept}); "
+                f"the disk of {folder.parent} is full: a checkpoint of {size:,.1f} MB did not fit ({remaining}); "
                 "make room, or choose another output folder"
             ) from error
-        raise InputError(f"the checkpoint {folder} could not be written ({error}; {kept})") from error
+        raise InputError(f"the checkpoint {folder} could not be written ({error}; {remaining})") from error
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -65,10 +65,10 @@ class FitConfig:
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for one, other in (("steps", "epochs"), ("batch_size", "max_tokens")):
-            if (getattr(self, one) is None) == (getattr(self, other) is None):
+        for first, other in (("steps", "epochs"), ("batch_size", "max_tokens")):
+            if (getattr(self, first) is None) == (getattr(self, other) is None):
                 raise InputError(
-                    f"{one} is {getattr(self, one)} and {other} is {getattr(self, other)}: give exactly one of them"
+                    f"{first} is {getattr(self, first)} and {other} is {getattr(self, other)}: give exactly one of them"
                 )
         for name in (
             "steps",

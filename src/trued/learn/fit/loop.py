@@ -88,7 +88,7 @@ class FitResult:
         best_value: its value.
         stopped_early: whether patience ran out.
         seconds: time in steps, validations not included.
-        peak_memory_bytes: most memory of the GPU that this run allocated; on a CPU, most that the process ever held.
+        peak_memory_bytes: most memory of the GPU that this run allocated; on a CPU, most that the process ever used.
     """
 
     steps: int
@@ -301,11 +301,11 @@ class _Loop:
     def _finite(self, value: float, what: str, step: int) -> None:
         if math.isfinite(value):
             return
-        kept = "nothing was written"
+        saved = "nothing was written"
         if self.run.saved is not None:
-            kept = f"the last good checkpoint, of step {self.run.saved[0]}, is {self.run.folder}"
+            saved = f"the last good checkpoint, of step {self.run.saved[0]}, is {self.run.folder}"
         raise TrainingDiverged(
-            f"{what} is {value} at step {step} of {self.steps} ({kept}): train again with a lower lr "
+            f"{what} is {value} at step {step} of {self.steps} ({saved}): train again with a lower lr "
             f"(it is {self.config.lr:g}) or max_grad_norm, and look at the rows of this step"
         )
 

@@ -104,7 +104,7 @@ def seed_everything(device: torch.device, seed: int) -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Return the most bytes allocated on a GPU since `lent` began; on a CPU, the most the process ever held."""
+    """Return the most bytes allocated on a GPU since `lent` began; on a CPU, the most the process ever used."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

@@ -30,7 +30,7 @@ def rounded_gumbel_probs(
 
     Args:
         p: probabilities; each row sums to 1.
-        step: of the grid; the law holds but for terms of its order.
+        step: of the grid; the law is exact up to terms of its order.
 
     Returns:
         float64 probabilities.
@@ -43,8 +43,8 @@ def rounded_gumbel_probs(
         raise InputError(f"step is {step}: a grid on [0, 1) has a step between 0 and 1")
     p = p.double()
     a = (step * (1 - p) / p.clamp_min(1e-300)).clamp_min(1e-300)
-    kept = torch.where(p > 0, p * a / torch.expm1(a), 0.0)  # e^a overflows to a share of 0
-    return kept / kept.sum(-1, keepdim=True)
+    shares = torch.where(p > 0, p * a / torch.expm1(a), 0.0)  # e^a overflows to a share of 0
+    return shares / shares.sum(-1, keepdim=True)
 
 
 def rounded_move_law(

@@ -113,8 +113,8 @@ def effective_temperature(drawn: Float[Tensor, " classes"], true: Float[Tensor, 
     p, q = true.double(), drawn.double()
     if bool(((p == 0) & (q > 0)).any()):
         raise InputError("drawn has mass where true has none: no temperature makes that")
-    kept = p > 0
-    logs, q = p[kept].log(), q[kept]
+    possible = p > 0
+    logs, q = p[possible].log(), q[possible]
     wanted = float((q * logs).sum())
 
     def excess(inverse: float) -> float:

@@ -45,7 +45,7 @@ def preference_loss(pairs: PairLogProbs, loss: str = "sigmoid", **options: objec
     Args:
         pairs: log-probabilities of the policy and, unless `loss` is in `REFERENCE_FREE`, of a reference.
         loss: a key of `PREFERENCE_LOSSES`.
-        options: keyword arguments of that loss (`beta`, `label_smoothing`, …); its own defaults hold otherwise.
+        options: keyword arguments of that loss (`beta`, `label_smoothing`, …); its own defaults apply otherwise.
 
     Raises:
         InputError: an unknown loss, an option that the loss would ignore, or values that it cannot take.

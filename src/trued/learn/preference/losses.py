@@ -58,7 +58,7 @@ def robust(pairs: PairLogProbs, *, beta: float = 0.1, label_smoothing: float = 0
     (-(1 - epsilon) log s(beta Delta) + epsilon log s(-beta Delta)) / (1 - 2 epsilon).
 
     Raises:
-        InputError: `label_smoothing` outside [0, 0.5): at one half the labels hold no information.
+        InputError: `label_smoothing` outside [0, 0.5): at one half the labels carry no information.
     """
     _check_beta(beta)
     if not 0 <= label_smoothing < 0.5:
@@ -171,7 +171,7 @@ def sppo_hard(pairs: PairLogProbs, *, beta: float = 0.1) -> PreferenceOutput:
 def dpop(pairs: PairLogProbs, *, beta: float = 0.1, penalty: float = 50.0) -> PreferenceOutput:
     """DPO-positive (arXiv 2402.13228): -log s(beta (Delta - lambda max(0, -r_w))), lambda = `penalty`.
 
-    The penalty holds the chosen reply at least as likely as under the reference, which DPO alone does not.
+    The penalty keeps the chosen reply at least as likely as under the reference, which DPO alone does not.
 
     Raises:
         InputError: a negative `penalty`.

@@ -52,10 +52,10 @@ class PairLogProbs:
             if bad.any():
                 row = int(bad.nonzero()[0])
                 expected = "at least one token" if name.endswith("lengths") else "a finite log-probability"
-                raise InputError(f"{name}, pair {row}: {value[row].item()} is not {expected}; drop or mend that pair")
-        for one, other in (("ref_chosen", "ref_rejected"), ("chosen_lengths", "rejected_lengths")):
-            if (given[one] is None) != (given[other] is None):
-                raise InputError(f"{one} and {other} come together: give both or neither")
+                raise InputError(f"{name}, pair {row}: {value[row].item()} is not {expected}; drop or fix that pair")
+        for first, other in (("ref_chosen", "ref_rejected"), ("chosen_lengths", "rejected_lengths")):
+            if (given[first] is None) != (given[other] is None):
+                raise InputError(f"{first} and {other} come together: give both or neither")
 
     def ratios(self) -> tuple[Float[Tensor, " pairs"], Float[Tensor, " pairs"]]:
         """Return the log-ratios r(chosen), r(rejected) of the policy to the reference."""

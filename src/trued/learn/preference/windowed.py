@@ -36,5 +36,5 @@ def windowed_mean(
     lengths = mask.sum(-1)
     if (lengths == 0).any():
         raise InputError("a reply has no tokens under its mask: there is nothing to average")
-    kept = mask & (log_probs >= lo) & (log_probs <= hi)
-    return torch.where(kept, log_probs, 0).sum(-1) / lengths
+    inside = mask & (log_probs >= lo) & (log_probs <= hi)
+    return torch.where(inside, log_probs, 0).sum(-1) / lengths

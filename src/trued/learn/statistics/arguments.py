@@ -22,7 +22,7 @@ def numbers(values: ArrayLike, name: str) -> np.ndarray:
         raise InputError(f"{name} is empty: there is nothing to compare")
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise InputError(f"{name} holds {array[where]} at {where}: drop that item on both sides, or mend the measure")
+        raise InputError(f"{name} holds {array[where]} at {where}: drop that item on both sides, or fix the measure")
     return array
 
 

@@ -32,7 +32,7 @@ class Located:
         coarse: what is searched while training is validated.
         mean, std: what the features were standardised by.
         backbone: what gave the features.
-        texts: split → what the things are in words, where they are.
+        texts: split → the texts, where the things are texts.
     """
 
     features: dict[str, Float[Tensor, "things *views features"]]

@@ -27,7 +27,7 @@ def released_places() -> Float[Tensor, "places 2"]:
     """Return the gallery of the authors' package: 100,000 places of training photographs.
 
     Raises:
-        InputError: the package `geoclip` is neither installed nor to be had.
+        InputError: the package `geoclip` is neither installed nor available.
     """
     return read_places(asset_path(PLACES))
 

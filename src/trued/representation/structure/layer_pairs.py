@@ -129,9 +129,11 @@ def layer_grid(
     """
     if len(sides) != 2:
         raise InputError(f"{len(sides)} sides: a grid is of the layers of two encoders")
-    (a, one), (b, two) = sides.items()
-    names = (one.spread(counts[0]), two.spread(counts[1]))
-    first, second = ([side[name][split.train] for name in some] for side, some in zip((one, two), names, strict=True))
+    (a, features_a), (b, features_b) = sides.items()
+    names = (features_a.spread(counts[0]), features_b.spread(counts[1]))
+    first, second = (
+        [side[name][split.train] for name in some] for side, some in zip((features_a, features_b), names, strict=True)
+    )
     scores: dict[Score, Tensor] = {
         score: similarity_matrix(first, second, score, k=neighbours, seed=aligner.fit.seed).flatten()
         for score in get_args(Score)
