@@ -54,13 +54,13 @@ def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_name(tmp_pat
 
 
 def test_others_may_read_a_folder_whatever_mode_its_files_were_written_in(tmp_path):
-    with files.whole_folder(tmp_path / "model") as work:
+    with files.whole_folder(tmp_path / "model", kind="model") as work:
         (work / "part").mkdir(mode=0o700)
         for path in (work / "weights", work / "part" / "weights"):
             path.write_text("1")
             path.chmod(0o600)
     modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "model", *(tmp_path / "model").rglob("*")]}
-    assert modes == {"model": 0o755, "part": 0o755, "weights": 0o644}
+    assert modes == {"model": 0o755, "part": 0o755, "weights": 0o644, files.MARKER: 0o644}
 
 
 def test_cache_dir_follows_the_environment(monkeypatch, tmp_path):

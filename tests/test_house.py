@@ -100,7 +100,7 @@ def test_papers_need_no_model_extra(tmp_path, words, says):
 def test_search_falls_back_to_words_without_the_model_extra(tmp_path):
     code = """
 from trued.feed.sources.shipped import shipped_page
-from trued.feed.store.store import default_store
+from trued.feed.paper_store import default_store
 page = shipped_page()
 store = default_store()
 store.ingest(page.papers, day=page.day)

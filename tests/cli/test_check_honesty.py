@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from trued.cli.check import command
+from trued.cli.check import report as check_report
 from trued.cli.check.honesty import honesty_table
 from trued.cli.main import main
 from trued.cli.terminal import console
@@ -35,7 +35,7 @@ FEW = [
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(command, "open_model", lambda source, **_: tiny_model(1 if source == "other" else 0))
+    monkeypatch.setattr(check_report, "open_model", lambda source, **_: tiny_model(1 if source == "other" else 0))
     monkeypatch.setattr(honesty_check, "INVENTED", 2)
     monkeypatch.setattr(honesty_check, "NEW_TOKENS", 2)
     monkeypatch.setattr(honesty_check, "fact_questions", lambda split: [FactQuestion("a", "What?", ("x",))])

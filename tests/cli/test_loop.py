@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from trued.cli import loop as room
 from trued.cli.main import main
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model

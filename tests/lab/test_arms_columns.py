@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trued.lab.arms import at_most, by_arm, count, number, ranged, share
+from trued.lab.arms import at_most, by_arm, count, number, ranged, share, share_interval
 from trued.learn.statistics import paired_bootstrap
 
 RUNS = [

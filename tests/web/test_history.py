@@ -53,7 +53,7 @@ def keep(store, found, day, slug="c-advul"):
 
 def test_runs_come_in_order_with_what_each_measured(store):
     later = keep(store, evidence((1.0, -0.4, 1.01)), 5)
-    first = keep(store, evidence((0.0, None, 1.3), scale="tiny"), 0)
+    first = keep(store, evidence((0.0, None, 1.3), scale="full"), 0)
     store.start("c-advul", "tiny", model="m", settings={}, settings_digest="d")  # not finished
     keep(store, evidence((9.0, 9.0, 9.0)), 1, slug="mixat")
     found = histories(store, "c-advul")

@@ -88,7 +88,7 @@ def test_an_experiment_is_started_watched_to_its_end_and_read_back(owner, plante
     assert owner.app.state.watchers == 0
 
     page = owner.get(where).text
-    assert '<tbody class="supported" id="claim-robust-continuous">' in page
+    assert '<tbody class="ran" id="claim-robust-continuous">' in page
     assert "http-equiv" not in page
     report = owner.get(f"{where}/report")
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in report.text

@@ -229,6 +229,8 @@ def _converted(value: Any, kind: Kind, place: str) -> Any:
 
 
 def _plain(value: Any, kind: str, place: str) -> Any:
+    if kind == "int" and type(value) is int:
+        return value  # a float would round a large one
     if kind in ("int", "float") and not isinstance(value, bool):
         try:
             number = float(value)

@@ -107,7 +107,7 @@ def test_the_relatives_of_dpo_are_named_by_their_loss(pairs, tmp_path, capsys, l
         (["--loss", "ipo", "--gamma", "2"], "the ipo loss has no option 'gamma'"),
         (["--resume"], "has no checkpoint to resume"),
         (["--resume", "--fresh"], "--resume and --fresh were both given"),
-        (["--output", "."], "the folder that you are in"),
+        (["--output", "."], "the folder you are in"),
     ],
 )
 def test_bad_use_is_said_before_a_model_is_loaded(pairs, tmp_path, capsys, monkeypatch, options, message):
@@ -162,7 +162,7 @@ def test_files_of_others_stay_where_they_are(pairs, tmp_path, capsys, option):
     output.mkdir()
     (output / "thesis.txt").write_text("years of work")
     assert dpo(pairs, output, *option) == 2
-    assert "give another --output" in capsys.readouterr().err
+    assert "give another output" in capsys.readouterr().err
     assert (output / "thesis.txt").read_text() == "years of work"
 
 

