@@ -49,7 +49,7 @@ def test_a_run_is_followed_stopped_and_continued_to_its_end(place):
     assert (before.state, before.done, before.total, before.rows, before.over) == ("running", 0, 3, (), False)
     assert [seed.status for seed in before.seeds] == ["running", "waiting", "waiting"]
     assert before.steps[0].what == "waiting"
-    assert "an experiment may print" in before.lines
+    until(lambda: "an experiment may print" in progress(store, job.run_id, job).lines)
 
     (folder / "go-0").touch()
     until(lambda: progress(store, job.run_id, job).done == 1)
