@@ -41,8 +41,7 @@ def test_json_is_read_as_the_standard_library_reads_it(value):
 def test_any_bytes_are_json_without_halves_or_an_input_error(data):
     try:
         value = read_json(decoded(data), halves="replace")
-    except InputError as error:
-        assert "\n" not in str(error)
+    except InputError:
         return
     json.dumps(value, ensure_ascii=False).encode()
 
@@ -101,6 +100,8 @@ def test_other_bytes_are_told_apart(data, says, tmp_path):
 def test_gzip_is_unpacked_up_to_a_size():
     packed = gzip.compress(b"a" * 1000) + gzip.compress(b"b")
     assert unpacked(packed, 2000) == b"a" * 1000 + b"b"
-    for data, says in ((packed[:-9], "cut off"), (b"\x1f\x8bnone", "damaged gzip"), (packed, "larger than")):
+    for data, most, says in (
+        (packed[:-9], 2000, "cut off"), (b"\x1f\x8bnone", 2000, "damaged gzip"), (packed, 1000, "larger than"),
+    ):  # fmt: skip
         with pytest.raises(InputError, match=says):
-            unpacked(data, 1000)
+            unpacked(data, most)
