@@ -72,7 +72,7 @@ def test_what_only_looks_like_half_or_deep_is_read():
     assert read_json(r'"a \ud83d b"', halves="replace") == "a \ufffd b"
     assert read_json('"' + "[" * 500 + '"') == "[" * 500
     assert read_json("[" + "[]," * 500 + "[]]") == [[]] * 501
-    assert read_json('{"a": 1, "a": 2}', twice=True) == {"a": 2}
+    assert read_json('{"a": 1, "a": "\n"}', forgiving=True) == {"a": "\n"}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])

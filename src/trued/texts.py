@@ -103,13 +103,13 @@ def unpacked(data: bytes, most: int) -> bytes:
     return b"".join(parts)
 
 
-def read_json(text: str, *, halves: Literal["refuse", "replace"] = "refuse", twice: bool = False) -> Any:
+def read_json(text: str, *, halves: Literal["refuse", "replace"] = "refuse", forgiving: bool = False) -> Any:
     """Return what a JSON text says.
 
     Args:
         text: the JSON.
         halves: whether half of a character is an error, or becomes U+FFFD.
-        twice: whether an object may have a key twice, as servers' answers may; the last value counts then.
+        forgiving: read what models write, too: line breaks inside texts, and a key twice, whose last value counts.
 
     Raises:
         InputError: no JSON, or one that is too deep, has a number too long to read, half of a character, or a key
@@ -118,7 +118,7 @@ def read_json(text: str, *, halves: Literal["refuse", "replace"] = "refuse", twi
     text = _without_halves(text, halves)
     _check_depth(text)
     try:
-        return json.loads(text, parse_int=_integer, object_pairs_hook=None if twice else _object)
+        return json.loads(text, parse_int=_integer, object_pairs_hook=None if forgiving else _object, strict=not forgiving)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, " if "\n" in text.strip() else ""
         raise InputError(f"not valid JSON ({error.msg} at {place}character {error.colno})") from None
