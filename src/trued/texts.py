@@ -118,7 +118,8 @@ def read_json(text: str, *, halves: Literal["refuse", "replace"] = "refuse", for
     text = _without_halves(text, halves)
     _check_depth(text)
     try:
-        return json.loads(text, parse_int=_integer, object_pairs_hook=None if forgiving else _object, strict=not forgiving)
+        hook = None if forgiving else _object
+        return json.loads(text, parse_int=_integer, object_pairs_hook=hook, strict=not forgiving)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, " if "\n" in text.strip() else ""
         raise InputError(f"not valid JSON ({error.msg} at {place}character {error.colno})") from None

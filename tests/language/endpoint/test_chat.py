@@ -8,8 +8,8 @@ import threading
 import time
 
 import pytest
+from chat_server import KEY, completion, echo
 
-from tests.language.endpoint.conftest import KEY, completion, echo
 from trued.errors import InputError, MissingExtra
 from trued.language.endpoint.chat import ChatEndpoint
 

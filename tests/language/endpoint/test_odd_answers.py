@@ -4,8 +4,8 @@ import json
 import math
 
 import pytest
+from chat_server import KEY, completion
 
-from tests.language.endpoint.conftest import KEY, completion
 from trued.errors import InputError
 from trued.language.attack.attacker import Attacker
 from trued.language.attack.direct import Direct
