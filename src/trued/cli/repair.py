@@ -28,6 +28,7 @@ from trued.errors import InputError
 from trued.files import claim_output, whole_folder, write_text
 from trued.lab.report import Block, Figure, KeyValues, Prose, Report, Section, Table, write_report
 from trued.lab.wording import duration
+from trued.texts import read_text
 
 if TYPE_CHECKING:
     from trued.language.engine.model import LanguageModel
@@ -383,7 +384,7 @@ def _harmful(source: str | None) -> list[Prompt]:
     if path.suffix == ".txt":
         if not path.is_file():
             raise InputError(f"{source}: there is no such file")
-        questions: list[Prompt] = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        questions: list[Prompt] = [line.strip() for line in read_text(path).split("\n") if line.strip()]
     else:
         questions = [row["prompt"] for row in read_rows(source, columns={"prompt": "text or chat"})]
     if not questions:

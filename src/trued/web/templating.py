@@ -16,6 +16,7 @@ from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from trued.feed.dates import date_text, date_words
 from trued.feed.store.records import StoredPaper
 from trued.lab.report import written_out
 from trued.papers import catalogue
@@ -37,6 +38,7 @@ def make_templates() -> Jinja2Templates:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {
+        "date_text": date_text, "date_words": date_words,
         "for_page": for_page, "written_out": written_out, "day": day, "breakable": breakable, "linked": linked,
         "web_address": web_address, "readable": readable, "readable_html": readable_html,
         "field_of": field_of,
@@ -91,7 +93,7 @@ def coins(item: StoredPaper) -> str:
     paper = item.paper
     fields: list[tuple[str, Any]] = [
         ("ctx_ver", "Z39.88-2004"), ("rft_val_fmt", "info:ofi/fmt:kev:mtx:dc"), ("rft.type", "preprint"),
-        ("rft.title", paper.title), ("rft.date", paper.published.isoformat() if paper.published else None),
+        ("rft.title", paper.title), ("rft.date", date_text(paper)),
         ("rft.identifier", f"https://arxiv.org/abs/{paper.arxiv}" if paper.arxiv else None),
         ("rft_id", f"info:doi/{paper.doi}" if paper.doi else None),
         *(("rft.creator", author.name) for author in paper.authors if not author.hidden),
