@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -24,14 +26,35 @@ def bench(scale, data):
     return lab, calls
 
 
+@pytest.fixture
+def pairs(tmp_path):
+    (tmp_path / "wheel.png").write_bytes(b"a picture")
+    (tmp_path / "pairs.jsonl").write_text(json.dumps({"image": "wheel.png", "text": "a wheel"}) + "\n")
+    return str(tmp_path / "pairs.jsonl")
+
+
+@pytest.mark.parametrize("edited", ["wheel.png", "pairs.jsonl"])
+def test_an_edited_picture_or_table_of_the_same_name_is_read_anew(edited, pairs):
+    def keys():
+        lab, calls = bench("desktop", pairs)
+        load(lab)
+        return calls
+
+    before = keys()
+    assert keys() == before
+    path = Path(pairs).with_name(edited)
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert all(old != new for old, new in zip(before, keys(), strict=True))
+
+
 @pytest.mark.parametrize("scale", ["tiny", "desktop", "full"])
-def test_a_users_pairs_are_given_to_encoders_and_not_read_as_files_of_embeddings(scale):
-    lab, calls = bench(scale, "pairs.jsonl")
+def test_a_users_pairs_are_given_to_encoders_and_not_read_as_files_of_embeddings(scale, pairs):
+    lab, calls = bench(scale, pairs)
     sizes = SCALES[scale]
     assert list(load(lab)) == ["image", "text"]
-    assert calls == [
-        (f"image:{sizes.image}", "pairs.jsonl", sizes.pixels, "cpu"),
-        (f"text:{sizes.text}", "pairs.jsonl", None, "cpu"),
+    assert [arguments[:4] for arguments in calls] == [
+        (f"image:{sizes.image}", pairs, sizes.pixels, "cpu"),
+        (f"text:{sizes.text}", pairs, None, "cpu"),
     ]
     assert lab.model_name == f"{sizes.image} and {sizes.text}"
 
