@@ -14,7 +14,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/papers/{uid:int}/thumbnail")
 def thumbnail(request: Request, uid: int) -> Response:
-    """Send a paper's picture: for good where the address names its content, to be asked about again where it does not."""
+    """Send a paper's picture: for good where the address names its content, else to be asked about again."""
     try:
         image = request.app.state.store.thumbnail(uid)
     except OverflowError:
