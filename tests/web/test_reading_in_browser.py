@@ -4,6 +4,23 @@ import re
 
 import pytest
 
+from trued.lab.figure import draw_svg
+from trued.lab.report import (
+    Claims,
+    Example,
+    Examples,
+    Figure,
+    KeyValues,
+    Prose,
+    Report,
+    Section,
+    Summary,
+    SummaryItem,
+    Table,
+    render,
+)  # fmt: skip
+from trued.lab.rows import ClaimRow
+
 WIDTHS = (380, 768, 1280)
 SEEN = (
     "/", "/papers/1", "/papers/2", "/search?q=alignment", "/search", "/board", "/submit", "/subscribe", "/runs", "/api",
@@ -165,3 +182,24 @@ def test_filters_need_no_script_on_a_phone(visit):
     page.get_by_label("Field").select_option("language")
     page.get_by_role("button", name="Apply").click()
     assert "field=language" in page.url
+
+
+def test_a_report_scrolls_its_tables_and_never_the_page_on_a_phone(chromium):
+    long = "a_name_without_any_place_to_break_" * 6
+    row = ClaimRow(
+        id="a", says=long, metric=long, paper=long, where=long, ours=long, interval="[1.2345678901234, 2.345678901234]",
+        verdict="inconclusive", why=long, control=long, strip=None,
+    )  # fmt: skip
+    drawing = draw_svg(lambda panels: [axes.plot([0, 1]) for axes in panels], panels=3)
+    blocks = [
+        Prose([long]), Summary([SummaryItem(long, "1234567890123", "9876543210987", interval=long, note=long)]),
+        Claims([row]), Table([f"column {n}" for n in range(12)], [[long, *["1.5 [1.2, 1.9]"] * 11]], caption=long),
+        Figure(long, drawing, long), Examples([Example(long, long, long, long)]), KeyValues({long: long}),
+    ]  # fmt: skip
+    report = Report(long, [Section(long, blocks)], kicker=long, link="https://a.example", facts=[long], lead=long)
+    page = chromium.new_page(viewport={"width": 390, "height": 800})
+    page.set_content(render(report))
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    for box in (".scroll", ".drawing"):
+        assert page.locator(box).evaluate("box => box.scrollWidth > box.clientWidth"), box
+    page.close()
