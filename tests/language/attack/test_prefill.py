@@ -45,10 +45,18 @@ def test_lengths_that_are_none(lengths):
         Prefill(lengths=lengths)
 
 
-def test_a_template_that_puts_something_before_a_reply(tiny):
-    thinking = tiny.tokenizer.chat_template.replace(
-        "{{ message['content'] }}", "<think></think>{{ message['content'] }}"
-    )
-    tiny.format = ChatFormat(tiny.tokenizer, thinking)
+def test_a_template_that_shows_no_reply(tiny):
+    tiny.format = ChatFormat(tiny.tokenizer, "{{ messages[0]['content'] }} answer:")
     with pytest.raises(InputError, match="tiny-random cannot continue an assistant's turn"):
         Prefill().run(BEHAVIORS, ChatTarget(tiny), seed=0)
+
+
+def test_what_a_template_puts_before_a_reply_stands_before_the_prefill(tiny):
+    thinking = tiny.tokenizer.chat_template.replace(
+        "{{ message['content'] }}",
+        "{% if message.role == 'assistant' %}<think></think>{% endif %}{{ message.content }}",
+    )
+    tiny.format = ChatFormat(tiny.tokenizer, thinking)
+    target = ChatTarget(tiny)
+    case = Prefill(lengths=(4,), target="Sure").run(BEHAVIORS[1:], target, seed=0)[0]
+    assert target.render(case.messages, case.prefill).endswith("assistant\n<think></think>Sure")
