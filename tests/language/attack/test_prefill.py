@@ -1,6 +1,9 @@
 """Prefills are the first tokens of the target, and only where a template lets a reply go on."""
 
+import copy
+
 import pytest
+from chat_templates import KINDS, blank_tokenizer, byte_tokenizer
 
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, ChatTarget
@@ -27,6 +30,19 @@ def test_the_model_reads_exactly_the_first_tokens_of_the_target(tiny):
     for n, case in enumerate(Prefill().run(BEHAVIORS[1:], target, seed=0), start=1):
         opened = tiny.prompt_ids(case.messages)
         assert tiny.prompt_ids(case.messages, prefill=case.prefill) == opened + tiny.reply_ids(Prefill().target)[:n]
+
+
+@pytest.mark.parametrize("tokenizer", [byte_tokenizer, blank_tokenizer])
+@pytest.mark.parametrize("name", KINDS)
+def test_prefills_are_the_first_tokens_on_every_kind_of_template(tiny, name, tokenizer):
+    kind = KINDS[name]
+    fast = copy.deepcopy(tokenizer(kind.tokens, kind.eos))
+    fast.chat_template = kind.template
+    tiny.tokenizer, tiny.format = fast, ChatFormat(fast)
+    for n, case in enumerate(Prefill(target="Sure, true").run(BEHAVIORS[1:], ChatTarget(tiny), seed=0), start=1):
+        opened = tiny.prompt_ids(case.messages)
+        if case.prefill.strip():  # a first token may be nothing but a blank
+            assert tiny.prompt_ids(case.messages, prefill=case.prefill) == opened + tiny.reply_ids("Sure, true")[:n]
 
 
 def test_a_budget_keeps_the_shortest(tiny):

@@ -49,11 +49,12 @@ class Boundary:
 
     def rest_ids(self, text: str) -> list[int]:
         """Token ids of the rest of a prompt, after words whose own ids are known, up to the reply."""
-        if not self.anchor:
-            return self.prompt_ids(text)
         start = self._encode("x")
-        ids = self.prompt_ids("x" + text)
-        return ids[len(start) :] if ids[: len(start)] == start else self.prompt_ids(text)
+        if self._encode("\n") != self._encode("x\n")[len(start) :]:  # it puts a blank before what begins a text
+            ids = self.prompt_ids("x" + text)
+            if ids[: len(start)] == start:
+                return ids[len(start) :]
+        return self.prompt_ids(text)
 
     def _after(self, anchor: str, text: str) -> list[int]:
         if anchor:
