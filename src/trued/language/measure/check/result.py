@@ -15,6 +15,7 @@ from jaxtyping import Bool
 
 from trued.errors import InputError, nearest
 from trued.language.judge.reply import Label, unknown_warning
+from trued.language.judge.thoughts import cut_warning
 from trued.language.measure.check.answers import Answers
 from trued.language.measure.check.derive import derive, way_name
 from trued.language.measure.check.metric import Metric
@@ -107,7 +108,7 @@ class CheckResult:
     def notes(self) -> tuple[str, ...]:
         """What a reader should know before trusting the numbers."""
         judge = self.protocol["judge"]
-        notes = []
+        notes = list(self.protocol.get("notes", ()))
         if self.left_out:
             wanted = len(self.protocol["settings"]["attacks"])
             reasons = "; ".join(f"{attack} ({reason})" for attack, reason in self.left_out.items())
@@ -115,6 +116,8 @@ class CheckResult:
         for way in self.harmful_ways:
             if warning := unknown_warning([Label(label) for label in self.answers[way].labels], judge):
                 notes.append(f"{way_name(way)}: {warning}")
+        replies = [reply for answers in self.answers.values() for reply in answers.replies]
+        notes += filter(None, [cut_warning(replies)])
         if self.baseline is not None and not self.same_tokens:
             notes.append(
                 f"{self.baseline.model} has another tokenizer: perplexity, agreement and cross-entropy count other "

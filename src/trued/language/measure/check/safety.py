@@ -267,12 +267,12 @@ def _protocol(lm: LanguageModel, config: CheckConfig, judge: Judge) -> dict[str,
         "decoding": f"greedy, {config.max_new_tokens} tokens",
         "dtype": str(lm.dtype).removeprefix("torch."),
         "settings": settings,
+        **({"notes": list(lm.format.limits)} if lm.format.limits else {}),
     }
 
 
 def _template_name(lm: LanguageModel) -> str:
     if lm.format.plain:
         return "none (plain text)"
-    text = lm.format.template or lm.tokenizer.chat_template
-    digest = hashlib.sha256(str(text).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(lm.format.source.encode()).hexdigest()[:8]
     return f"{'given' if lm.format.template else 'the tokenizer’s own'} ({digest})"
