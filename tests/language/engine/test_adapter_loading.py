@@ -133,7 +133,10 @@ KINDS = {
     "fourier": ("llama", peft.FourierFTConfig(**ATTENTION, n_frequency=50)),
     "hra": ("llama", peft.HRAConfig(**ATTENTION, r=4)),
     "shira": ("llama", peft.ShiraConfig(**ATTENTION, r=4)),
-    "tokens only": ("llama", peft.TrainableTokensConfig(**TASK, token_indices=[*range(40, 120)], target_modules=["embed_tokens"])),
+    "tokens only": (
+        "llama",
+        peft.TrainableTokensConfig(**TASK, token_indices=[*range(40, 120)], target_modules=["embed_tokens"]),
+    ),
 }  # fmt: skip
 
 
