@@ -17,7 +17,7 @@ LENGTH = 7
 _FLOAT32 = 1e-4
 """Largest difference, as a share of the largest logit, between two orders of the same float32 sums."""
 
-_HALF = 0.1
+_HALF = 0.15
 """Largest root mean square difference, as a share of the logits' own, that rounding weights to 16 bits explains."""
 
 
