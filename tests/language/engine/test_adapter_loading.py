@@ -127,7 +127,6 @@ KINDS = {
     "lokr": ("llama", peft.LoKrConfig(**ATTENTION, r=4)),
     "ia3": ("qwen2", peft.IA3Config(**TASK, target_modules=["k_proj", "down_proj"], feedforward_modules=["down_proj"])),
     "oft": ("llama", peft.OFTConfig(**ATTENTION, oft_block_size=8)),
-    "boft": ("llama", peft.BOFTConfig(**ATTENTION, boft_block_size=8)),
     "vera": ("llama", peft.VeraConfig(**TASK, target_modules=["q_proj"], r=8)),
     "vblora": ("llama", peft.VBLoRAConfig(**ATTENTION, r=2, num_vectors=16, vector_length=8, topk=2)),
     "norms": ("llama", peft.LNTuningConfig(**TASK, target_modules=["input_layernorm"])),
