@@ -13,7 +13,6 @@ Knows dataclasses, options and files. Knows nothing of any method.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import types
 from collections.abc import Collection, Mapping
 from functools import reduce
@@ -49,7 +48,7 @@ def described(method: Any, *, skip: Collection[str] = (), classes: dict[str, Any
     """
     kind = method if isinstance(method, type) else type(method)
     name = f"{kind.__module__}:{kind.__qualname__}"
-    hints, texts = get_type_hints(kind), _help_texts(kind)
+    hints, texts = get_type_hints(kind), help_texts(kind)
     fields, defaults = {}, {}
     for field in dataclasses.fields(kind):
         if field.name in skip:
@@ -105,15 +104,20 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return None if field.default is dataclasses.MISSING else field.default
 
 
-def _help_texts(kind: type) -> dict[str, str]:
-    """Return what the docstring's Args say of each field; a line may name several."""
-    import docstring_parser
+def help_texts(owner: Any) -> dict[str, str]:
+    """Return what docstrings say of a function's parameters or a class's fields; a line may name several.
+
+    The style is known by its heading: docstring_parser would try four on each.
+    """
+    from docstring_parser import DocstringStyle, parse
 
     texts = {}
-    for parent in reversed(kind.__mro__):
-        for entry in docstring_parser.parse(parent.__dict__.get("__doc__") or "").params:
-            text = " ".join((entry.description or "").split())
-            texts |= dict.fromkeys((name.strip() for name in entry.arg_name.split(",")), text)
+    for part in reversed(getattr(owner, "__mro__", (owner,))):
+        text = part.__doc__ or ""
+        style = DocstringStyle.NUMPYDOC if "Parameters\n" in text else DocstringStyle.GOOGLE
+        for entry in parse(text, style).params:
+            description = " ".join((entry.description or "").split())
+            texts |= dict.fromkeys((name.strip() for name in entry.arg_name.split(",")), description)
     return texts
 
 
@@ -272,6 +276,8 @@ def read_settings(path: Path | None) -> Mapping[str, Any] | None:
     try:
         text = path.read_text("utf-8")
         if path.suffix == ".toml":
+            import tomllib
+
             return tomllib.loads(text)
         import yaml
 
