@@ -152,16 +152,6 @@ def texts_of(kind: Any, split: Any, limit: int | None) -> list[str]:
     return [row.prompt for row in prompts(kind, split)][:limit]
 
 
-def evenly(items: Sequence[T], limit: int | None) -> list[T]:
-    """Return at most `limit` of the items, spaced over all of them, so that every group keeps its share.
-
-    Unlike `spread`, which goes in whole steps from the first on, it reaches the end; None takes all.
-    """
-    if limit is None or limit >= len(items):
-        return list(items)
-    return [items[i * len(items) // limit] for i in range(limit)]
-
-
 def protocol(lab: Lab, tokens: int, **settings: Any) -> None:
     """Put settings into the evidence, and how all of these experiments ask and judge.
 

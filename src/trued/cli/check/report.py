@@ -18,6 +18,7 @@ from rich.text import Text
 
 from trued.cli.settings import read_template
 from trued.cli.terminal import plain_table, progress
+from trued.data.spacing import evenly_spaced
 from trued.files import sha256
 from trued.lab.report import (
     Block,
@@ -379,8 +380,7 @@ def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
         # A request that is there already, asked in another way, is not listed again.
         listed = {example.id for example in examples}
         others = [example for example in result.examples(way, len(result.texts)) if example.id not in listed]
-        count = min(SHOWN_EXAMPLES // len(ways), len(others))
-        examples += [others[i * len(others) // count] for i in range(count)]
+        examples += evenly_spaced(others, SHOWN_EXAMPLES // len(ways))
     if not examples:
         return []
     compared = result.baseline is not None
