@@ -99,8 +99,8 @@ def structure(
     sides = {"first": first_vectors, "second": second_vectors}
     if not as_json:
         messages().print(f"{len(first_vectors)} pairs: {len(split.train)} to train, {len(split.test)} to measure on")
-    done = align_two(sides, split, aligner, layers=layers, score=score, swept=sweep, progress=not as_json)
-    arms = [done.measured, *(compared(sides, split, done, progress=not as_json) if compare else [])]
+    done = align_two(sides, split, aligner, layers=layers, score=score, swept=sweep, progress=True)
+    arms = [done.measured, *(compared(sides, split, done, progress=True) if compare else [])]
     if not as_json:
         _print(arms)
     folder = done.space.save_pretrained(output)

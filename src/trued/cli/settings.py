@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from cyclopts import Parameter
 
-from trued.cli.options import whole_number
+from trued.cli.options import whole_number, whole_numbers
 from trued.errors import InputError, nearest
 
 T = TypeVar("T")
@@ -139,10 +139,9 @@ def options_of(description: Mapping[str, Any], classes: Mapping[str, Any], *, sk
         else:
             kind = field["kind"]
             negative = None if kind == "bool" else ""  # no --empty-NAME for a tuple
-            whole = whole_number if kind == "int" else None
             show = Parameter(
                 show_default=lambda _, text=default: text, help=field["help"] or None, negative=negative,
-                converter=whole,
+                converter=_converter(kind),
             )  # fmt: skip
             hint = Annotated[type_of(kind) | None, show]
         fields.append((name, hint, dataclasses.field(default=None)))
@@ -150,6 +149,22 @@ def options_of(description: Mapping[str, Any], classes: Mapping[str, Any], *, sk
     # A module without a file: cyclopts would read it once for each class, to look for docstrings of its fields.
     twin.__doc__, twin.__module__ = "Settings.", "trued.described"
     return twin
+
+
+def _converter(kind: Kind) -> Callable[..., Any] | None:
+    """Return what reads an option whose numbers must be whole; cyclopts reads the others."""
+    if kind == "int":
+        return whole_number
+    members = set(_plain_kinds(kind))
+    return whole_numbers if "int" in members and "float" not in members else None
+
+
+def _plain_kinds(kind: Kind) -> Iterator[str]:
+    if isinstance(kind, str):
+        yield kind
+        return
+    for part in kind.get("any") or kind.get("items") or [kind[key] for key in ("each",) if key in kind]:
+        yield from _plain_kinds(part)
 
 
 # -- values ------------------------------------------------------------------------------------------------------------

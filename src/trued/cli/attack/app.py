@@ -30,10 +30,10 @@ Given = Annotated[Job, Settings]
 Writing = Annotated[Writer, Settings]
 JOB, WRITER = Job(), Writer()
 
-_COMMANDS: dict[str, Callable[..., None]] = {}
+_COMMANDS: dict[str, Callable[..., int | None]] = {}
 
 
-def command(function: Callable[..., None]) -> Callable[..., None]:
+def command(function: Callable[..., int | None]) -> Callable[..., int | None]:
     """Add a function to `trued attack` by its name; its parameter `method` takes the settings of that attack."""
     name = function.__name__.replace("_", "-")
     _COMMANDS[f"attack {name}"] = function
@@ -42,7 +42,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def __getattr__(name: str) -> Callable[..., None]:
+def __getattr__(name: str) -> Callable[..., int | None]:
     """Return the function of `trued attack NAME`; only for the one that is called or explained are options made."""
     if name not in _COMMANDS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -53,21 +53,21 @@ def __getattr__(name: str) -> Callable[..., None]:
 
 
 @command
-def direct(model: Models = (), *, job: Given = JOB, as_json: JsonSwitch = False) -> None:
+def direct(model: Models = (), *, job: Given = JOB, as_json: JsonSwitch = False) -> int:
     """Requests as they are, without any attack: what the others are compared with."""
     from trued.language.attack.direct import Direct
 
-    run(job, model, lambda _: [Direct()], "direct", as_json=as_json)
+    return run(job, model, lambda _: [Direct()], "direct", as_json=as_json)
 
 
 @command
-def gcg(model: Models = (), *, job: Given = JOB, method: Any = None, as_json: JsonSwitch = False) -> None:
+def gcg(model: Models = (), *, job: Given = JOB, method: Any = None, as_json: JsonSwitch = False) -> int:
     """GCG (arXiv 2307.15043): a suffix found by gradients. Defaults are the paper's; a laptop wants far fewer steps."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.gcg.search import GCG
 
     attack = job.settings(GCG(), method)
-    run(job, model, lambda _: [Direct(), attack], "gcg", as_json=as_json)
+    return run(job, model, lambda _: [Direct(), attack], "gcg", as_json=as_json)
 
 
 @command
@@ -78,7 +78,7 @@ def autodan(
     writing: Writing = WRITER,
     method: Any = None,
     as_json: JsonSwitch = False,
-) -> None:
+) -> int:
     """AutoDAN (arXiv 2310.04451): natural prefixes by a genetic algorithm; --hierarchical breeds words too.
 
     Offspring mutate by synonyms, or with --attacker by a model's paraphrases.
@@ -92,7 +92,7 @@ def autodan(
     attacker = writing.open(job.device)
     if attacker is not None:
         attack = replace(attack, mutator=ModelMutator(attacker))
-    run(job, model, lambda guide: [Direct(), replace(attack, judge=guide)], "autodan", as_json=as_json)
+    return run(job, model, lambda guide: [Direct(), replace(attack, judge=guide)], "autodan", as_json=as_json)
 
 
 @command
@@ -103,7 +103,7 @@ def pair(
     writing: Writing = WRITER,
     method: Any = None,
     as_json: JsonSwitch = False,
-) -> None:
+) -> int:
     """PAIR (arXiv 2310.08419): an attacker model improves its prompts from the target's scored replies."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.pair import PAIR
@@ -112,18 +112,22 @@ def pair(
     job.check(model)
     attacker = writing.required("pair", job.device)
     attack = job.settings(PAIR(attacker), method)
-    run(job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "pair", as_json=as_json)
+    return run(
+        job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "pair", as_json=as_json
+    )
 
 
 @command
-def pair_lite(model: Models = (), *, job: Given = JOB, method: Any = None, as_json: JsonSwitch = False) -> None:
+def pair_lite(model: Models = (), *, job: Given = JOB, method: Any = None, as_json: JsonSwitch = False) -> int:
     """PAIR's loop with a grammar of rewrites in place of the attacker model: an offline stand-in, not PAIR."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.pair_lite import PAIRLite
     from trued.language.attack.scorer import LabelScorer
 
     attack = job.settings(PAIRLite(), method)
-    run(job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "pair-lite", as_json=as_json)
+    return run(
+        job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "pair-lite", as_json=as_json
+    )
 
 
 @command
@@ -134,7 +138,7 @@ def tap(
     writing: Writing = WRITER,
     method: Any = None,
     as_json: JsonSwitch = False,
-) -> None:
+) -> int:
     """TAP (arXiv 2312.02119): a tree of an attacker model's prompts, pruned by topic and by score."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.scorer import LabelScorer, ModelTopic
@@ -143,7 +147,7 @@ def tap(
     job.check(model)
     attacker = writing.required("tap", job.device)
     attack = job.settings(TAP(attacker, ModelTopic(attacker.model)), method)
-    run(job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "tap", as_json=as_json)
+    return run(job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "tap", as_json=as_json)
 
 
 @command
@@ -154,34 +158,34 @@ def pap(
     writing: Writing = WRITER,
     method: Any = None,
     as_json: JsonSwitch = False,
-) -> None:
+) -> int:
     """PAP (arXiv 2401.06373): requests in persuasive words; without --attacker by fixed frames, a stand-in."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.pap import PAP
 
     job.check(model)
     attack = job.settings(PAP(writing.open(job.device)), method)
-    run(job, model, lambda _: [Direct(), attack], "pap", as_json=as_json)
+    return run(job, model, lambda _: [Direct(), attack], "pap", as_json=as_json)
 
 
 @command
-def templates(model: Models = (), *, job: Given = JOB, method: Any = None, as_json: JsonSwitch = False) -> None:
+def templates(model: Models = (), *, job: Given = JOB, method: Any = None, as_json: JsonSwitch = False) -> int:
     """Human jailbreak templates around each request: all shipped ones, or --count of them."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.templates import Templates
 
     attack = job.settings(Templates(), method)
-    run(job, model, lambda _: [Direct(), attack], "templates", as_json=as_json)
+    return run(job, model, lambda _: [Direct(), attack], "templates", as_json=as_json)
 
 
 @command
-def prefill(model: Models = (), *, job: Given = JOB, method: Any = None, as_json: JsonSwitch = False) -> None:
+def prefill(model: Models = (), *, job: Given = JOB, method: Any = None, as_json: JsonSwitch = False) -> int:
     """The assistant's turn is begun with the first tokens of a complying reply."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.prefill import Prefill
 
     attack = job.settings(Prefill(), method)
-    run(job, model, lambda _: [Direct(), attack], "prefill", as_json=as_json)
+    return run(job, model, lambda _: [Direct(), attack], "prefill", as_json=as_json)
 
 
 @command
@@ -193,7 +197,7 @@ def suite(
     writing: Writing = WRITER,
     method: Any = None,
     as_json: JsonSwitch = False,
-) -> None:
+) -> int:
     """Several attacks and how often at least one works, for one or more models in one table.
 
     Sizes are for a laptop; --gcg.steps, --autodan.steps and the like make the attacks stronger.
@@ -214,7 +218,7 @@ def suite(
     attacker = writing.open(job.device)
     topic = ModelTopic(attacker.model) if attacker is not None else None
     red_team.chosen(attacker=attacker, topic=topic)  # what cannot be run is said before a model is loaded
-    run(
+    return run(
         job, model, lambda guide: red_team.chosen(guide=guide, attacker=attacker, topic=topic), "suite", as_json=as_json
     )
 

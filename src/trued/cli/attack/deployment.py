@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from rich.table import Table as Grid
 
 from trued.cli.methods import options
-from trued.cli.options import JsonSwitch, Model
+from trued.cli.options import JsonSwitch, Model, WholeNumber
 from trued.cli.settings import with_settings
 from trued.cli.terminal import command_line, console, now, plain_table, print_json, refuse_endpoints
 from trued.data.prompts import affirmative_targets, prompts
@@ -46,8 +46,8 @@ class Asked:
     """
 
     behaviors: str | None = None
-    limit: int = 24
-    jailbreaks: int = 1
+    limit: WholeNumber = 24
+    jailbreaks: WholeNumber = 1
 
     def __post_init__(self) -> None:
         if self.limit < 2 or self.jailbreaks < 0:

@@ -264,5 +264,4 @@ class Job:
         )
 
     def _say(self, text: str) -> None:
-        if not self.as_json:
-            messages().print(text, soft_wrap=True)
+        messages().print(text, soft_wrap=True)
