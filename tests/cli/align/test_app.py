@@ -8,6 +8,7 @@ import pytest
 from trued.cli.align.finish import look_line
 from trued.cli.main import main
 from trued.cli.methods import METHODS
+from trued.language.engine import embedded
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
 from trued.language.train.c_advul import CAdvIPO
@@ -18,9 +19,15 @@ ROW = {"prompt": "tell me", "targets": ["Sure, here"], "safe_reply": "No, I won'
 QUICK = ["--fit.steps", "1", "--fit.batch-size", "2", "--fit.accumulation", "1", "--lora-r", "2", "--attack.steps", "1"]
 
 
+def tiny_default(monkeypatch):
+    """Put a tiny model in the place of every other, so that the embedded one is not made from its package."""
+    monkeypatch.setattr(LanguageModel, "load", classmethod(lambda *_, **__: tiny_model()))
+    monkeypatch.setattr(embedded, "default_model", lambda *_, **__: None)
+
+
 @pytest.fixture
 def rows(tmp_path, monkeypatch):
-    monkeypatch.setattr(LanguageModel, "load", classmethod(lambda *_, **__: tiny_model()))
+    tiny_default(monkeypatch)
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(json.dumps(ROW) for _ in range(4)))
     return path
@@ -82,7 +89,7 @@ DPO_QUICK = ["--fit.batch-size", "2", "--lora-r", "2"]
 
 @pytest.fixture
 def pairs(tmp_path, monkeypatch):
-    monkeypatch.setattr(LanguageModel, "load", classmethod(lambda *_, **__: tiny_model()))
+    tiny_default(monkeypatch)
     path = tmp_path / "pairs.jsonl"
     path.write_text("\n".join(json.dumps(PAIR | {"Goal": f"What is {i} + 1?"}) for i in range(8)))
     return path

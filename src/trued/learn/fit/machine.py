@@ -42,7 +42,9 @@ def accelerator_for(trackers: tuple[str, ...], output: Path | None) -> Accelerat
             raise InputError(f"the tracker {name} is not installed: pip install {name}")
     if trackers and output is None:
         raise InputError(f"trackers ({', '.join(trackers)}) need a folder for their files: pass output")
-    places = ProjectConfiguration(project_dir=output, logging_dir=None if output is None else str(output / TRACKERS))
+    places = ProjectConfiguration()
+    if output is not None:
+        places = ProjectConfiguration(project_dir=str(output), logging_dir=str(output / TRACKERS))
     accelerator = Accelerator(log_with=list(trackers) or None, project_config=places)
     if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
         raise InputError(
