@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from trued.cli.options import JsonSwitch, Switch
+from trued.cli.options import JsonSwitch, Switch, WholeNumber
 from trued.cli.terminal import console, messages, print_json, progress
 from trued.errors import InputError
 
@@ -41,9 +41,9 @@ def ingest(
     week: str | None = None,
     month: str | None = None,
     query: str | None = None,
-    limit: int | None = None,
+    limit: WholeNumber | None = None,
     resolve: Switch = False,
-    page_year: int | None = None,
+    page_year: WholeNumber | None = None,
     count_means: Literal["comments", "upvotes"] = "comments",
     strict: Switch = False,
     offline: _Offline = False,
@@ -97,7 +97,7 @@ def ingest(
     _tell(read.source or source, report, as_json)
 
 
-def sync(*, days: int = 7, offline: _Offline = False, as_json: JsonSwitch = False) -> None:
+def sync(*, days: WholeNumber = 7, offline: _Offline = False, as_json: JsonSwitch = False) -> None:
     """Bring the store up to date with the daily feed, day by day; what came in before a Ctrl-C is kept.
 
     The last days are fetched again each time, since their upvotes and comments go on changing.

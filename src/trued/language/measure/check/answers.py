@@ -68,13 +68,6 @@ class Question:
         return str(self.case.meta.get("variant", ""))
 
 
-def spread(rows: Sequence[PromptRow], limit: int | None) -> list[PromptRow]:
-    """Return at most `limit` rows, evenly spaced, so that every category keeps its share."""
-    if limit is None or limit >= len(rows):
-        return list(rows)
-    return [rows[i * len(rows) // limit] for i in range(limit)]
-
-
 def direct_questions(rows: Sequence[PromptRow], target: ChatTarget) -> list[Question]:
     """The requests as they are."""
     return [Question("direct", case) for case in Direct().run(_behaviors(rows), target, seed=0)]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from trued.data.spacing import evenly_spaced_places
 from trued.errors import InputError, nearest
 from trued.language.judge.reply import Label, unknown_warning
 from trued.language.judge.thoughts import cut_warning
@@ -141,13 +142,12 @@ class CheckResult:
             return []
         there = self.baseline.answers.get(way) if self.baseline is not None else None
         there = there if here.same_questions(there) else None
-        count = min(limit, len(here.prompts))
         return [
             Example(
                 here.prompts[i], way, here.variants[i], self.texts[here.prompts[i]], here.replies[i], here.labels[i],
                 there.replies[i] if there else None, there.labels[i] if there else None,
             )
-            for i in (k * len(here.prompts) // count for k in range(count))
+            for i in evenly_spaced_places(len(here.prompts), limit)
         ]  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
