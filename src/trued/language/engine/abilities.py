@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.cache_utils import DummyLayer, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from trued.errors import InputError
@@ -57,7 +58,7 @@ class Abilities:
     def __init__(self) -> None:
         self._basics: Basics | None = None
         self._way: Way | None = None
-        self._decoding: Decoding | None = None
+        self._decoding: dict[bool, Decoding] = {}
         self._reuses: bool | None = None
 
     def settle(self, lm: Any) -> None:
@@ -91,27 +92,42 @@ class Abilities:
         """Return what runs the decoder on ids or embeddings."""
         return Passes(self.backbone(lm), lm.base.get_input_embeddings(), direct=self.basics(lm).direct, until=until)
 
-    def way(self, lm: Any) -> Way:
-        """Return how rows of prompts and responses are run."""
+    def way(self, lm: Any, columns: int = 0, length: int = 0) -> Way:
+        """Return how rows of prompts and responses are run.
+
+        Args:
+            lm: the model.
+            columns: tokens of the longest row.
+            length: tokens of the longest sequence: a prompt and one response.
+        """
         if self._way is None:
             self._way = MASK if _confirmed(lm) else _quietly(lm, partial(_find_way, lm, self.passes(lm)))
-        return self._way
+        return (
+            self._way if _within(column_span(lm.config), columns) and _within(rope_switch(lm.config), length) else ALONE
+        )
 
-    def decoding(self, lm: Any) -> Decoding:
-        """Return how replies are decoded."""
-        if self._decoding is None:
-            confirmed = _confirmed(lm)
-            self._decoding = Decoding() if confirmed else _quietly(lm, partial(_find_decoding, lm, self.backbone(lm)))
-        return self._decoding
+    def decoding(self, lm: Any, columns: int = 0) -> Decoding:
+        """Return how replies are decoded, prompt and reply together up to so many tokens."""
+        cached = attends_only(lm.base, lm.config) and _within(column_span(lm.config), columns)
+        if cached not in self._decoding:
+            found = (
+                Decoding() if _confirmed(lm) else _quietly(lm, partial(_find_decoding, lm, self.backbone(lm), cached))
+            )
+            self._decoding[cached] = found
+        return self._decoding[cached]
 
     def reuses_prefix(self, lm: Any, length: int = 0) -> bool:
-        """Whether a prefix in a `GrowingCache` may be shared by rows of one length, cropped and extended to `length`."""
-        switch = rope_switch(lm.config)
-        if switch is not None and length > switch:
+        """Whether sequences of one length may share a prefix in a `GrowingCache`, crop it and extend it.
+
+        Args:
+            lm: the model.
+            length: tokens of the whole sequences.
+        """
+        if not _within(rope_switch(lm.config), length):
             return False
         if self._reuses is None:
             self._reuses = _confirmed(lm) or (
-                self.decoding(lm).keep == "cache" and _quietly(lm, partial(_reuses, lm, self.backbone(lm)))
+                attends_only(lm.base, lm.config) and _quietly(lm, partial(_reuses, lm, self.backbone(lm)))
             )
         return self._reuses
 
@@ -145,17 +161,15 @@ def windowed(config: Any) -> bool:
     return any(getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
 
 
-def counts_columns(config: Any, context: int) -> bool:
-    """Whether the configuration names a span that transformers' masks know nothing of and the context exceeds.
+def column_span(config: Any) -> int | None:
+    """Return how many columns a row may have before a span shows that transformers' masks know nothing of, if any.
 
-    Such a span may be counted in columns, and a few tokens cannot show it.
+    Such a span, such as GPT-Neo's window, may be counted in columns, and a few tokens cannot show it.
     """
     known = re.compile(r"sliding_window|max_window|attention_chunk_size|chunk_size_feed_forward|window_pattern")
-    span = re.compile(r"window|chunk|local_attn|block_size|block_length|stride|compress|bucket")
-    return any(
-        span.search(name) and not known.search(name) and type(value) is int and 1 < value < context
-        for name, value in vars(config).items()
-    )
+    span = re.compile(r"window|chunk|local_attn|block_size|block_length|stride|compress|bucket|floor_scale")
+    named = {name: value for name, value in vars(config).items() if span.search(name) and not known.search(name)}
+    return min((value for value in named.values() if type(value) is int and value > 1), default=None)
 
 
 def rope_switch(config: Any) -> int | None:
@@ -170,6 +184,10 @@ def rope_switch(config: Any) -> int | None:
     return None
 
 
+def _within(limit: int | None, length: int) -> bool:
+    return limit is None or length <= limit
+
+
 def _confirmed(lm: Any) -> bool:
     """Whether the tests compare this very class in full, under an attention that takes any mask."""
     implementation = getattr(lm.config, "_attn_implementation", None)
@@ -178,7 +196,8 @@ def _confirmed(lm: Any) -> bool:
 
 def _decoders(base: Any) -> list[Any]:
     """What may be the decoder; transformers' own rule first, which takes a vocabulary layer of that name for one."""
-    candidates = [base.get_decoder(), getattr(base, "base_model", None)]
+    inner = [child for child in base.children() if isinstance(child, PreTrainedModel)]
+    candidates = [base.get_decoder(), getattr(base, "base_model", None), *inner]
     return [c for c in candidates if isinstance(c, nn.Module) and c is not base and not isinstance(c, nn.Linear)]
 
 
@@ -279,7 +298,7 @@ def _known_head(lm: Any, states: Tensor) -> Tensor:
 
 
 def _find_way(lm: Any, passes: Passes) -> Way:
-    if not attends_only(lm.base, lm.config) or counts_columns(lm.config, lm.context):
+    if not attends_only(lm.base, lm.config):
         return ALONE
     prompts = [_tokens(lm, 6), _tokens(lm, 3, first=11)]
     replies = [[_tokens(lm, 3, first=20), _tokens(lm, 4, first=30)], [_tokens(lm, 2, first=40)]]
@@ -303,9 +322,9 @@ def _windows_shown(passes: Passes, rows: Rows, embeddings: Tensor | None) -> boo
     return built.windowed > 0
 
 
-def _find_decoding(lm: Any, backbone: Any) -> Decoding:
-    ways = [Decoding("state"), Decoding("nothing")]
-    if attends_only(lm.base, lm.config) and not counts_columns(lm.config, lm.context):
+def _find_decoding(lm: Any, backbone: Any, cached: bool) -> Decoding:
+    ways = [Decoding("state"), Decoding("state", together=False), Decoding("nothing")]
+    if cached:
         by_position = (True,) if windowed(lm.config) else (False, True)
         shares = (True, False) if rope_switch(lm.config) is None else (False,)
         ways = [Decoding("cache", b, s) for s in shares for b in by_position] + ways
@@ -316,23 +335,25 @@ def _find_decoding(lm: Any, backbone: Any) -> Decoding:
 
 
 def _decodes(lm: Any, backbone: Any, way: Decoding) -> bool:
-    """Whether two prompts, continued by given tokens, get the states that they get alone."""
+    """Whether prompts of two lengths, continued by given tokens, get the states that they get alone."""
     begin = _tokens(lm, SHARED_PREFIX + 1)
-    prompts = [begin + _tokens(lm, 2, first=20), begin + _tokens(lm, 5 if way.keep == "cache" else 2, first=30)]
-    padded = [_tokens(lm, 4, first=50), prompts[1]]
-    for batch in (prompts, padded) if way.keep == "cache" else (prompts,):
-        decoder = decoder_for(way, backbone, lm.config, lm.device, lm.dtype)
-        states = decoder.start(batch, 1, 3)
-        rows = [list(p) for p in batch]
+    alike = [begin + _tokens(lm, length, first=20 + 5 * length) for length in (2, 5, 3)]
+    unlike = [_tokens(lm, 4, first=50), alike[1], _tokens(lm, 4, first=60)]
+    given = torch.tensor([_tokens(lm, 3, first=70 + 3 * row) for row in range(3)], device=lm.device)
+    for prompts in (alike, unlike):
+        ids = [torch.cat([torch.tensor(p, device=lm.device), g])[None] for p, g in zip(prompts, given, strict=True)]
+        plain = [backbone(input_ids=i, use_cache=False).last_hidden_state[0, -4:] for i in ids]
+        decoder, rows = decoder_for(way, backbone, lm.config, lm.device, lm.dtype), [0, 1, 2]
+        states = decoder.start(prompts, 1, 3)
         for step in range(3):
-            plain = torch.cat([_last(lm, backbone, row) for row in rows])
-            if not _same(states, plain):
+            if not _same(states, torch.stack([plain[row][step] for row in rows])):
                 return False
-            if step == 1 and decoder.select(torch.tensor([1], device=lm.device)):
-                rows = rows[1:]
-            tokens = _tokens(lm, len(rows), first=60 + 2 * step)
-            rows = [[*row, token] for row, token in zip(rows, tokens, strict=True)]
-            states = decoder.step(torch.tensor(tokens, device=lm.device))
+            if step == 1:
+                decoder.select(torch.tensor([1, 2], device=lm.device))
+                rows = [1, 2]
+            states = decoder.step(given[rows, step])
+        if not _same(states, torch.stack([plain[row][3] for row in rows])):
+            return False
     return True
 
 
@@ -344,11 +365,8 @@ def _reuses(lm: Any, backbone: Any) -> bool:
         backbone(input_ids=torch.tensor([begin], device=lm.device), past_key_values=cache, use_cache=True)
         ids = torch.tensor(tails, device=lm.device)
         states = backbone(input_ids=ids, past_key_values=cache.expand(2), use_cache=True).last_hidden_state[:, -1]
-        return _same(states, torch.cat([_last(lm, backbone, begin + tail) for tail in tails]))
+        whole = [torch.tensor([begin + tail], device=lm.device) for tail in tails]
+        plain = [backbone(input_ids=row, use_cache=False).last_hidden_state[:, -1] for row in whole]
+        return _same(states, torch.cat(plain))
 
     return _holds(check)
-
-
-def _last(lm: Any, backbone: Any, row: list[int]) -> Tensor:
-    ids = torch.tensor([row], device=lm.device)
-    return backbone(input_ids=ids, use_cache=False).last_hidden_state[:, -1]

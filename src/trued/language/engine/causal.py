@@ -30,7 +30,7 @@ def causal_config(files: Files) -> Any:
         raise InputError(f"{files.name} is an encoder-decoder model ({kind}): {wanted}")
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise InputError(f"{files.name} is no language model that writes replies ({kind}): {wanted}")
-    heads = [name for name in getattr(config, "architectures", None) or ()]
+    heads = list(getattr(config, "architectures", None) or ())
     other = [name for name in heads if "For" in name and not any(head in name for head in _HEADS)]
     if heads and other == heads:
         raise InputError(f"{files.name} holds a {heads[0]}, which writes no replies: {wanted}")

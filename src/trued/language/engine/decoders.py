@@ -1,18 +1,18 @@
 """Decoding one batch step by step, in the ways in which a family of models allows it.
 
 `Cached` keeps keys and values, pads prompts of different lengths on the left and encodes what they share once.
-`Stateful` keeps whatever the model returns for its next call (recurrent states, buckets), so its prompts have one
-length and are not padded. `Whole` keeps nothing and runs every sequence again for every token.
+`Stateful` keeps whatever the model returns for its next call (recurrent states, buckets), and `Whole` keeps nothing and
+runs every sequence again for every token; both run prompts of one length together, without padding (`Unpadded`).
 
-Each has `start`, `step`, and `select`, which keeps some rows and returns whether it could.
 Knows token ids and caches. Knows nothing of sampling, of text, or of which way holds for a model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from trued.language.engine.masks import seeing
-from trued.language.engine.prefix import GrowingCache, new_cache
+from trued.language.engine.prefix import new_cache
 
 SHARED_PREFIX = 8  # a common prefix shorter than this is not worth a forward pass of its own
 _KEPT = ("past_key_values", "cache_params", "state", "past_buckets_states", "mems")
@@ -34,29 +34,34 @@ class Decoding:
         keep: "cache" for keys and values, "state" for whatever the model returns for its next call, or "nothing".
         by_position: whether masks are built from positions (windows); else one mask serves all layers.
         shares: whether prompts of one batch may share the encoding of what they begin with.
+        together: whether prompts of one length may be continued together where states are kept.
     """
 
     keep: Literal["cache", "state", "nothing"] = "cache"
     by_position: bool = False
     shares: bool = True
+    together: bool = True
 
 
 @runtime_checkable
 class Decoder(Protocol):
-    """One batch that is being continued; `start` and `step` return the states from which the next token is drawn."""
+    """One batch that is being continued.
+
+    `start` and `step` return the states from which the next token is drawn; `select` keeps some rows, in this order.
+    """
 
     def start(self, prompts: Sequence[Sequence[int]], copies: int, new_tokens: int) -> Float[Tensor, "rows dim"]: ...
 
     def step(self, tokens: Int[Tensor, " rows"]) -> Float[Tensor, "rows dim"]: ...
 
-    def select(self, rows: Int[Tensor, " rows"]) -> bool: ...
+    def select(self, rows: Int[Tensor, " rows"]) -> None: ...
 
 
 def decoder_for(decoding: Decoding, backbone: Any, config: Any, device: torch.device, dtype: torch.dtype) -> Decoder:
     """Return what decodes one batch in this way."""
     if decoding.keep == "cache":
         return Cached(backbone, config, device, dtype, decoding)
-    return Stateful(backbone, device) if decoding.keep == "state" else Whole(backbone, device)
+    return Unpadded(partial(Stateful if decoding.keep == "state" else Whole, backbone), device, decoding.together)
 
 
 class Cached:
@@ -93,10 +98,9 @@ class Cached:
             )
         return out.last_hidden_state[:, -1]
 
-    def select(self, rows: Int[Tensor, " rows"]) -> bool:
+    def select(self, rows: Int[Tensor, " rows"]) -> None:
         self.cache.select(rows)
         self.mask, self.positions = self.mask[rows], self.positions[rows]
-        return True
 
     def _prefill(self, prompts: Sequence[Sequence[int]]) -> Float[Tensor, "rows dim"]:
         """Encode prompts, left-padded after their common prefix."""
@@ -147,25 +151,51 @@ class Cached:
         return torch.ones_like(mask) if getattr(self.config, "attention_chunk_size", None) else mask
 
 
-class Stateful:
-    """Whatever the model returns for its next call, under the name that it has there."""
+class Unpadded:
+    """Prompts of each length by themselves, in step with the others, so that the order of rows is the caller's.
 
-    def __init__(self, backbone: Any, device: torch.device) -> None:
-        self.backbone, self.device = backbone, device
-        self.held: dict[str, Any] = {}
+    A row that is not selected stays in its group, unread, since not every state can be cut; a group without rows goes.
+    """
+
+    def __init__(self, make: Callable[[], Stateful | Whole], device: torch.device, together: bool) -> None:
+        self.make, self.device, self.together = make, device, together
 
     def start(self, prompts: Sequence[Sequence[int]], copies: int, new_tokens: int) -> Float[Tensor, "rows dim"]:
         del new_tokens
-        return self._run(_repeated(prompts, copies, self.device))
+        rows = [list(prompt) for prompt in prompts for _ in range(copies)]
+        members: dict[int, list[int]] = {}
+        for number, row in enumerate(rows):
+            members.setdefault(len(row) if self.together else number, []).append(number)
+        self.groups = {key: self.make() for key in members}
+        self.sizes = {key: len(numbers) for key, numbers in members.items()}
+        places = {number: (key, at) for key, numbers in members.items() for at, number in enumerate(numbers)}
+        self.places = [places[number] for number in range(len(rows))]
+        ids = {key: torch.tensor([rows[n] for n in numbers], device=self.device) for key, numbers in members.items()}
+        return self._run(ids)
 
     def step(self, tokens: Int[Tensor, " rows"]) -> Float[Tensor, "rows dim"]:
-        return self._run(tokens[:, None])
+        ids = {key: tokens.new_zeros(self.sizes[key], 1) for key in dict(self.places)}
+        for (key, at), token in zip(self.places, tokens, strict=True):
+            ids[key][at] = token
+        return self._run(ids)
 
-    def select(self, rows: Int[Tensor, " rows"]) -> bool:
-        del rows
-        return False  # not every state can be cut, and rows that go on unread cost only time
+    def select(self, rows: Int[Tensor, " rows"]) -> None:
+        self.places = [self.places[row] for row in rows.tolist()]
 
-    def _run(self, ids: Tensor) -> Tensor:
+    def _run(self, ids: dict[int, Tensor]) -> Tensor:
+        states = {key: self.groups[key].run(new) for key, new in ids.items()}
+        return torch.stack([states[key][at] for key, at in self.places])
+
+
+class Stateful:
+    """Whatever the model returns for its next call, under the name that it has there."""
+
+    def __init__(self, backbone: Any) -> None:
+        self.backbone = backbone
+        self.held: dict[str, Any] = {}
+
+    def run(self, ids: Int[Tensor, "rows new"]) -> Float[Tensor, "rows dim"]:
+        """Continue all rows by these tokens; return the states of the last ones."""
         out = self.backbone(input_ids=ids, use_cache=True, **self.held)
         self.held = {name: value for name in _KEPT if (value := getattr(out, name, None)) is not None}
         return out.last_hidden_state[:, -1]
@@ -174,23 +204,13 @@ class Stateful:
 class Whole:
     """Nothing kept: every sequence is run again for every token."""
 
-    def __init__(self, backbone: Any, device: torch.device) -> None:
-        self.backbone, self.device = backbone, device
+    def __init__(self, backbone: Any) -> None:
+        self.backbone = backbone
+        self.ids: Tensor | None = None
 
-    def start(self, prompts: Sequence[Sequence[int]], copies: int, new_tokens: int) -> Float[Tensor, "rows dim"]:
-        del new_tokens
-        self.ids = _repeated(prompts, copies, self.device)
-        return self._run()
-
-    def step(self, tokens: Int[Tensor, " rows"]) -> Float[Tensor, "rows dim"]:
-        self.ids = torch.cat([self.ids, tokens[:, None]], 1)
-        return self._run()
-
-    def select(self, rows: Int[Tensor, " rows"]) -> bool:
-        self.ids = self.ids[rows]
-        return True
-
-    def _run(self) -> Tensor:
+    def run(self, ids: Int[Tensor, "rows new"]) -> Float[Tensor, "rows dim"]:
+        """Continue all rows by these tokens; return the states of the last ones."""
+        self.ids = ids if self.ids is None else torch.cat([self.ids, ids], 1)
         return self.backbone(input_ids=self.ids, use_cache=False).last_hidden_state[:, -1]
 
 
@@ -202,10 +222,6 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
         if any(p[index] != first[index] for p in prompts[1:]):
             return index
     return shortest
-
-
-def _repeated(prompts: Sequence[Sequence[int]], copies: int, device: torch.device) -> Int[Tensor, "rows time"]:
-    return torch.tensor([list(p) for p in prompts for _ in range(copies)], device=device)
 
 
 def _additive(mask: Int[Tensor, "rows columns"], dtype: torch.dtype) -> Float[Tensor, "rows 1 1 columns"]:

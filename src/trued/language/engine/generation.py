@@ -60,27 +60,7 @@ class Limits:
     Attributes:
         new_tokens: the most tokens of a reply.
         end_ids: tokens that close a row; they are not part of the reply.
-        stopped: may close a row after any token, by its ids.
-        one_length: whether the prompts of a batch need one length.
-        switch: the length beyond which positions are encoded in another way, for all tokens of a sequence; if any.
-    """
-
-    new_tokens: int
-    end_ids: frozenset[int]
-    stopped: Callable[[list[int]], bool] | None = None
-    one_length: bool = False
-    switch: int | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What may be decoded together, and when a row ends.
-
-    Attributes:
-        new_tokens: the most tokens of a reply.
-        end_ids: tokens that close a row; they are not part of the reply.
         stopped: may close a row after any token, by the reply's ids.
-        one_length: whether the prompts of a batch need one length.
         switch: the length up to which positions are encoded in one way and beyond which in another, for all tokens of
             a sequence; None for families that know one way only.
     """
@@ -88,7 +68,6 @@ class Limits:
     new_tokens: int
     end_ids: frozenset[int]
     stopped: Callable[[list[int]], bool] | None = None
-    one_length: bool = False
     switch: int | None = None
 
 
@@ -140,11 +119,11 @@ class _Due:
 
 def _together(due: Sequence[_Due], limits: Limits) -> list[list[_Due]]:
     """Cut what is due into batches that may be decoded together."""
-    batches: dict[tuple[int, bool], list[_Due]] = {}
-    for row in due:
-        long = limits.switch is not None and len(row.ids) > limits.switch
-        batches.setdefault((len(row.ids) if limits.one_length else 0, long), []).append(row)
-    return list(batches.values())
+    if limits.switch is None:
+        return [list(due)]
+    short = [row for row in due if len(row.ids) <= limits.switch]
+    long = [row for row in due if len(row.ids) > limits.switch]
+    return [batch for batch in (short, long) if batch]
 
 
 def _continue(
@@ -176,9 +155,9 @@ def _continue(
             break
         if sum(active) <= 0.75 * len(active):
             open_slots = torch.tensor([slot for slot, on in enumerate(active) if on], device=state.device)
-            if decoder.select(open_slots):
-                tokens = tokens[open_slots]
-                alive = [alive[slot] for slot in open_slots.tolist()]
-                active = [True] * len(alive)
+            decoder.select(open_slots)
+            tokens = tokens[open_slots]
+            alive = [alive[slot] for slot in open_slots.tolist()]
+            active = [True] * len(alive)
         state = decoder.step(tokens)
     return closed

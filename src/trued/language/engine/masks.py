@@ -76,5 +76,5 @@ def seeing(
                 ALL_MASK_ATTENTION_FUNCTIONS[name] = function
 
 
-def _additive(mask: Bool[Tensor, "..."], dtype: torch.dtype) -> Tensor:
+def _additive(mask: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Tensor:
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)

@@ -21,7 +21,7 @@ from trued.language.engine.abilities import Abilities, rope_switch
 from trued.language.engine.adapters import adapter_off, folded, has_adapter, save_adapter, with_fresh_lora
 from trued.language.engine.card import AdapterCard
 from trued.language.engine.decoders import decoder_for
-from trued.language.engine.forward import ALONE, row_states
+from trued.language.engine.forward import row_states
 from trued.language.engine.generation import Limits, Sampling, decode, plan_batches
 from trued.language.engine.loading import load_model
 from trued.language.engine.origin import Origin
@@ -295,9 +295,7 @@ class LanguageModel:
             until: a part of the decoder whose output is returned; what comes after it is not computed. None: the last
                 hidden states, after the last norm.
         """
-        way, switch = self._abilities.way(self), rope_switch(self.config)
-        if switch is not None and int(rows.positions.max()) >= switch:
-            way = ALONE
+        way = self._abilities.way(self, rows.input_ids.shape[1], int(rows.positions.max()) + 1)
         return row_states(self._abilities.passes(self, until), rows, embeddings, way)
 
     def sequence_states(
@@ -375,7 +373,10 @@ class LanguageModel:
                 )
                 if out.hidden_states is None:
                     raise InputError(f"{self.name} ({type(self.base).__name__}) does not return its hidden states")
-                states = out.hidden_states[layer][0].float()
+                states = out.hidden_states[layer]
+                if states.ndim == 4:  # several streams a layer (Gemma 3n): the one that the layers compute on
+                    states = states[getattr(self.config, "altup_active_idx", 0)]
+                states = states[0].float()
                 result[index] = states.mean(0) if pool == "mean" else states[-1]
         return torch.stack(result)
 
@@ -419,12 +420,12 @@ class LanguageModel:
         sampling = Sampling(temperature, top_p, generator)
         replies: list[list[str]] = [[] for _ in ids]
         finished = 0
-        decoding, backbone, head = self._abilities.decoding(self), self.backbone, self.head
+        longest = max(map(len, ids), default=0) + new_tokens
+        decoding, backbone, head = self._abilities.decoding(self, longest), self.backbone, self.head
         limits = Limits(
             new_tokens,
             self.format.stop_ids,
             stopped=text.stopped if stop else None,
-            one_length=decoding.keep != "cache",
             switch=rope_switch(self.config),
         )
         for batch in plan_batches([len(i) for i in ids], new_tokens=new_tokens, copies=n, budget=batch_tokens):

@@ -48,7 +48,7 @@ class Patches:
         _restore(self._model)
 
     def give_up(self) -> None:
-        """Put the model's own attention, norms and activations back for good: with the faster ones it was not itself."""
+        """Put the model's own attention, norms and activations back for good; LoRA layers keep theirs."""
         self._given_up = True
         self.restore()
         self.apply()

@@ -2,7 +2,8 @@
 
 A row is a prompt followed by all its responses. Position ids restart after the prompt for every response, and a
 response sees the prompt and itself only, so every response gets the log-probabilities it would get alone. Families that
-cannot be run so get the same rows, one response at a time (`engine.forward`). The output head runs on scored positions only, in chunks, and never keeps a [tokens, vocabulary] tensor for backward.
+cannot be run so get the same rows, one response at a time (`engine.forward`). The output head runs on scored positions
+only, in chunks, and never keeps a [tokens, vocabulary] tensor for backward.
 
 Knows token ids, embeddings and hidden states. Knows nothing of text, chats or papers.
 """
