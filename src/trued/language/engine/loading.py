@@ -19,6 +19,8 @@ from trued.fetch.pretrained import read_adapter_config, read_model
 from trued.fetch.vocabulary import fit_vocabulary
 from trued.language.engine.adapter_files import read_kind, read_tokenizer
 from trued.language.engine.adapter_loading import put_adapter
+from trued.language.engine.attention import attention_of
+from trued.language.engine.causal import causal_config
 from trued.language.engine.embedded import EmbeddedModel, embedded_model
 from trued.language.engine.origin import BASE_FILE, Origin
 from trued.language.engine.sources import SOURCES
@@ -70,7 +72,10 @@ def load_model(
     tokenizer, own_tokenizer = read_tokenizer(files, adapter_files)
     resolved = default_dtype(device) if dtype == "auto" else dtype
     notes: list[str] = []
-    model = read_model(_auto("AutoModelForCausalLM"), files, dtype=resolved, attn_implementation="sdpa", notes=notes)
+    attention = attention_of(causal_config(files))
+    model = read_model(
+        _auto("AutoModelForCausalLM"), files, dtype=resolved, attn_implementation=attention, notes=notes
+    )
     model = model.to(device).eval()
     model.requires_grad_(False)
     if origin.hub:
