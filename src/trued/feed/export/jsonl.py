@@ -49,6 +49,7 @@ def item(stored: StoredPaper) -> dict[str, Any]:
         "published": None if precision(paper) == "day" else date_text(paper),
         "numComments": _count(paper.comments, stored.remarks),
         "organization": {"name": paper.organization} if paper.organization else None,
+        "thumbnail": paper.thumbnail,
         "submittedBy": {"name": paper.submitted_by} if paper.submitted_by else None,
         "trued": stored.slug,
     }

@@ -1,4 +1,4 @@
-"""LoRA on a Hugging Face model: put on, switched off, folded into the weights for a while, and saved.
+"""LoRA on a Hugging Face model: put on, switched off, and saved.
 
 Knows models and PEFT. Knows nothing of tokens or text.
 """
@@ -17,7 +17,11 @@ from torch import nn
 from trued.errors import InputError
 from trued.files import whole_folder, write_text
 from trued.language.engine.card import AdapterCard
+from trued.language.engine.folding import tuner_layers
 from trued.language.engine.origin import BASE_FILE, Origin
+
+_STATE_SPACE = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+"""Families whose fast kernels read the weights of `out_proj` and `conv1d` themselves, past any layer of PEFT's."""
 
 
 def has_adapter(model: nn.Module) -> bool:
@@ -25,15 +29,8 @@ def has_adapter(model: nn.Module) -> bool:
     return hasattr(model, "peft_config") or bool(tuner_layers(model))
 
 
-def tuner_layers(model: nn.Module) -> list[Any]:
-    """Return the layers of a model that an adapter was injected into."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    return [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
-
-
 def with_fresh_lora(model: Any, *, r: int, alpha: float, dropout: float, seed: int) -> Any:
-    """Return a PEFT model around `model` with fresh, trainable LoRA on all linear layers.
+    """Return a PEFT model around `model` with fresh, trainable LoRA on all linear layers that PEFT can adapt.
 
     Raises:
         InputError: the model has an adapter already.
@@ -43,7 +40,9 @@ def with_fresh_lora(model: Any, *, r: int, alpha: float, dropout: float, seed: i
     if has_adapter(model):
         raise InputError("this model has an adapter already: merge it, or start from its base")
     shape: dict[str, Any] = {"r": r, "lora_alpha": alpha, "lora_dropout": dropout}
-    config = LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM")
+    state_space = getattr(model.config, "model_type", "") in _STATE_SPACE
+    outside = ["out_proj", "conv1d"] if state_space else None
+    config = LoraConfig(**shape, target_modules="all-linear", exclude_modules=outside, task_type="CAUSAL_LM")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return get_peft_model(model, config)
@@ -75,28 +74,9 @@ def adapter_off(model: Any) -> Iterator[None]:
             parameter.requires_grad_(needed)
 
 
-@contextmanager
-def folded(base: nn.Module) -> Iterator[None]:
-    """Fold LoRA into the base weights for a while, for generation at the base model's speed.
-
-    The base weights are restored bit for bit afterwards, from a copy (PEFT's own unmerge subtracts, which in
-    bfloat16 does not give them back). Merged bfloat16 weights round, so logits differ slightly from unmerged ones.
-    """
-    from peft.tuners.lora import LoraLayer
-
-    layers: list[Any] = [m for m in base.modules() if isinstance(m, LoraLayer)]
-    copies = [layer.get_base_layer().weight.detach().clone() for layer in layers]
-    try:
-        for layer in layers:
-            layer.merge()
-        yield
-    finally:
-        for layer, weight in zip(layers, copies, strict=True):
-            layer.get_base_layer().weight.data.copy_(weight)
-            layer.merged_adapters.clear()
-
-
-def save_adapter(model: Any, folder: str | Path, origin: Origin | None, card: AdapterCard) -> Path:
+def save_adapter(
+    model: Any, folder: str | Path, origin: Origin | None, card: AdapterCard, *, tokenizer: Any = None
+) -> Path:
     """Write an adapter in PEFT's layout, atomically, with a model card; transformers, TRL, vLLM and PEFT load it.
 
     The configuration and the card name the base model by its hub id and revision. Only a base that never had a hub id
@@ -107,15 +87,19 @@ def save_adapter(model: Any, folder: str | Path, origin: Origin | None, card: Ad
         folder: where to; a folder of that name is replaced.
         origin: where the base model came from.
         card: what the model card says of training and check.
+        tokenizer: saved beside the adapter where it, or its chat template, was the adapter's own.
 
     Raises:
         InputError: the model has no adapter in PEFT's wrapper.
     """
     if not hasattr(model, "get_base_model"):
         raise InputError("this model has no adapter to save: train one first")
+    own = origin.own if origin is not None else ()
     with whole_folder(folder, kind="model") as work:
         # PEFT would look the base model up on the hub to find out whether its embeddings were resized.
-        model.save_pretrained(work, safe_serialization=True, save_embedding_layers=False)
+        model.save_pretrained(work, safe_serialization=True, save_embedding_layers="embeddings" in own)
+        if tokenizer is not None and "tokenizer" in own:
+            tokenizer.save_pretrained(work)
         path = work / "adapter_config.json"
         config = json.loads(path.read_text(encoding="utf-8"))
         if origin is not None:
