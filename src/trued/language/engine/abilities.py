@@ -76,6 +76,7 @@ class Abilities:
         """
         if self._basics is None:
             self._basics = Basics() if _confirmed(lm) else _quietly(lm, partial(_find_basics, lm))
+        assert self._basics is not None
         return self._basics
 
     def backbone(self, lm: Any) -> Any:
@@ -102,6 +103,7 @@ class Abilities:
         """
         if self._way is None:
             self._way = MASK if _confirmed(lm) else _quietly(lm, partial(_find_way, lm, self.passes(lm)))
+        assert self._way is not None
         return (
             self._way if _within(column_span(lm.config), columns) and _within(rope_switch(lm.config), length) else ALONE
         )
@@ -126,7 +128,7 @@ class Abilities:
         if not _within(rope_switch(lm.config), length):
             return False
         if self._reuses is None:
-            self._reuses = _confirmed(lm) or (
+            self._reuses = _confirmed(lm) or bool(
                 attends_only(lm.base, lm.config) and _quietly(lm, partial(_reuses, lm, self.backbone(lm)))
             )
         return self._reuses
@@ -256,7 +258,7 @@ def _find_basics(lm: Any) -> Basics:
         if _holds(lambda: _same(own(states).float(), logits)):  # noqa: B023
             # Large states too: a cap changes little in small logits.
             own_head = not _holds(lambda: all(_same(known(s), own(s).float()) for s in (states, 50 * states)))  # noqa: B023
-        elif _holds(lambda: _same(known(states), logits)):  # noqa: B023
+        elif _holds(lambda: _same(known(states), logits)):  # noqa: B023  # pyright: ignore
             own_head = False
         else:
             continue
@@ -306,8 +308,9 @@ def _find_way(lm: Any, passes: Passes) -> Way:
     embeddings = passes.embedder(rows.input_ids) if passes.direct else None
     read = rows.segments >= 0
     plain = row_states(passes, rows, embeddings, ALONE)[read]
-    for way in (POSITIONS,) if windowed(lm.config) else (MASK, POSITIONS):
-        if _holds(lambda: _same(row_states(passes, rows, embeddings, way)[read], plain)):  # noqa: B023
+    ways: tuple[Way, ...] = (POSITIONS,) if windowed(lm.config) else (MASK, POSITIONS)
+    for way in ways:
+        if _holds(lambda: _same(row_states(passes, rows, embeddings, way)[read], plain)):  # noqa: B023  # pyright: ignore
             if way == POSITIONS and windowed(lm.config) and not _windows_shown(passes, rows, embeddings):
                 continue
             return way

@@ -128,7 +128,7 @@ class Cached:
             visible = self._seeing(mask, seen, positions[:, shared:])  # pyright: ignore[reportPossiblyUnboundVariable]
         elif shared:
             attention = torch.zeros(seen.shape, dtype=self.dtype, device=device)  # pyright: ignore[reportPossiblyUnboundVariable]
-            attention = attention.masked_fill_(~seen, torch.finfo(self.dtype).min)[:, None]  # pyright: ignore[reportPossiblyUnboundVariable]
+            attention = attention.masked_fill_(~seen, torch.finfo(self.dtype).min)[:, None]  # pyright: ignore
         elif bool(mask.all()):
             attention = None
         with visible:
