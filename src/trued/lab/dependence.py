@@ -53,6 +53,7 @@ ENGINE = (
     "trued.language.engine.scoring",
     "trued.language.engine.sources",
     "trued.language.engine.template",
+    "trued.language.engine.traits",
     "trued.papers",
 )
 """Modules and packages, each with all that lies below it, whose edits make no evidence stale.

@@ -24,7 +24,9 @@ from trued.language.engine.scoring import Rows, block_mask, visible
 from trued.learn.trace import output_of
 
 Way = Literal["mask", "positions", "alone"]
-MASK, POSITIONS, ALONE = "mask", "positions", "alone"
+MASK: Way = "mask"
+POSITIONS: Way = "positions"
+ALONE: Way = "alone"
 
 
 class Passes:
@@ -87,6 +89,8 @@ def row_states(
     """
     if way == ALONE:
         return _alone(passes, rows, embeddings)
+    if embeddings is None and passes.direct:
+        embeddings = passes.embedder(rows.input_ids)
     if way == MASK:
         dtype = passes.embedder.weight.dtype if embeddings is None else embeddings.dtype
         mask: Any = block_mask(rows.segments, dtype)  # pyright: ignore
