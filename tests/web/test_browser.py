@@ -119,7 +119,7 @@ def test_a_vote_by_keyboard_keeps_the_focus(visit, served):
     save.focus()
     page.keyboard.press("Enter")
     playwright.expect(save).to_have_attribute("aria-pressed", "true")
-    assert "Saved" in save.text_content()
+    playwright.expect(save).to_contain_text("Saved")
     assert save.evaluate("button => document.activeElement === button")
 
 

@@ -126,7 +126,7 @@ def test_files_that_hold_no_papers_are_refused(owner):
     token = owner.token()
     for name, data, says in (
         ("x.pdf", b"%PDF-1.7 ...", "is a PDF"),
-        ("x.bin", b"\x00\x01\x02", "is binary"),
+        ("x.bin", b"\x00\x01\x02", "is no text, for it contains zero bytes"),
         ("x.txt", b"", "one thing at a time"),
         ("<script>.html", b"<!doctype html><html><body>Papers</body></html>", "HTML"),
     ):
