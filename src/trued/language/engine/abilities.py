@@ -274,7 +274,7 @@ def _find_way(lm: Any, passes: Passes) -> Way:
         return _same(lm, row_states(passes, rows, embeddings, way)[read], plain)
 
     if not windowed(lm.config):
-        return next((way for way in (MASK, POSITIONS) if _holds(partial(right, way))), ALONE)
+        return MASK if _holds(partial(right, MASK)) else POSITIONS if _holds(partial(right, POSITIONS)) else ALONE
     if _holds(partial(right, POSITIONS)) and _windows_shown(passes, rows, embeddings):
         return POSITIONS
     return ALONE
