@@ -25,8 +25,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
     "mistral": {"sliding_window": WINDOW, "head_dim": 8},
     "gemma3_text": {**MIXED, "head_dim": 16, "query_pre_attn_scalar": 16},
-    "olmo3": MIXED,
-    "cohere2": {**MIXED, "logit_scale": 0.25},
     "llama4_text": {
         "head_dim": 8, "intermediate_size_mlp": 48, "num_local_experts": 2, "attention_chunk_size": WINDOW,
         "no_rope_layers": [1, 0],
@@ -43,7 +41,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "bloom": {"n_layer": 2, "n_head": 4},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4},
     "gpt_neo": {"num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]], "window_size": WINDOW},
-    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 16},
     "falcon_h1": {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_n_groups": 1, "mamba_d_state": 8,
                   "lm_head_multiplier": 0.5},
     "qwen3_5_text": STATES,

@@ -269,12 +269,14 @@ def _find_way(lm: Any, passes: Passes) -> Way:
     embeddings = passes.embedder(rows.input_ids) if passes.direct else None
     read = rows.segments >= 0
     plain = row_states(passes, rows, embeddings, ALONE)[read]
-    ways: tuple[Way, ...] = (POSITIONS,) if windowed(lm.config) else (MASK, POSITIONS)
-    for way in ways:
-        if _holds(lambda: _same(lm, row_states(passes, rows, embeddings, way)[read], plain)):  # noqa: B023  # pyright: ignore
-            if way == POSITIONS and windowed(lm.config) and not _windows_shown(passes, rows, embeddings):
-                continue
-            return way
+
+    def right(way: Way) -> bool:
+        return _same(lm, row_states(passes, rows, embeddings, way)[read], plain)
+
+    if not windowed(lm.config):
+        return MASK if _holds(partial(right, MASK)) else POSITIONS if _holds(partial(right, POSITIONS)) else ALONE
+    if _holds(partial(right, POSITIONS)) and _windows_shown(passes, rows, embeddings):
+        return POSITIONS
     return ALONE
 
 
