@@ -1,0 +1,252 @@
+"""Tiny configurations of every family of causal language models that the installed transformers has.
+
+`SIZES` holds what a parameter of that name is in any family; `FAMILIES` holds what else a family needs, above all what
+makes its layers of every kind occur. Windows are shorter than long prompts, and nothing drops out.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+
+WINDOW = 24
+"""Tokens that a sliding window or a chunk of attention holds: more than a short prompt and its reply, less than a long
+prompt."""
+
+POSITIONS = 512
+
+SIZES: dict[str, Any] = {
+    # width and depth
+    "hidden_size": 32, "d_model": 32, "n_embd": 32, "emb_dim": 32, "embedding_size": 32, "embedding_dim": 32,
+    "word_embed_proj_dim": 32, "input_embedding_size": 32, "output_embedding_size": 32, "backbone_hidden_size": 32,
+    "cross_attention_hidden_size": 32, "lru_width": 32, "attention_hidden_size": 32, "intermediate_size": 48,
+    "n_inner": 48, "ffn_dim": 48, "dff": 48, "dim_ff": 48, "d_inner": 48, "feed_forward_size": 48,
+    "ffn_hidden_size": 48, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "num_hidden_layers": 2, "n_layer": 2,
+    "n_layers": 2, "num_layers": 2, "encoder_layers": 2, "decoder_layers": 2, "num_encoder_layers": 2,
+    "num_decoder_layers": 2, "num_blocks": 2, "max_position_embeddings": POSITIONS, "n_positions": POSITIONS,
+    "max_seq_len": POSITIONS, "context_length": POSITIONS, "max_target_positions": POSITIONS,
+    # heads
+    "num_attention_heads": 4, "n_head": 4, "n_heads": 4, "num_heads": 4, "attention_heads": 4,
+    "encoder_attention_heads": 4, "decoder_attention_heads": 4, "num_encoder_attention_heads": 4,
+    "num_decoder_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "dim_head": 8, "d_head": 8,
+    "attention_head_size": 8, "attention_head_dim": 8, "kv_channels": 8, "rotary_dim": 4,
+    # low-rank attention
+    "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "qk_head_dim": 12,
+    "v_head_dim": 8, "index_n_heads": 2, "index_head_dim": 8, "index_topk": 8,
+    # windows
+    "sliding_window": WINDOW, "sliding_window_size": WINDOW, "window_size": WINDOW, "attention_window_size": WINDOW,
+    "attention_chunk_size": WINDOW, "use_sliding_window": True, "max_window_layers": 1,
+    # experts
+    "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "moe_num_experts": 4, "num_experts_per_tok": 2,
+    "num_experts_per_token": 2, "moe_topk": 2, "moe_k": 2, "top_k_experts": 2, "n_shared_experts": 1,
+    "num_shared_experts": 1, "moe_num_shared_experts": 1, "moe_intermediate_size": 16,
+    "shared_expert_intermediate_size": 16, "shared_intermediate_size": 16, "expert_ffn_hidden_size": 16, "n_group": 2,
+    "topk_group": 1, "first_k_dense_replace": 1, "num_dense_layers": 1, "output_router_logits": False,
+    "router_jitter_noise": 0.0, "input_jitter_noise": 0.0,
+    # recurrence
+    "state_size": 8, "ssm_state_size": 8, "mamba_d_state": 8, "mamba_d_conv": 4, "mamba_expand": 2, "mamba_n_heads": 4,
+    "mamba_d_head": 16, "mamba_n_groups": 1, "mamba_ngroups": 1, "mamba_chunk_size": 16, "chunk_size": 16,
+    "mamba_num_heads": 4, "mamba_head_dim": 16, "n_groups": 1, "n_mamba_heads": 2, "mamba_dt_rank": 4,
+    "time_step_rank": 4, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8, "linear_conv_kernel_dim": 4, "short_conv_kernel_size": 4, "linear_num_heads": 4,
+    "linear_head_dim": 8, "use_mamba_kernels": False, "use_mem_eff_path": False,
+    # what a decoder has that an encoder of the same class has not
+    "is_decoder": True,
+    # nothing is random
+    **dict.fromkeys(
+        (
+            "attention_dropout", "hidden_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout",
+            "activation_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop", "emb_pdrop", "decoder_layerdrop",
+            "encoder_layerdrop", "layerdrop", "classifier_dropout", "residual_dropout", "embedding_dropout",
+            "mlp_dropout", "resid_dropout", "embed_dropout", "dropout_p", "local_attention_probs_dropout_prob",
+            "lsh_attention_probs_dropout_prob", "summary_first_dropout",
+        ),
+        0.0,
+    ),
+}  # fmt: skip
+
+SLIDING = ["sliding_attention", "full_attention"]
+VISION: dict[str, Any] = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 28,
+    "patch_size": 14, "depth": 2, "num_heads": 4, "embed_dim": 32, "out_hidden_size": 32,
+}  # fmt: skip
+
+PAD: dict[str, Any] = {"pad_token_id": 1}  # a token that the texts of the checks do not hold
+ROBERTA: dict[str, Any] = {**PAD, "type_vocab_size": 1}
+LOW_RANK: dict[str, Any] = {"num_key_value_heads": 4, "head_dim": 4}
+WINDOWED: dict[str, Any] = {"layer_types": SLIDING}
+SCALED: dict[str, Any] = {
+    "embedding_multiplier": 3.0, "logits_scaling": 2.0, "residual_multiplier": 0.7, "attention_multiplier": 0.2,
+}  # fmt: skip
+FOUR: dict[str, Any] = {"num_hidden_layers": 4}
+CAPPED: dict[str, Any] = {"final_logit_softcapping": 2.0, "attn_logit_softcapping": 3.0, "query_pre_attn_scalar": 8}
+HYBRID: dict[str, Any] = {
+    "num_hidden_layers": 3,
+    "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+}
+GEMMA3: dict[str, Any] = {**WINDOWED, **CAPPED}
+GEMMA3N: dict[str, Any] = {
+    **FOUR, "layer_types": [*SLIDING, *SLIDING], "num_kv_shared_layers": 2, "hidden_size_per_layer_input": 8,
+    "laurel_rank": 8, "activation_sparsity_pattern": [0.5, 0.0, 0.0, 0.0], "intermediate_size": [48] * 4,
+    "final_logit_softcapping": 2.0,
+}  # fmt: skip
+GEMMA4: dict[str, Any] = {
+    **FOUR, "layer_types": [*SLIDING, *SLIDING], "num_kv_shared_layers": 0, "hidden_size_per_layer_input": 0,
+    "global_head_dim": 8, "num_global_key_value_heads": 1, "final_logit_softcapping": 2.0,
+}  # fmt: skip
+COHERE: dict[str, Any] = {"logit_scale": 0.8, "layer_norm_eps": 1e-5}
+QWEN35: dict[str, Any] = {
+    "num_hidden_layers": 3,
+    "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+}
+
+# What each family has besides SIZES. The windows, caps, scales and layers of every kind that it can have are on.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "afmoe": {"layer_types": SLIDING, "mup_enabled": True},
+    "axk1": LOW_RANK,
+    "axk2": LOW_RANK,
+    "bailing_hybrid": HYBRID,
+    "bamba": {"num_hidden_layers": 3, "attn_layer_indices": [1]},
+    "bigbird_pegasus": {"attention_type": "original_full"},
+    "big_bird": {"attention_type": "original_full"},
+    "camembert": ROBERTA,
+    "cohere": COHERE,
+    "cohere2": {**COHERE, **WINDOWED},
+    "cohere2_moe": {**COHERE, **WINDOWED},
+    "cwm": {**WINDOWED, "bos_token_id": 1},
+    "data2vec-text": ROBERTA,
+    "dbrx": {"attn_config": {"kv_n_heads": 2, "clip_qkv": 8, "rope_theta": 10000.0},
+             "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2}},
+    "deepseek_v2": LOW_RANK,
+    "deepseek_v3": LOW_RANK,
+    "deepseek_v32": LOW_RANK,
+    "dots3_note": {"num_key_value_heads": 4},
+    "dots3_note_text": {"num_key_value_heads": 4},
+    "emu3": PAD,
+    "exaone4": WINDOWED,
+    "exaone_moe": WINDOWED,
+    "falcon": {"alibi": False, "new_decoder_architecture": True, "num_kv_heads": 2},
+    "falcon_h1": {"mamba_d_ssm": 64},
+    "gemma": {},
+    "gemma2": CAPPED,
+    "gemma3": {"text_config": GEMMA3},
+    "gemma3_text": GEMMA3,
+    "gemma3n_text": GEMMA3N,
+    "gemma4_text": GEMMA4,
+    "gemma4_unified_text": GEMMA4,
+    "glm4_moe_lite": LOW_RANK,
+    "glm_moe_dsa": LOW_RANK,
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "granite": SCALED,
+    "granite_swa": SCALED,
+    "granitemoe": SCALED,
+    "granitemoe_swa": SCALED,
+    "granitemoeshared": SCALED,
+    "granitemoehybrid": {**SCALED, "num_hidden_layers": 3, "layer_types": ["mamba", "attention", "mamba"]},
+    "hyperclovax": SCALED,
+    "jamba": {"num_hidden_layers": 4, "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1},
+    "kimi_linear": HYBRID,
+    "kolibri1": WINDOWED,
+    "laguna": WINDOWED,
+    "lfm2": {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"]},
+    "lfm2_moe": {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"]},
+    "lfm3": {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"]},
+    "llama4": {"text_config": {"layer_types": ["chunked_attention", "full_attention"], "attn_temperature_tuning": True, "floor_scale": 16, "no_rope_layers": [1, 0]}},
+    "llama4_text": {"layer_types": ["chunked_attention", "full_attention"], "attn_temperature_tuning": True, "floor_scale": 16, "no_rope_layers": [1, 0]},
+    "longcat_flash": {**LOW_RANK, "head_dim": 4},
+    "mamba2": {"head_dim": 16},
+    "mellum": WINDOWED,
+    "minicpm3": LOW_RANK,
+    "minimax": {"block_size": 16},
+    "ministral": WINDOWED,
+    "mllama": {},
+    "modernbert-decoder": {**PAD, "num_hidden_layers": 3, "local_attention": WINDOW},
+    "mpt": {"attn_config": {"attn_pdrop": 0}},
+    "olmo3": WINDOWED,
+    "prophetnet": PAD,
+    "qwen3_next": QWEN35,
+    "qwen3_5": {"text_config": QWEN35},
+    "qwen3_5_text": QWEN35,
+    "qwen3_5_moe": {"text_config": QWEN35},
+    "qwen3_5_moe_text": QWEN35,
+    "recurrent_gemma": {"num_hidden_layers": 3, "logits_soft_cap": 2.0},
+    "reformer": {"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 32], "attn_layers": ["local", "lsh"]},
+    "roberta": ROBERTA,
+    "roberta-prelayernorm": ROBERTA,
+    "roc_bert": {"pronunciation_vocab_size": 16, "shape_vocab_size": 16, "pronunciation_embed_dim": 8, "shape_embed_dim": 8},
+    "smollm3": {**WINDOWED, "no_rope_layers": [1, 0]},
+    "xlm": {"causal": True, **PAD},
+    "xlm-roberta": ROBERTA,
+    "xlm-roberta-xl": ROBERTA,
+    "xmod": {**ROBERTA, "languages": ["en_XX"], "default_language": "en_XX"},
+    "youtu": LOW_RANK,
+    "zamba": {"num_hidden_layers": 3, "layers_block_type": ["mamba", "hybrid", "mamba"]},
+    "zamba2": {"num_hidden_layers": 3, "layers_block_type": ["mamba", "hybrid", "hybrid"]},
+    "zaya": {"num_experts_per_tok": 1},
+}  # fmt: skip
+
+
+def families() -> list[str]:
+    """The names of all families of causal language models that transformers has, as `model_type` spells them."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    return sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+
+
+def tiny_config(family: str, tokenizer: Any) -> Any:
+    """A tiny configuration of a family, with a few rows of embeddings more than the tokenizer has tokens."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    from .tokenizer import UNUSED_ROWS
+
+    own = dict(FAMILIES.get(family, {}))
+    vocabulary = {
+        "vocab_size": len(tokenizer) + UNUSED_ROWS,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": None,
+        "sep_token_id": None,
+        "unpadded_vocab_size": len(tokenizer) + UNUSED_ROWS,
+        "decoder_vocab_size": len(tokenizer) + UNUSED_ROWS,
+        "vocab_size_per_layer_input": len(tokenizer) + UNUSED_ROWS,
+    }
+    return _config(CONFIG_MAPPING[family], {**SIZES, **vocabulary}, own)
+
+
+def _config(kind: Any, sizes: dict[str, Any], own: dict[str, Any]) -> Any:
+    """Build a configuration of this class, and those of its parts, from the sizes that it knows and its own settings."""
+    known = inspect.signature(kind.__init__).parameters
+    settings = {name: value for name, value in sizes.items() if name in known}
+    parts = dict(getattr(kind, "sub_configs", None) or {})
+    for name, part in parts.items():
+        wanted = own.get(name, {})
+        if not isinstance(wanted, dict) or (part.__name__ == "AutoConfig" and "model_type" not in wanted):
+            continue
+        if part.__name__ == "AutoConfig":
+            from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+            part = CONFIG_MAPPING[wanted["model_type"]]
+        base = sizes if "text" in name or "decoder" in name else {**sizes, **VISION}
+        settings[name] = _config(part, base, wanted)
+    settings.update({name: value for name, value in own.items() if name not in parts or name not in settings})
+    return kind(**settings)
+
+
+def tiny_model(family: str, tokenizer: Any, *, seed: int = 0) -> Any:
+    """A random model of a family, in float32, whose weights are large enough for errors to show."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(tiny_config(family, tokenizer), dtype=torch.float32).eval()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if not parameter.is_floating_point():
+                    continue
+                if parameter.ndim >= 2 and "conv" not in name and "A_log" not in name:
+                    parameter.copy_(torch.randn(parameter.shape) * 0.15)
+                elif parameter.ndim == 1 and "A_log" not in name and "dt" not in name:
+                    parameter.add_(torch.randn(parameter.shape) * 0.1)
+    return model
