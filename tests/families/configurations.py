@@ -20,7 +20,7 @@ POSITIONS = 512
 SIZES: dict[str, Any] = {
     # width and depth
     "hidden_size": 32, "d_model": 32, "n_embd": 32, "emb_dim": 32, "embedding_size": 32, "embedding_dim": 32,
-    "word_embed_proj_dim": 32, "input_embedding_size": 32, "output_embedding_size": 32, "backbone_hidden_size": 32,
+    "word_embed_proj_dim": 32, "input_embedding_size": 32, "output_embedding_size": 32, "backbone_hidden_size": 32, "hidden_size_global": 32,
     "cross_attention_hidden_size": 32, "lru_width": 32, "attention_hidden_size": 32, "intermediate_size": 48,
     "n_inner": 48, "ffn_dim": 48, "dff": 48, "dim_ff": 48, "d_inner": 48, "feed_forward_size": 48,
     "ffn_hidden_size": 48, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "num_hidden_layers": 2, "n_layer": 2,
@@ -76,65 +76,88 @@ VISION: dict[str, Any] = {
 PAD: dict[str, Any] = {"pad_token_id": 1}  # a token that the texts of the checks do not hold
 ROBERTA: dict[str, Any] = {**PAD, "type_vocab_size": 1}
 LOW_RANK: dict[str, Any] = {"num_key_value_heads": 4, "head_dim": 4}
+ALL_INDEXED: dict[str, Any] = {"index_topk": POSITIONS}  # with fewer, plain transformers lets a token see later ones
 WINDOWED: dict[str, Any] = {"layer_types": SLIDING}
+ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0}
 SCALED: dict[str, Any] = {
     "embedding_multiplier": 3.0, "logits_scaling": 2.0, "residual_multiplier": 0.7, "attention_multiplier": 0.2,
 }  # fmt: skip
-FOUR: dict[str, Any] = {"num_hidden_layers": 4}
 CAPPED: dict[str, Any] = {"final_logit_softcapping": 2.0, "attn_logit_softcapping": 3.0, "query_pre_attn_scalar": 8}
+COHERE: dict[str, Any] = {"logit_scale": 0.8}
 HYBRID: dict[str, Any] = {
-    "num_hidden_layers": 3,
-    "layer_types": ["linear_attention", "full_attention", "linear_attention"],
-}
+    "num_hidden_layers": 3, "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+}  # fmt: skip
+INDEXED: dict[str, Any] = {
+    "num_hidden_layers": 3, "layer_types": ["linear_attention", "indexed_attention", "linear_attention"],
+    "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": POSITIONS,
+    "indexer_compress_ratio": 4, "ple_layer_ids": [1], "heads_per_ngram": 2, "ngram_vocab_size_base": 64,
+    "split_ngram_parts": 1, "make_ngram_vocab_size_divisible_by": 8,
+}  # fmt: skip
+CONVOLUTIONS: dict[str, Any] = {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"]}
 GEMMA3: dict[str, Any] = {**WINDOWED, **CAPPED}
 GEMMA3N: dict[str, Any] = {
-    **FOUR, "layer_types": [*SLIDING, *SLIDING], "num_kv_shared_layers": 2, "hidden_size_per_layer_input": 8,
-    "laurel_rank": 8, "activation_sparsity_pattern": [0.5, 0.0, 0.0, 0.0], "intermediate_size": [48] * 4,
-    "final_logit_softcapping": 2.0,
+    "num_hidden_layers": 4, "layer_types": [*SLIDING, *SLIDING], "num_kv_shared_layers": 2,
+    "hidden_size_per_layer_input": 8, "laurel_rank": 8, "activation_sparsity_pattern": [0.5, 0.0, 0.0, 0.0],
+    "intermediate_size": [48] * 4, "final_logit_softcapping": 2.0,
 }  # fmt: skip
 GEMMA4: dict[str, Any] = {
-    **FOUR, "layer_types": [*SLIDING, *SLIDING], "num_kv_shared_layers": 0, "hidden_size_per_layer_input": 0,
-    "global_head_dim": 8, "num_global_key_value_heads": 1, "final_logit_softcapping": 2.0,
+    "num_hidden_layers": 4, "layer_types": [*SLIDING, *SLIDING], "num_kv_shared_layers": 2,
+    "hidden_size_per_layer_input": 8, "global_head_dim": 8, "num_global_key_value_heads": 1,
+    "final_logit_softcapping": 2.0,
 }  # fmt: skip
-COHERE: dict[str, Any] = {"logit_scale": 0.8, "layer_norm_eps": 1e-5}
-QWEN35: dict[str, Any] = {
-    "num_hidden_layers": 3,
-    "layer_types": ["linear_attention", "full_attention", "linear_attention"],
-}
+LLAMA4: dict[str, Any] = {
+    "layer_types": ["chunked_attention", "full_attention"], "no_rope_layers": [1, 0], "attn_temperature_tuning": True,
+    "floor_scale": 16,
+}  # fmt: skip
 
 # What each family has besides SIZES. The windows, caps, scales and layers of every kind that it can have are on.
 FAMILIES: dict[str, dict[str, Any]] = {
-    "afmoe": {"layer_types": SLIDING, "mup_enabled": True},
+    "afmoe": {**WINDOWED, "mup_enabled": True},
     "axk1": LOW_RANK,
-    "axk2": LOW_RANK,
-    "bailing_hybrid": HYBRID,
+    "axk2": {**LOW_RANK, **ALL_INDEXED},
+    "bailing_hybrid": {**HYBRID, **LOW_RANK},
     "bamba": {"num_hidden_layers": 3, "attn_layer_indices": [1]},
-    "bigbird_pegasus": {"attention_type": "original_full"},
     "big_bird": {"attention_type": "original_full"},
+    "bigbird_pegasus": {"attention_type": "original_full"},
+    "blt": {"encoder_hash_byte_group_vocab": 64},
     "camembert": ROBERTA,
     "cohere": COHERE,
     "cohere2": {**COHERE, **WINDOWED},
     "cohere2_moe": {**COHERE, **WINDOWED},
-    "cwm": {**WINDOWED, "bos_token_id": 1},
+    "cohere_compass_text": {**COHERE, **WINDOWED, "rope_parameters": dict.fromkeys(SLIDING, ROPE)},
+    "cwm": WINDOWED,
     "data2vec-text": ROBERTA,
-    "dbrx": {"attn_config": {"kv_n_heads": 2, "clip_qkv": 8, "rope_theta": 10000.0},
-             "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2}},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "clip_qkv": 8, "rope_theta": 10000.0},
+        "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
+    },
     "deepseek_v2": LOW_RANK,
     "deepseek_v3": LOW_RANK,
-    "deepseek_v32": LOW_RANK,
-    "dots3_note": {"num_key_value_heads": 4},
-    "dots3_note_text": {"num_key_value_heads": 4},
-    "emu3": PAD,
+    "deepseek_v32": {**LOW_RANK, **ALL_INDEXED},
+    "deepseek_v4": {
+        "num_hidden_layers": 3,
+        "layer_types": ["sliding_attention", "heavily_compressed_attention", "compressed_sparse_attention"],
+        "mlp_layer_types": ["hash_moe", "moe", "moe"],
+        "compress_rates": {"compressed_sparse_attention": 4, "heavily_compressed_attention": 8},
+    },
+    "dots3_note": {
+        "text_config": {"num_key_value_heads": 4, **ALL_INDEXED},
+        "vision_config": {"per_layer_config": {}, "adapter_in_dim": 32, "adapter_out_dim": 32},
+        "audio_config": {"adapter_input_size": 32, "adapter_out_dim": 32},
+    },
+    "dots3_note_text": {"num_key_value_heads": 4, **ALL_INDEXED},
     "exaone4": WINDOWED,
     "exaone_moe": WINDOWED,
     "falcon": {"alibi": False, "new_decoder_architecture": True, "num_kv_heads": 2},
     "falcon_h1": {"mamba_d_ssm": 64},
-    "gemma": {},
     "gemma2": CAPPED,
     "gemma3": {"text_config": GEMMA3},
     "gemma3_text": GEMMA3,
+    "gemma3n": {"text_config": GEMMA3N},
     "gemma3n_text": GEMMA3N,
+    "gemma4": {"text_config": {**GEMMA4, **PAD}},
     "gemma4_text": GEMMA4,
+    "gemma4_unified": {"text_config": {**GEMMA4, **PAD}},
     "gemma4_unified_text": GEMMA4,
     "glm4_moe_lite": LOW_RANK,
     "glm_moe_dsa": LOW_RANK,
@@ -143,48 +166,66 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "granite_swa": SCALED,
     "granitemoe": SCALED,
     "granitemoe_swa": SCALED,
-    "granitemoeshared": SCALED,
     "granitemoehybrid": {**SCALED, "num_hidden_layers": 3, "layer_types": ["mamba", "attention", "mamba"]},
+    "granitemoeshared": SCALED,
+    "hy_v4": ALL_INDEXED,
     "hyperclovax": SCALED,
-    "jamba": {"num_hidden_layers": 4, "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1},
-    "kimi_linear": HYBRID,
+    "inkling2_text": {"logits_mup_width_multiplier": 1.5, "layer_types": ["hybrid_sliding", "hybrid"]},
+    "inkling_text": {"logits_mup_width_multiplier": 1.5, "layer_types": ["hybrid_sliding", "hybrid"]},
+    "jamba": {
+        "num_hidden_layers": 4, "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2,
+        "expert_layer_offset": 1,
+    },
+    "kimi_linear": {**HYBRID, **LOW_RANK},
     "kolibri1": WINDOWED,
     "laguna": WINDOWED,
-    "lfm2": {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"]},
-    "lfm2_moe": {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"]},
-    "lfm3": {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"]},
-    "llama4": {"text_config": {"layer_types": ["chunked_attention", "full_attention"], "attn_temperature_tuning": True, "floor_scale": 16, "no_rope_layers": [1, 0]}},
-    "llama4_text": {"layer_types": ["chunked_attention", "full_attention"], "attn_temperature_tuning": True, "floor_scale": 16, "no_rope_layers": [1, 0]},
-    "longcat_flash": {**LOW_RANK, "head_dim": 4},
+    "lfm2": CONVOLUTIONS,
+    "lfm2_moe": CONVOLUTIONS,
+    "lfm3": {"num_hidden_layers": 3, "layer_types": ["conv", *SLIDING]},
+    "llama4": {"text_config": LLAMA4},
+    "llama4_text": LLAMA4,
+    "longcat_flash": LOW_RANK,
     "mamba2": {"head_dim": 16},
     "mellum": WINDOWED,
-    "minicpm3": LOW_RANK,
+    "minicpm3": {**LOW_RANK, "dim_model_base": 16},
     "minimax": {"block_size": 16},
+    "minimax_m3_vl_text": {
+        "layer_types": ["full_attention", "minimax_m3_sparse"], "mlp_layer_types": ["dense", "sparse"],
+    },
     "ministral": WINDOWED,
-    "mllama": {},
-    "modernbert-decoder": {**PAD, "num_hidden_layers": 3, "local_attention": WINDOW},
+    "mllama": {"text_config": {"cross_attention_layers": []}},
+    "modernbert-decoder": {"num_hidden_layers": 3, "local_attention": WINDOW},
     "mpt": {"attn_config": {"attn_pdrop": 0}},
     "olmo3": WINDOWED,
     "prophetnet": PAD,
-    "qwen3_next": QWEN35,
-    "qwen3_5": {"text_config": QWEN35},
-    "qwen3_5_text": QWEN35,
-    "qwen3_5_moe": {"text_config": QWEN35},
-    "qwen3_5_moe_text": QWEN35,
+    "qwen3_5": {"text_config": HYBRID},
+    "qwen3_5_moe": {"text_config": HYBRID},
+    "qwen3_5_moe_text": HYBRID,
+    "qwen3_5_text": HYBRID,
+    "qwen3_next": HYBRID,
+    "qwen4_exp": {"text_config": INDEXED},
+    "qwen4_exp_text": INDEXED,
     "recurrent_gemma": {"num_hidden_layers": 3, "logits_soft_cap": 2.0},
-    "reformer": {"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 32], "attn_layers": ["local", "lsh"]},
+    "reformer": {
+        "axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 32], "attn_layers": ["local", "lsh"],
+    },
     "roberta": ROBERTA,
     "roberta-prelayernorm": ROBERTA,
-    "roc_bert": {"pronunciation_vocab_size": 16, "shape_vocab_size": 16, "pronunciation_embed_dim": 8, "shape_embed_dim": 8},
+    "roc_bert": {
+        "pronunciation_vocab_size": 16, "shape_vocab_size": 16, "pronunciation_embed_dim": 8, "shape_embed_dim": 8,
+    },
     "smollm3": {**WINDOWED, "no_rope_layers": [1, 0]},
     "xlm": {"causal": True, **PAD},
     "xlm-roberta": ROBERTA,
     "xlm-roberta-xl": ROBERTA,
     "xmod": {**ROBERTA, "languages": ["en_XX"], "default_language": "en_XX"},
     "youtu": LOW_RANK,
-    "zamba": {"num_hidden_layers": 3, "layers_block_type": ["mamba", "hybrid", "mamba"]},
-    "zamba2": {"num_hidden_layers": 3, "layers_block_type": ["mamba", "hybrid", "hybrid"]},
-    "zaya": {"num_experts_per_tok": 1},
+    "zamba": {
+        "attention_hidden_size": 64, "attention_head_dim": 16, "num_hidden_layers": 4,
+        "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
+    },
+    "zamba2": {"num_hidden_layers": 4, "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"]},
+    "zaya": {"num_experts_per_tok": 1, "layer_types": ["hybrid", "hybrid_sliding"]},
 }  # fmt: skip
 
 
@@ -216,22 +257,35 @@ def tiny_config(family: str, tokenizer: Any) -> Any:
 
 
 def _config(kind: Any, sizes: dict[str, Any], own: dict[str, Any]) -> Any:
-    """Build a configuration of this class, and those of its parts, from the sizes that it knows and its own settings."""
+    """Build a configuration of this class, and those of its parts, of the sizes that it knows and its own settings."""
     known = inspect.signature(kind.__init__).parameters
     settings = {name: value for name, value in sizes.items() if name in known}
-    parts = dict(getattr(kind, "sub_configs", None) or {})
-    for name, part in parts.items():
+    for name, value in settings.items():
+        if value is None and "None" not in str(known[name].annotation):
+            settings[name] = 1  # a family that has to have a token of this kind
+    settings.update(own)
+    for name, part in _parts(kind).items():
         wanted = own.get(name, {})
-        if not isinstance(wanted, dict) or (part.__name__ == "AutoConfig" and "model_type" not in wanted):
-            continue
-        if part.__name__ == "AutoConfig":
-            from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-            part = CONFIG_MAPPING[wanted["model_type"]]
-        base = sizes if "text" in name or "decoder" in name else {**sizes, **VISION}
-        settings[name] = _config(part, base, wanted)
-    settings.update({name: value for name, value in own.items() if name not in parts or name not in settings})
+        language = "text" in name or "decoder" in name
+        settings[name] = _config(part, sizes if language else {**sizes, **VISION}, wanted)
     return kind(**settings)
+
+
+def _parts(kind: Any) -> dict[str, Any]:
+    """The classes of the configurations that one of this class has as parts, those left out that it can do without."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    parts = {}
+    for name, spec in (getattr(kind, "sub_configs_defaults", None) or {}).items():
+        if getattr(spec, "optional", False):
+            continue
+        model_type = getattr(spec, "model_type", None) if not isinstance(spec, type) else None
+        part = spec if isinstance(spec, type) else spec.config_class
+        if part.__name__ == "AutoConfig":
+            part = CONFIG_MAPPING[model_type]
+        if part.__name__ != "Config":
+            parts[name] = part
+    return parts
 
 
 def tiny_model(family: str, tokenizer: Any, *, seed: int = 0) -> Any:

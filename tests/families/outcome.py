@@ -32,11 +32,11 @@ class Outcome:
         return ": ".join(part for part in (self.kind, size, self.words) if part)
 
 
-class NoReference(Exception):
+class NoReference(Exception):  # noqa: N818 - an outcome, not an error
     """Plain transformers or PEFT does not do on this family what the check compares with."""
 
 
-class Different(Exception):
+class Different(Exception):  # noqa: N818
     """The result is of another kind than the reference's, such as another text."""
 
 

@@ -105,7 +105,7 @@ class Plain:
 
     @torch.no_grad()
     def sampled(self, prompts: Sequence[Sequence[int]], tokens: int, seed: int) -> list[list[int]]:
-        """Sample one reply a prompt, row by row, with the random numbers that a batch of them draws at temperature 1."""
+        """Sample one reply a prompt at temperature 1, with the random numbers that a batch of them draws."""
         from trued.learn.categorical import sample_categorical
 
         generator = torch.Generator().manual_seed(seed)
