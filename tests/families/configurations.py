@@ -6,10 +6,12 @@ makes its layers of every kind occur. Windows are shorter than long prompts, and
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
+
+from .building import configured, randomize
+from .tokenizer import UNUSED_ROWS
 
 WINDOW = 24
 """Tokens that a sliding window or a chunk of attention holds: more than a short prompt and its reply, less than a long
@@ -20,7 +22,8 @@ POSITIONS = 512
 SIZES: dict[str, Any] = {
     # width and depth
     "hidden_size": 32, "d_model": 32, "n_embd": 32, "emb_dim": 32, "embedding_size": 32, "embedding_dim": 32,
-    "word_embed_proj_dim": 32, "input_embedding_size": 32, "output_embedding_size": 32, "backbone_hidden_size": 32, "hidden_size_global": 32,
+    "word_embed_proj_dim": 32, "input_embedding_size": 32, "output_embedding_size": 32, "backbone_hidden_size": 32,
+    "hidden_size_global": 32,
     "cross_attention_hidden_size": 32, "lru_width": 32, "attention_hidden_size": 32, "intermediate_size": 48,
     "n_inner": 48, "ffn_dim": 48, "dff": 48, "dim_ff": 48, "d_inner": 48, "feed_forward_size": 48,
     "ffn_hidden_size": 48, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "num_hidden_layers": 2, "n_layer": 2,
@@ -68,11 +71,6 @@ SIZES: dict[str, Any] = {
 }  # fmt: skip
 
 SLIDING = ["sliding_attention", "full_attention"]
-VISION: dict[str, Any] = {
-    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 28,
-    "patch_size": 14, "depth": 2, "num_heads": 4, "embed_dim": 32, "out_hidden_size": 32,
-}  # fmt: skip
-
 PAD: dict[str, Any] = {"pad_token_id": 1}  # a token that the texts of the checks do not hold
 ROBERTA: dict[str, Any] = {**PAD, "type_vocab_size": 1}
 LOW_RANK: dict[str, Any] = {"num_key_value_heads": 4, "head_dim": 4}
@@ -240,8 +238,6 @@ def tiny_config(family: str, tokenizer: Any) -> Any:
     """A tiny configuration of a family, with a few rows of embeddings more than the tokenizer has tokens."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    from .tokenizer import UNUSED_ROWS
-
     own = dict(FAMILIES.get(family, {}))
     vocabulary = {
         "vocab_size": len(tokenizer) + UNUSED_ROWS,
@@ -253,54 +249,15 @@ def tiny_config(family: str, tokenizer: Any) -> Any:
         "decoder_vocab_size": len(tokenizer) + UNUSED_ROWS,
         "vocab_size_per_layer_input": len(tokenizer) + UNUSED_ROWS,
     }
-    return _config(CONFIG_MAPPING[family], {**SIZES, **vocabulary}, own)
-
-
-def _config(kind: Any, sizes: dict[str, Any], own: dict[str, Any]) -> Any:
-    """Build a configuration of this class, and those of its parts, of the sizes that it knows and its own settings."""
-    known = inspect.signature(kind.__init__).parameters
-    settings = {name: value for name, value in sizes.items() if name in known}
-    for name, value in settings.items():
-        if value is None and "None" not in str(known[name].annotation):
-            settings[name] = 1  # a family that has to have a token of this kind
-    settings.update(own)
-    for name, part in _parts(kind).items():
-        wanted = own.get(name, {})
-        language = "text" in name or "decoder" in name
-        settings[name] = _config(part, sizes if language else {**sizes, **VISION}, wanted)
-    return kind(**settings)
-
-
-def _parts(kind: Any) -> dict[str, Any]:
-    """The classes of the configurations that one of this class has as parts, those left out that it can do without."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-    parts = {}
-    for name, spec in (getattr(kind, "sub_configs_defaults", None) or {}).items():
-        if getattr(spec, "optional", False):
-            continue
-        model_type = getattr(spec, "model_type", None) if not isinstance(spec, type) else None
-        part = spec if isinstance(spec, type) else spec.config_class
-        if part.__name__ == "AutoConfig":
-            part = CONFIG_MAPPING[model_type]
-        if part.__name__ != "Config":
-            parts[name] = part
-    return parts
+    return configured(CONFIG_MAPPING[family], {**SIZES, **vocabulary}, own)
 
 
 def tiny_model(family: str, tokenizer: Any, *, seed: int = 0) -> Any:
-    """A random model of a family, in float32, whose weights are large enough for errors to show."""
+    """A random model of a family, in float32."""
     from transformers import AutoModelForCausalLM
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(tiny_config(family, tokenizer), dtype=torch.float32).eval()
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if not parameter.is_floating_point():
-                    continue
-                if parameter.ndim >= 2 and "conv" not in name and "A_log" not in name:
-                    parameter.copy_(torch.randn(parameter.shape) * 0.15)
-                elif parameter.ndim == 1 and "A_log" not in name and "dt" not in name:
-                    parameter.add_(torch.randn(parameter.shape) * 0.1)
+    randomize(model, seed)
     return model

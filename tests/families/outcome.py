@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,11 @@ def outcome_of(check: Callable[[], float]) -> Outcome:
     except Exception as error:
         return Outcome("CRASH", f"{type(error).__name__}: {_line(error)} ({_place(error)})")
     return Outcome("ok" if difference <= TOLERANCE else "WRONG", difference=difference)  # NaN is wrong
+
+
+def worst(*differences: float) -> float:
+    """The largest difference; NaN if one of them is."""
+    return math.nan if any(math.isnan(x) for x in differences) else max(differences)
 
 
 def _line(error: BaseException, longest: int = 400) -> str:

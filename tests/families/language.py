@@ -5,11 +5,7 @@ A check returns the largest difference between trued and plain transformers or P
 
 from __future__ import annotations
 
-import math
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .configurations import tiny_model
-from .outcome import Different, NoReference
+from .outcome import Different, NoReference, worst
 from .reference import Plain, plainly, reference
 from .tokenizer import chat_tokenizer
 
@@ -89,20 +85,6 @@ class Family:
         return Plain(twin.eval())
 
 
-@contextmanager
-def family(name: str) -> Iterator[Family]:
-    """Make a family's model in a temporary folder.
-
-    Raises:
-        NoReference: transformers cannot build or run it, or it is not causal.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="family-"))
-    try:
-        yield Family(name, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 # -- the checks --------------------------------------------------------------------------------------------------------
 
 
@@ -146,14 +128,14 @@ def shared_prefix(subject: Family) -> float:
 def hidden(subject: Family) -> float:
     """Hidden states of the embeddings, the first layer and the last one, of the last token and in the mean."""
     prompts = [SHORT, LONG]
-    worst = 0.0
+    largest = 0.0
     for layer in (-1, 1, 0):
         plain = [subject.plain.hidden(subject.trued.prompt_ids(prompt), layer) for prompt in prompts]
         last = subject.trued.hidden(prompts, layer=layer)
         mean = subject.trued.hidden(prompts, layer=layer, pool="mean")
-        worst = _worst(worst, _difference(last, torch.stack([x[-1] for x in plain])))
-        worst = _worst(worst, _difference(mean, torch.stack([x.mean(0) for x in plain])))
-    return worst
+        largest = worst(largest, _difference(last, torch.stack([x[-1] for x in plain])))
+        largest = worst(largest, _difference(mean, torch.stack([x.mean(0) for x in plain])))
+    return largest
 
 
 def gradients(subject: Family) -> float:
@@ -167,7 +149,7 @@ def gradients(subject: Family) -> float:
     delta = (torch.randn(*rows.input_ids.shape, width, generator=generator) * 0.05).requires_grad_()
     scores = trued.response_logprobs(rows, delta)
     (gradient,) = torch.autograd.grad(scores.sum(), delta)
-    worst, place = 0.0, 0
+    largest, place = 0.0, 0
     for row, (prompt, group) in enumerate(zip(prompts, replies, strict=True)):
         shift = delta[row, : len(prompt)].detach().clone().requires_grad_()
         total = torch.zeros(len(prompt), width)
@@ -176,10 +158,10 @@ def gradients(subject: Family) -> float:
                 expected = plain.logprobs(prompt, reply)
             with reference("plain transformers gives no gradient"):
                 total += torch.autograd.grad(expected.sum(), shift)[0]
-            worst = _worst(worst, _difference(scores[place : place + len(reply)], expected))
+            largest = worst(largest, _difference(scores[place : place + len(reply)], expected))
             place += len(reply)
-        worst = _worst(worst, _relative(gradient[row, : len(prompt)], total))
-    return worst
+        largest = worst(largest, _relative(gradient[row, : len(prompt)], total))
+    return largest
 
 
 def lora_step(subject: Family) -> float:
@@ -204,16 +186,16 @@ def lora_step(subject: Family) -> float:
         peft_gradients = torch.autograd.grad(expected, list(peft_factors.values()), allow_unused=True)
     loss = own()
     own_gradients = torch.autograd.grad(loss, [own_factors[name] for name in peft_factors], allow_unused=True)
-    worst = _difference(loss, expected)
+    largest = _difference(loss, expected)
     for name, ours, theirs in zip(peft_factors, own_gradients, peft_gradients, strict=True):
         with torch.no_grad():
             blank = torch.zeros_like(peft_factors[name])
             ours, theirs = (blank if x is None else x for x in (ours, theirs))
-            worst = _worst(worst, _relative(ours, theirs))
+            largest = worst(largest, _relative(ours, theirs))
             own_factors[name] -= 0.3 * ours
             peft_factors[name] -= 0.3 * theirs
     with torch.no_grad():
-        return _worst(worst, _difference(own(), peft()))
+        return worst(largest, _difference(own(), peft()))
 
 
 def adapter_file(subject: Family) -> float:
@@ -225,7 +207,7 @@ def adapter_file(subject: Family) -> float:
         from peft import PeftModel
 
         plain = Plain(PeftModel.from_pretrained(Plain.load(str(subject.folder)).model, str(folder)).eval())
-    return _worst(
+    return worst(
         _scores(subject.load(source=str(folder)), plain, [LONG], [REPLIES]),
         _scores(subject.load(adapter=str(folder)), plain, [SHORT], [REPLIES]),
     )
@@ -236,7 +218,7 @@ def merged(subject: Family) -> float:
     tuned, twin = subject.tuned()
     with tuned.deployed():
         folded = _scores(tuned, twin, [LONG, SHORT], [REPLIES, REPLIES[:1]])
-    return _worst(folded, _scores(tuned, twin, [LONG], [REPLIES]))
+    return worst(folded, _scores(tuned, twin, [LONG], [REPLIES]))
 
 
 def adapter_off(subject: Family) -> float:
@@ -245,8 +227,8 @@ def adapter_off(subject: Family) -> float:
     with tuned.adapter(False):
         off = _scores(tuned, subject.plain, [LONG, SHORT], [REPLIES, REPLIES[:1]])
     with tuned.deployed(adapter=False):
-        off = _worst(off, _scores(tuned, subject.plain, [SHORT], [REPLIES]))
-    return _worst(off, _scores(tuned, twin, [SHORT], [REPLIES]))
+        off = worst(off, _scores(tuned, subject.plain, [SHORT], [REPLIES]))
+    return worst(off, _scores(tuned, twin, [SHORT], [REPLIES]))
 
 
 CHECKS: dict[str, Callable[[Family], float]] = {
@@ -272,24 +254,19 @@ def _relative(ours: Tensor, theirs: Tensor) -> float:
     return _difference(ours, theirs) / max(1.0, float(theirs.abs().max()))
 
 
-def _worst(*differences: float) -> float:
-    """The largest difference; NaN if one of them is."""
-    return math.nan if any(math.isnan(x) for x in differences) else max(differences)
-
-
 def _trained(model: Any) -> dict[str, Tensor]:
     return {name: x for name, x in model.named_parameters() if "lora_" in name}
 
 
 def _scores(trued: Any, plain: Plain, prompts: Sequence[str], replies: Sequence[Sequence[str]]) -> float:
     ours = trued.logprobs(prompts, replies)
-    worst = 0.0
+    largest = 0.0
     with torch.no_grad():
         for prompt, group, scores in zip(prompts, replies, ours, strict=True):
             for reply, score in zip(group, scores, strict=True):
                 expected = plain.logprobs(trued.prompt_ids(prompt), trued.reply_ids(reply))
-                worst = _worst(worst, _difference(score, expected))
-    return worst
+                largest = worst(largest, _difference(score, expected))
+    return largest
 
 
 def _ends(trued: Any) -> frozenset[int]:

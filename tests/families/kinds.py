@@ -1,0 +1,65 @@
+"""The kinds of models that the sweep knows: their families, their checks, and how a family is made."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import configurations, images, language, texts
+from .outcome import Outcome, outcome_of
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of models.
+
+    Args:
+        families: gives their names, as `model_type` spells them.
+        checks: by name, in the order of the table's columns.
+        make: builds the subject of the checks in a folder.
+    """
+
+    families: Callable[[], list[str]]
+    checks: dict[str, Callable[[Any], float]]
+    make: Callable[[str, Path], Any]
+
+    @contextmanager
+    def subject(self, family: str) -> Iterator[Any]:
+        """Make a family's model in a temporary folder.
+
+        Raises:
+            NoReference: transformers cannot build or run it.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="family-"))
+        try:
+            yield self.make(family, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def run(self, family: str, checks: Sequence[str], report: Callable[[str, Outcome], None]) -> None:
+        """Report the outcome of each check. What keeps a model from being made or loaded is that of all of them."""
+
+        def all_checks() -> float:
+            with self.subject(family) as subject:
+                loaded = outcome_of(lambda: self.checks["load"](subject))
+                for check in checks:
+                    stands = check == "load" or loaded.kind in ("refused", "CRASH")
+                    report(check, loaded if stands else outcome_of(lambda run=self.checks[check]: run(subject)))
+            return 0.0
+
+        made = outcome_of(all_checks)
+        if made.kind != "ok":
+            for check in checks:
+                report(check, made)
+
+
+KINDS = {
+    "language": Kind(configurations.families, language.CHECKS, language.Family),
+    "images": Kind(images.families, images.CHECKS, images.Subject),
+    "texts": Kind(texts.families, texts.CHECKS, texts.Subject),
+}
