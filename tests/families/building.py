@@ -62,7 +62,9 @@ def randomize(model: Any, seed: int = 0, *, convolutions: bool = False) -> None:
         if not parameter.is_floating_point() or (recurrent and parameter.ndim >= 2) or "A_log" in name:
             continue
         noise = torch.randn(parameter.shape, generator=generator)
-        if parameter.ndim >= 2:
+        if parameter.ndim >= 4:
+            parameter.copy_(noise / parameter[0].numel() ** 0.5)
+        elif parameter.ndim >= 2:
             parameter.copy_(noise * STD)
         elif not recurrent:
             parameter.add_(noise * 0.1)

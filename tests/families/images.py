@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from .building import configured, randomize
 from .outcome import Different, NoReference, worst
-from .reference import plainly, reference
+from .reference import plainly, reference, without
 
 SIDE = 32
 MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
@@ -41,18 +41,23 @@ SIZES: dict[str, Any] = {
     "drop_path_rate": 0.0, "hidden_dropout_prob": 0.0, "pretrain_image_size": SIDE,
 }  # fmt: skip
 
+CONVNEXT: dict[str, Any] = {"patch_size": 2, "depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 24, 40]}
 STAGES: dict[str, Any] = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 24, 40]}
 HEADS: dict[str, Any] = {"num_attention_heads": [1, 2, 2, 4]}
 SWIN: dict[str, Any] = {"patch_size": 2, "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 4], "window_size": 4}
 
 FAMILIES: dict[str, dict[str, Any]] = {
+    "align": {"vision_config": {"image_size": 64, "hidden_dim": 2560}},
     "bit": {**STAGES, "num_groups": 4, "embedding_size": 8},
-    "convnext": STAGES,
-    "convnextv2": STAGES,
-    "cvt": {"embed_dim": [8, 16, 24], "num_heads": [1, 2, 4], "depth": [1, 1, 2]},
+    "convnext": CONVNEXT,
+    "convnextv2": CONVNEXT,
+    "cvt": {"embed_dim": [8, 16, 24], "num_heads": [1, 2, 4], "depth": [1, 2, 3], "drop_path_rate": [0.0, 0.0, 0.0],
+            "patch_sizes": [7, 3, 3], "patch_stride": [4, 2, 2], "patch_padding": [2, 1, 1]},
     "dinov3_convnext": STAGES,
     "donut-swin": SWIN,
-    "efficientnet": {"width_coefficient": 0.5, "depth_coefficient": 0.5, "hidden_dim": 64},
+    "dinov3_vit": {"hidden_size": 32},
+    "efficientnet": {"width_coefficient": 0.25, "depth_coefficient": 0.25, "hidden_dim": 320},
+    "flava": {"image_config": {"image_size": SIDE, "patch_size": 8}},
     "focalnet": {
         "patch_size": 2, "embed_dim": 8, "depths": [1, 1], "hidden_sizes": [8, 16], "focal_levels": [2, 2],
         "focal_windows": [3, 3],
@@ -63,17 +68,21 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "stage_mid_channels": [8, 8, 8, 8], "stage_out_channels": [8, 16, 24, 40], "stage_numb_of_layers": [1, 1, 1, 1],
     },
     "hiera": {
-        "image_size": [64, 64], "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "num_query_pool": 1,
-        "masked_unit_size": [2, 2], "query_stride": [2, 2],
+        "image_size": [64, 64], "patch_size": [7, 7], "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2],
+        "num_query_pool": 1, "masked_unit_size": [2, 2], "query_stride": [2, 2],
     },
     "imagegpt": {"n_embd": 24, "n_layer": 2, "n_head": 4},
     "levit": {
         "hidden_sizes": [16, 24, 32], "num_attention_heads": [2, 2, 4], "depths": [1, 1, 1], "key_dim": [4, 4, 4],
-        "image_size": 64, "patch_size": 16,
+        "image_size": 64, "patch_size": 16, "drop_path_rate": 0,
     },
     "maskformer-swin": SWIN,
     "mobilevit": {"hidden_sizes": [16, 24, 32], "neck_hidden_sizes": [8, 8, 16, 16, 16, 16, 32]},
-    "mobilevitv2": {"base_attn_unit_dims": [16, 16, 16], "n_attn_blocks": [1, 1, 1], "width_multiplier": 0.25},
+    "mobilevitv2": {
+        "base_attn_unit_dims": [16, 16, 16], "n_attn_blocks": [1, 1, 1], "width_multiplier": 0.25, "image_size": 256,
+    },
+    "mlcd": {"hidden_size": 32},
+    "mlcd_vision_model": {"hidden_size": 32},
     "poolformer": STAGES,
     "pvt": {**STAGES, **HEADS},
     "pvt_v2": {**STAGES, **HEADS},
@@ -82,12 +91,14 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "segformer": {**STAGES, **HEADS},
     "swiftformer": {"depths": [1, 1, 1, 2], "embed_dims": [8, 16, 24, 40]},
     "swin": SWIN,
-    "swin2sr": SWIN,
+    "swin2sr": {**SWIN, "patch_size": 1},
     "swinv2": {**SWIN, "pretrained_window_sizes": [0, 0]},
+    "timesformer": {"drop_path_rate": 0},
+    "yolos": {"image_size": [SIDE, SIDE]},
     "vitdet": {"num_hidden_layers": 2, "window_size": 2, "window_block_indices": [0]},
 }  # fmt: skip
 
-CHANNELS_LAST = frozenset({"dinat", "sam_vision_model"})
+CHANNELS_LAST = ("sam_vision_model",)
 """Families whose hidden states are [batch, rows, columns, channels]."""
 
 FAST = ("clip", "convnext", "dinov2", "siglip", "swin", "vit", "vit_mae")
@@ -118,7 +129,7 @@ class Subject:
         self.side = side[0] if isinstance(side, list | tuple) else side
         settings = {"size": {"height": self.side, "width": self.side}, "image_mean": MEAN, "image_std": STD}
         (folder / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
-        self.layers()
+        self.without = without(self.layers)
 
     @cached_property
     def trued(self) -> Any:
@@ -132,7 +143,10 @@ class Subject:
 
         with reference("plain transformers fails"):
             model = AutoModel.from_pretrained(self.folder, dtype=torch.float32).eval()
-        return getattr(model, "vision_model", model)
+        model = getattr(model, "vision_model", model)
+        if getattr(model.config, "mask_ratio", None):
+            model.config.mask_ratio = 0.0  # as ImageEncoder says: no patch is hidden
+        return model
 
     @plainly
     @torch.no_grad()
@@ -153,7 +167,8 @@ class Subject:
 
         def vector(x: Tensor) -> Tensor:
             if x.ndim == 4:
-                return x.mean((1, 2)) if self.name in CHANNELS_LAST else x.mean((2, 3))
+                last = self.name in CHANNELS_LAST and x.shape[-1] == SIZES["hidden_size"]
+                return x.mean((1, 2)) if last else x.mean((2, 3))
             return x.mean(1) if pool == "mean" else x[:, 0]
 
         return [torch.cat([vector(x) for x in layer]) for layer in zip(*self.layers(), strict=True)]
@@ -194,7 +209,9 @@ def _off(ours: Tensor, theirs: Tensor) -> float:
         raise Different(f"shape {tuple(ours.shape)}, not {tuple(theirs.shape)}")
     if not theirs.isfinite().all():
         raise NoReference("plain transformers gives numbers that are not finite")
-    return float((ours.double() - theirs.double()).abs().max() / max(1.0, float(theirs.abs().max())))
+    if not theirs.numel():
+        return 0.0
+    return float((ours.double() - theirs.double()).abs().max() / theirs.abs().max().clamp(min=1e-3))
 
 
 CHECKS: dict[str, Callable[[Subject], float]] = {

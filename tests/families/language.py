@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .configurations import tiny_model
 from .outcome import Different, NoReference, worst
-from .reference import Plain, plainly, reference
+from .reference import Plain, plainly, reference, without
 from .tokenizer import chat_tokenizer
 
 SHORT = "hi"
@@ -40,8 +40,7 @@ class Family:
             model.generation_config.eos_token_id = tokenizer.eos_token_id
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
-        plain = Plain.load(str(folder))
-        plain.check_causal(tokenizer(LONG)["input_ids"])
+        self.without = without(lambda: self.plain.check_causal(tokenizer(LONG)["input_ids"]))
 
     def load(self, **options: Any) -> Any:
         """trued's `LanguageModel` of the folder, loaded anew."""

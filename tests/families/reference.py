@@ -39,6 +39,15 @@ def plainly(method: F) -> F:
     return call  # pyright: ignore
 
 
+def without(run: Callable[[], object]) -> NoReference | None:
+    """Return why a reference cannot be had, or None if it can."""
+    try:
+        run()
+    except NoReference as error:
+        return error
+    return None
+
+
 class Plain:
     """A model as transformers, or PEFT around it, runs it."""
 
