@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers import DynamicCache
 
 from trued.language.engine.generation import Sampling, plan_batches
-from trued.language.engine.prefix import GrowingCache, keep_rows, new_cache
+from trued.language.engine.prefix import GrowingCache, new_cache
 
 
 @given(st.lists(st.integers(1, 300), max_size=40), st.integers(0, 50), st.integers(1, 4), st.integers(1, 2000))
@@ -39,7 +39,7 @@ def test_a_growing_cache_equals_transformers_own(tiny):
             tiny.backbone(input_ids=ids[:, :4], past_key_values=cache, use_cache=True)
             for column in (4, 5, 6):
                 tiny.backbone(input_ids=ids[:, column : column + 1], past_key_values=cache, use_cache=True)
-            keep_rows(cache, torch.tensor([2, 0, 0]))
+            (cache.select if cache is ours else cache.batch_select_indices)(torch.tensor([2, 0, 0]))
             for column in (7, 8):
                 tiny.backbone(input_ids=ids[[2, 0, 0], column : column + 1], past_key_values=cache, use_cache=True)
     assert ours.get_seq_length() == theirs.get_seq_length() == 9
@@ -65,8 +65,12 @@ def test_expanding_shares_the_prefix_and_leaves_it_alone(tiny):
         wide.expand(2)
 
 
-def test_sliding_window_families_get_transformers_own_cache(tiny):
-    assert isinstance(new_cache(tiny.config), GrowingCache)
-    tiny.config.sliding_window = 16
+def test_a_cache_keeps_every_key_of_sliding_layers_too(tiny):
+    """What a query may look at is the mask's business, so that a prefix can be cropped beyond a window."""
+    tiny.config.sliding_window = 2
     tiny.config.layer_types = ["sliding_attention", "full_attention"]
-    assert not isinstance(new_cache(tiny.config), GrowingCache)
+    cache = new_cache(tiny.config)
+    with torch.no_grad():
+        tiny.backbone(input_ids=torch.tensor([[5, 6, 7, 8, 9]]), past_key_values=cache, use_cache=True)
+    assert isinstance(cache, GrowingCache)
+    assert [layer.keys.shape[-2] for layer in cache.layers] == [5, 5]

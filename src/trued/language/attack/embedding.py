@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
-from trued.language.engine.scoring import Rows, block_mask, full_logits, per_response, token_logprobs
+from trued.language.engine.scoring import Rows, full_logits, per_response, token_logprobs
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,6 @@ class EmbeddingAttack:
         lr = self.step_size(lm, radius)
         mask = rows.prompt_mask[..., None].float()
         embeddings = lm.embed(rows.input_ids).detach()
-        attention = block_mask(rows.segments, embeddings.dtype)
         delta = torch.zeros(embeddings.shape, dtype=torch.float32, device=embeddings.device)
         best, best_loss = delta, torch.full((len(delta),), float("inf"), device=delta.device)
         moments = (torch.zeros_like(delta), torch.zeros_like(delta)) if self.optimizer != "sign" else None
@@ -103,7 +102,7 @@ class EmbeddingAttack:
         with _frozen(lm):
             for step in range(self.steps + self.return_best):
                 delta.requires_grad_(True)
-                states = _states(lm, rows, embeddings + (delta * mask).to(embeddings.dtype), attention)
+                states = _states(lm, rows, embeddings + (delta * mask).to(embeddings.dtype))
                 each = _target_loss(lm, rows, states)
                 losses.append(float(each.detach().mean()))
                 if self.count_affirmative:
@@ -186,9 +185,8 @@ class _frozen:  # noqa: N801 - used as a statement
             parameter.requires_grad_(True)
 
 
-def _states(lm: LanguageModel, rows: Rows, embeddings: Tensor, attention: Tensor) -> Tensor:
-    out = lm.backbone(inputs_embeds=embeddings, attention_mask=attention, position_ids=rows.positions, use_cache=False)
-    return out.last_hidden_state.flatten(0, 1)[rows.source]
+def _states(lm: LanguageModel, rows: Rows, embeddings: Tensor) -> Tensor:
+    return lm.row_states(rows, embeddings).flatten(0, 1)[rows.source]
 
 
 def _target_loss(lm: LanguageModel, rows: Rows, states: Tensor) -> Float[Tensor, " rows"]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from trued.data.messages import Prompt, as_messages
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
-from trued.language.engine.prefix import GrowingCache
+from trued.language.engine.prefix import new_cache
 from trued.language.engine.scoring import token_logprobs
 
 
@@ -48,8 +48,11 @@ class SoftSuffixAttack:
         """Attack one prompt; the prefix before the slots is encoded once and its keys and values are reused.
 
         Raises:
-            InputError: an empty target, or a chat template that drops or repeats the user's text.
+            InputError: an empty target, a chat template that drops or repeats the user's text, or a model that needs
+                token ids.
         """
+        if not lm.takes_embeddings:
+            raise InputError(f"{lm.name} uses token ids beside its embeddings: a mixture of tokens has no place in it")
         before, after = self._split(lm, prompt)
         reply = lm.reply_ids(target, end=False)
         if not reply:
@@ -62,13 +65,20 @@ class SoftSuffixAttack:
         with torch.no_grad():
             table = torch.cat([lm.embed(ids) for ids in torch.arange(len(weight), device=lm.device).split(8192)])
             tail = lm.embed(torch.tensor([after + reply], device=lm.device))
-            cache = GrowingCache(lm.config.num_hidden_layers)
-            lm.backbone(input_ids=torch.tensor([before], device=lm.device), past_key_values=cache, use_cache=True)
+            ids = torch.tensor([before], device=lm.device)
+            cache = None
+            if lm.reuses_prefix(len(before) + self.slots + len(after) + len(reply)):
+                cache = new_cache(lm.config)
+                lm.backbone(input_ids=ids, past_key_values=cache, use_cache=True)
+            head = lm.embed(ids)
         for _ in range(self.steps):
             rows.requires_grad_(True)
             soft = (rows.to(table.dtype) @ table)[None]
-            embeddings = torch.cat([soft, tail], 1)
-            out = lm.backbone(inputs_embeds=embeddings, past_key_values=cache.expand(1), use_cache=True)
+            if cache is not None:
+                embeddings, options = torch.cat([soft, tail], 1), {"past_key_values": cache.expand(1)}
+            else:
+                embeddings, options = torch.cat([head, soft, tail], 1), {}
+            out = lm.backbone(inputs_embeds=embeddings, use_cache=cache is not None, **options)
             states = out.last_hidden_state[0, -len(reply) - 1 : -1]
             loss = -token_logprobs(states, targets, lm.head, lm.config).mean()
             (gradient,) = torch.autograd.grad(loss, rows)

@@ -26,7 +26,19 @@ LARGEST = 1 << 24
 def use_short_attention(model: Any) -> None:
     """Let a Hugging Face model that uses PyTorch's `scaled_dot_product_attention` use `short_attention` instead."""
     if getattr(model.config, "_attn_implementation", None) == "sdpa":
-        model.set_attn_implementation(NAME)
+        try:
+            model.set_attn_implementation(NAME)
+        except ValueError:
+            model.set_attn_implementation("sdpa")  # a family that takes no attention function from outside
+
+
+def attention_of(config: Any) -> str:
+    """Return the attention to load a causal language model of this configuration with: sdpa where its class has it."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    kinds = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), ())
+    kinds = kinds if isinstance(kinds, list | tuple) else (kinds,)
+    return "sdpa" if kinds and all(kind._supports_sdpa for kind in kinds) else "eager"
 
 
 def restore_attention(model: Any) -> None:
@@ -48,12 +60,13 @@ def short_attention(
 ) -> tuple[Float[Tensor, "batch queries heads dim"], None]:
     """Do what transformers' `sdpa_attention_forward` does, and leave to it what is not short, on a CPU and plain."""
     queries, keys = query.shape[2], key.shape[2]
-    causal = module.is_causal if is_causal is None else is_causal
+    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     whole = attention_mask is None and causal and queries > 1
     if (
         query.device.type != "cpu"
         or query.shape[0] * query.shape[1] * queries * keys > LARGEST
         or dropout
+        or value.shape[-1] != query.shape[-1]
         or (whole and queries != keys)
         or any(options.get(name) is not None for name in ("softcap", "s_aux", "position_bias", "cache"))
     ):

@@ -8,6 +8,7 @@ Knows modules by what they compute, not by name. Knows nothing of models or trai
 
 from __future__ import annotations
 
+import inspect
 from types import MethodType
 from typing import Any
 
@@ -19,18 +20,22 @@ from torch import Tensor, nn
 def patch_norms_and_activations(model: nn.Module) -> None:
     """Give the RMS norms and SwiGLU blocks of `model` the forward passes of this file.
 
-    A class of modules is taken for one if it has the parts and gives the same values on a probe; others stay as they
-    are, and so do modules whose forward pass somebody else has changed.
+    A module is taken for one if it has the parts, takes one input and gives the same values on a probe; others stay as
+    they are, and so do modules whose forward pass somebody else has changed. Modules of one class that differ in
+    nothing but weights share a probe.
     """
-    known: dict[type, Any] = {}
+    known: dict[Any, Any] = {}
     for module in model.modules():
-        kind = type(module)
         if "forward" in vars(module):
             continue
+        form = next((f for fits, f in _FORMS if fits(module) and _takes_one(module)), None)
+        if form is None:
+            continue
+        kind = _kind(module)
         if kind not in known:
-            known[kind] = next((f for fits, f in _FORMS if fits(module) and _same(module, f)), None)
-        if known[kind] is not None:
-            module.forward = MethodType(known[kind], module)
+            known[kind] = _same(module, form)
+        if known[kind]:
+            module.forward = MethodType(form, module)
 
 
 def restore_norms_and_activations(model: nn.Module) -> None:
@@ -38,6 +43,18 @@ def restore_norms_and_activations(model: nn.Module) -> None:
     for module in model.modules():
         if getattr(vars(module).get("forward"), "__func__", None) in (_norm, _swiglu):
             del module.forward
+
+
+def _kind(module: nn.Module) -> tuple[Any, ...]:
+    """What decides how a module computes, weights apart: its class, its parts' classes and its own numbers."""
+    plain = (bool, int, float, str)
+    numbers = tuple((name, value) for name, value in vars(module).items() if isinstance(value, plain))
+    return type(module), tuple(type(part) for part in module.children()), numbers
+
+
+def _takes_one(module: nn.Module) -> bool:
+    """Whether the forward pass takes one input: a gated norm takes two, and may be called with one all the same."""
+    return len(inspect.signature(module.forward).parameters) == 1
 
 
 def _is_norm(module: Any) -> bool:

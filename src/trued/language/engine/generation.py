@@ -1,9 +1,10 @@
 """Batched decoding: greedy or sampled, several continuations a prompt, rows leave the batch when they are done.
 
 Batches are filled by tokens, not by rows; the tokens that all prompts of a batch begin with, and each prompt that is
-sampled several times, are encoded once; finished rows are dropped from the cache so that late ones run alone.
+sampled several times, are encoded once; finished rows are dropped so that late ones run alone. What a family does not
+allow of this, its `Decoder` leaves out.
 
-Knows token ids and caches. Knows nothing of text, except through `stopped`, or of papers.
+Knows token ids and decoders. Knows nothing of text, except through `stopped`, or of papers.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from trued.language.engine.prefix import GrowingCache, keep_rows, new_cache
+from trued.language.engine.decoders import SHARED_PREFIX, Decoder
 from trued.learn.categorical import nucleus, sample_categorical
 
-SHARED_PREFIX = 8  # a common prefix shorter than this is not worth a forward pass of its own
+__all__ = ["SHARED_PREFIX", "Limits", "Sampling", "decode", "plan_batches"]
 
 
 @dataclass(frozen=True)
@@ -52,112 +53,111 @@ def plan_batches(lengths: Sequence[int], *, new_tokens: int, copies: int, budget
     return batches
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What may be decoded together, and when a row ends.
+
+    Attributes:
+        new_tokens: the most tokens of a reply.
+        end_ids: tokens that close a row; they are not part of the reply.
+        stopped: may close a row after any token, by the reply's ids.
+        switch: the length up to which positions are encoded in one way and beyond which in another, for all tokens of
+            a sequence; None for families that know one way only.
+    """
+
+    new_tokens: int
+    end_ids: frozenset[int]
+    stopped: Callable[[list[int]], bool] | None = None
+    switch: int | None = None
+
+
 @torch.inference_mode()
 def decode(
-    backbone: Callable[..., object],
+    start: Callable[[], Decoder],
     logits: Callable[[Tensor], Tensor],
     prompts: Sequence[Sequence[int]],
     *,
-    config: object,
-    device: torch.device,
-    dtype: torch.dtype,
-    max_new_tokens: int,
     copies: int,
     sampling: Sampling,
-    end_ids: frozenset[int],
-    stopped: Callable[[list[int]], bool] | None = None,
+    limits: Limits,
 ) -> list[list[int]]:
-    """Continue one batch of prompts; returns `len(prompts) * copies` lists of ids, copies of a prompt side by side.
+    """Continue prompts; returns `len(prompts) * copies` lists of ids, copies of a prompt side by side.
 
-    An end token closes its row and is not part of the result. `stopped(ids)` may close a row after any token.
+    Args:
+        start: makes the decoder of one batch.
+        logits: of the states that a decoder returns.
+        prompts: token ids.
+        copies: replies to each prompt.
+        sampling: how tokens are chosen.
+        limits: what is decoded together, and when a row ends.
     """
-    cache, state, mask, positions = _prefill(backbone, prompts, config=config, device=device, dtype=dtype)
-    if copies > 1:
-        rows = torch.arange(len(prompts), device=device).repeat_interleave(copies)
-        keep_rows(cache, rows)
-        state, mask, positions = state[rows], mask[rows], positions[rows]
-    columns, own_mask = mask.shape[1], isinstance(cache, GrowingCache)
-    mask = torch.cat([mask, mask.new_ones(len(mask), max_new_tokens)], 1)
-    replies: list[list[int]] = [[] for _ in range(len(mask))]
-    alive = list(range(len(mask)))
+    replies: list[list[int]] = [[] for _ in range(len(prompts) * copies)]
+    due = [_Due(list(prompt), range(row * copies, (row + 1) * copies)) for row, prompt in enumerate(prompts)]
+    while due:
+        later: list[_Due] = []
+        for batch in _together(due, limits):
+            longest = max(len(row.ids) for row in batch)
+            new_tokens = limits.new_tokens - max(len(replies[row.places[0]]) for row in batch)
+            if limits.switch is not None and longest <= limits.switch:
+                new_tokens = min(new_tokens, limits.switch - longest + 1)
+            closed = _continue(start(), logits, batch, replies, sampling, limits, new_tokens)
+            for row in batch:
+                for place in row.places:
+                    if place not in closed and len(replies[place]) < limits.new_tokens:
+                        later.append(_Due([*prompts[place // copies], *replies[place]], range(place, place + 1)))
+        due = later
+    return replies
+
+
+@dataclass(frozen=True)
+class _Due:
+    """A sequence to continue, and the places among the replies where its continuations stand; equally many in all."""
+
+    ids: list[int]
+    places: range
+
+
+def _together(due: Sequence[_Due], limits: Limits) -> list[list[_Due]]:
+    """Cut what is due into batches that may be decoded together."""
+    if limits.switch is None:
+        return [list(due)]
+    short = [row for row in due if len(row.ids) <= limits.switch]
+    long = [row for row in due if len(row.ids) > limits.switch]
+    return [batch for batch in (short, long) if batch]
+
+
+def _continue(
+    decoder: Decoder,
+    logits: Callable[[Tensor], Tensor],
+    batch: Sequence[_Due],
+    replies: list[list[int]],
+    sampling: Sampling,
+    limits: Limits,
+    new_tokens: int,
+) -> set[int]:
+    """Add up to `new_tokens` to the replies of one batch; return the places of those that are closed."""
+    state = decoder.start([row.ids for row in batch], len(batch[0].places), new_tokens)
+    alive = [place for row in batch for place in row.places]
     active = [True] * len(alive)
-    for step in range(max_new_tokens):
+    closed: set[int] = set()
+    for step in range(new_tokens):
         tokens = sampling.choose(logits(state))
         for slot, token in enumerate(tokens.tolist()):
             if not active[slot]:
                 continue
-            if token in end_ids:
-                active[slot] = False
-                continue
             reply = replies[alive[slot]]
-            reply.append(token)
-            if stopped is not None and stopped(reply):
+            if token not in limits.end_ids:
+                reply.append(token)
+            if token in limits.end_ids or (limits.stopped is not None and limits.stopped(reply)):
                 active[slot] = False
-        if not any(active) or step + 1 == max_new_tokens:
+                closed.add(alive[slot])
+        if not any(active) or step + 1 == new_tokens:
             break
         if sum(active) <= 0.75 * len(active):
-            open_slots = torch.tensor([slot for slot, on in enumerate(active) if on], device=device)
-            keep_rows(cache, open_slots)
-            tokens, mask, positions = tokens[open_slots], mask[open_slots], positions[open_slots]
+            open_slots = torch.tensor([slot for slot, on in enumerate(active) if on], device=state.device)
+            decoder.select(open_slots)
+            tokens = tokens[open_slots]
             alive = [alive[slot] for slot in open_slots.tolist()]
             active = [True] * len(alive)
-        columns += 1
-        positions = positions + 1
-        out = backbone(
-            input_ids=tokens[:, None],
-            attention_mask=_additive(mask[:, :columns], dtype) if own_mask else mask[:, :columns],
-            position_ids=positions[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        )
-        state = out.last_hidden_state[:, -1]  # pyright: ignore
-    return replies
-
-
-def _prefill(backbone, prompts, *, config, device, dtype):
-    """Encode prompts, left-padded after their common prefix; returns cache, last states, 2D mask, last positions."""
-    cache = new_cache(config)
-    rows = len(prompts)
-    shared = _common_prefix(prompts) if isinstance(cache, GrowingCache) else 0
-    if rows == 1 or shared < SHARED_PREFIX:
-        shared = 0
-    if shared:
-        ids = torch.tensor([list(prompts[0][:shared])], device=device)
-        backbone(input_ids=ids, past_key_values=cache, use_cache=True)
-        cache = cache.expand(rows)  # pyright: ignore
-    width = max(len(p) for p in prompts) - shared
-    ids = torch.tensor([[0] * (width - len(p) + shared) + list(p[shared:]) for p in prompts], device=device)
-    mask = torch.tensor([[1] * shared + [0] * (width - len(p) + shared) + [1] * (len(p) - shared) for p in prompts])
-    mask = mask.to(device)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    attention: Tensor | None = mask
-    if shared:
-        causal = torch.ones(width, shared + width, dtype=torch.bool, device=device).tril(shared)
-        seen = causal[None] & mask[:, None, :].bool()
-        seen |= torch.eye(shared + width, dtype=torch.bool, device=device)[shared:]
-        attention = torch.zeros(seen.shape, dtype=dtype, device=device)
-        attention = attention.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
-    elif bool(mask.all()):
-        attention = None
-    out = backbone(
-        input_ids=ids,
-        attention_mask=attention,
-        position_ids=positions[:, shared:],
-        past_key_values=cache,
-        use_cache=True,
-    )
-    return cache, out.last_hidden_state[:, -1], mask, positions[:, -1]
-
-
-def _additive(mask: Int[Tensor, "rows columns"], dtype: torch.dtype) -> Float[Tensor, "rows 1 1 columns"]:
-    return (1 - mask).to(dtype).mul_(torch.finfo(dtype).min)[:, None, None]
-
-
-def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """Tokens that all prompts begin with, leaving at least one of each for its own pass."""
-    shortest = min(len(p) for p in prompts) - 1
-    first = prompts[0]
-    for index in range(shortest):
-        if any(p[index] != first[index] for p in prompts[1:]):
-            return index
-    return shortest
+        state = decoder.step(tokens)
+    return closed

@@ -16,6 +16,8 @@ import torch
 from trued.errors import InputError
 from trued.fetch.hub import Files, find_files, missing_weights
 from trued.fetch.pretrained import guarded, read_adapter, read_adapter_config, read_model, read_parts
+from trued.language.engine.attention import attention_of
+from trued.language.engine.causal import causal_config
 from trued.language.engine.embedded import EmbeddedModel, embedded_model
 from trued.language.engine.origin import BASE_FILE, Origin
 from trued.language.engine.sources import SOURCES
@@ -67,7 +69,8 @@ def load_model(
         _check_kind(adapter_files)
     tokenizer = read_parts(_auto("AutoTokenizer"), files)
     resolved = default_dtype(device) if dtype == "auto" else dtype
-    model = read_model(_auto("AutoModelForCausalLM"), files, dtype=resolved, attn_implementation="sdpa")
+    attention = attention_of(causal_config(files))
+    model = read_model(_auto("AutoModelForCausalLM"), files, dtype=resolved, attn_implementation=attention)
     model = model.to(device).eval()
     model.requires_grad_(False)
     if origin.hub:

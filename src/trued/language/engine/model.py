@@ -17,14 +17,17 @@ from torch import Tensor, nn
 
 from trued.data.messages import Prompt
 from trued.errors import InputError
+from trued.language.engine.abilities import Abilities, rope_switch
 from trued.language.engine.adapters import adapter_off, folded, has_adapter, save_adapter, with_fresh_lora
 from trued.language.engine.card import AdapterCard
-from trued.language.engine.generation import Sampling, decode, plan_batches
+from trued.language.engine.decoders import decoder_for
+from trued.language.engine.forward import row_states
+from trued.language.engine.generation import Limits, Sampling, decode, plan_batches
 from trued.language.engine.loading import load_model
 from trued.language.engine.origin import Origin
-from trued.language.engine.patches import patched
+from trued.language.engine.patches import Patches, patched
 from trued.language.engine.replies import ReplyText, check_lengths, check_sampling, one_prefill_each
-from trued.language.engine.scoring import Rows, block_mask, full_logits, pack_rows, per_response, token_logprobs
+from trued.language.engine.scoring import Rows, full_logits, pack_rows, per_response, token_logprobs
 from trued.language.engine.template import ChatFormat
 
 BATCH_TOKENS = 16_384
@@ -59,6 +62,7 @@ class LanguageModel:
         self.format = ChatFormat(tokenizer, template)
         self.origin = origin
         self._patches = patched(self.base)
+        self._abilities = Abilities()
 
     @classmethod
     def load(
@@ -104,11 +108,17 @@ class LanguageModel:
     @property
     def backbone(self) -> nn.Module:
         """The decoder without its output head."""
-        return self.base.get_decoder()
+        return self._abilities.backbone(self)
 
     @property
     def head(self) -> nn.Module:
-        return self.base.get_output_embeddings()
+        """What makes logits of the decoder's last hidden states, by `scoring.full_logits`."""
+        return self._abilities.head(self)
+
+    @property
+    def patches(self) -> Patches:
+        """The faster forward passes that the model has been given."""
+        return self._patches
 
     @property
     def config(self) -> Any:
@@ -171,6 +181,7 @@ class LanguageModel:
 
     def around(self, model: Any) -> LanguageModel:
         """Return another model, such as a copy, with this one's tokenizer, chat format, name and origin."""
+        self._abilities.settle(self)  # on these weights: a copy's may be rounded
         twin = self._sharing(model)
         twin._patches = patched(twin.base)
         return twin
@@ -262,16 +273,51 @@ class LanguageModel:
 
     def states(self, rows: Rows, delta: Float[Tensor, "rows time dim"] | None = None) -> Float[Tensor, "scored dim"]:
         """Hidden states from which the scored tokens are predicted; `delta` is added to the embeddings of prompts."""
+        return self.row_states(rows, self.row_embeddings(rows, delta)).flatten(0, 1)[rows.source]
+
+    def row_embeddings(
+        self, rows: Rows, delta: Float[Tensor, "rows time dim"] | None = None
+    ) -> Float[Tensor, "rows time dim"]:
+        """Input embeddings of rows; `delta` is added to those of prompts."""
         embeddings = self.embed(rows.input_ids)
         if delta is not None:
             embeddings = embeddings + (delta * rows.prompt_mask[..., None]).to(embeddings.dtype)
-        out = self.backbone(
-            inputs_embeds=embeddings,
-            attention_mask=block_mask(rows.segments, embeddings.dtype),
-            position_ids=rows.positions,
-            use_cache=False,
-        )
-        return out.last_hidden_state.flatten(0, 1)[rows.source]
+        return embeddings
+
+    def row_states(
+        self, rows: Rows, embeddings: Float[Tensor, "rows time dim"], *, until: nn.Module | None = None
+    ) -> Float[Tensor, "rows time dim"]:
+        """Hidden states of all tokens of rows, each as it is with its prompt and its own response alone.
+
+        Args:
+            rows: prompts and responses.
+            embeddings: of their tokens, such as `row_embeddings`; what stands on padding has no effect.
+            until: a part of the decoder whose output is returned; what comes after it is not computed. None: the last
+                hidden states, after the last norm.
+        """
+        way = self._abilities.way(self, rows.input_ids.shape[1], int(rows.positions.max()) + 1)
+        return row_states(self._abilities.passes(self, until), rows, embeddings, way)
+
+    def sequence_states(
+        self, ids: Int[Tensor, "rows time"], embeddings: Float[Tensor, "rows time dim"] | None = None, **options: Any
+    ) -> Float[Tensor, "rows time dim"]:
+        """Last hidden states of sequences of one length, such as they are alone.
+
+        Args:
+            ids: token ids; families that use them further up than in the embeddings need them beside embeddings too.
+            embeddings: instead of those of the ids.
+            options: for the decoder's forward pass, such as a cache where `reuses_prefix`.
+        """
+        return self._abilities.passes(self)(ids, embeddings, **options)
+
+    @property
+    def takes_embeddings(self) -> bool:
+        """Whether the decoder computes from embeddings alone what it computes from ids."""
+        return self._abilities.basics(self).direct
+
+    def reuses_prefix(self, length: int) -> bool:
+        """Whether a prefix in a `GrowingCache` may be shared by sequences of one length, up to `length` tokens."""
+        return self._abilities.reuses_prefix(self, length)
 
     def response_logprobs(
         self, rows: Rows, delta: Float[Tensor, "rows time dim"] | None = None
@@ -325,7 +371,12 @@ class LanguageModel:
                 out = self.backbone(
                     input_ids=torch.tensor([ids[index]], device=self.device), output_hidden_states=True, use_cache=False
                 )
-                states = out.hidden_states[layer][0].float()
+                if out.hidden_states is None:
+                    raise InputError(f"{self.name} ({type(self.base).__name__}) does not return its hidden states")
+                states = out.hidden_states[layer]
+                if states.ndim == 4:  # several streams a layer (Gemma 3n): the one that the layers compute on
+                    states = states[getattr(self.config, "altup_active_idx", 0)]
+                states = states[0].float()
                 result[index] = states.mean(0) if pool == "mean" else states[-1]
         return torch.stack(result)
 
@@ -369,19 +420,22 @@ class LanguageModel:
         sampling = Sampling(temperature, top_p, generator)
         replies: list[list[str]] = [[] for _ in ids]
         finished = 0
+        longest = max(map(len, ids), default=0) + new_tokens
+        decoding, backbone, head = self._abilities.decoding(self, longest), self.backbone, self.head
+        limits = Limits(
+            new_tokens,
+            self.format.stop_ids,
+            stopped=text.stopped if stop else None,
+            switch=rope_switch(self.config),
+        )
         for batch in plan_batches([len(i) for i in ids], new_tokens=new_tokens, copies=n, budget=batch_tokens):
             tokens = decode(
-                self.backbone,
-                lambda state: full_logits(state, self.head, self.config),
+                lambda: decoder_for(decoding, backbone, self.config, self.device, self.dtype),
+                lambda state: full_logits(state, head, self.config),
                 [ids[i] for i in batch],
-                config=self.config,
-                device=self.device,
-                dtype=self.dtype,
-                max_new_tokens=new_tokens,
                 copies=n,
                 sampling=sampling,
-                end_ids=self.format.stop_ids,
-                stopped=text.stopped if stop else None,
+                limits=limits,
             )
             for place, index in enumerate(batch):
                 replies[index] = [text(t) for t in tokens[place * n : (place + 1) * n]]

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
@@ -27,6 +29,7 @@ class Patches:
 
     def __init__(self, model: Any) -> None:
         self._model = weakref.ref(model)
+        self._given_up = False
         self.apply()
         self._undo = weakref.finalize(self, _restore, self._model)
         self._undo.atexit = False
@@ -35,13 +38,29 @@ class Patches:
         """Patch what is not patched yet, such as LoRA layers that have come since."""
         model = self._model()
         if model is not None:
-            use_short_attention(model)
-            patch_norms_and_activations(model)
+            if not self._given_up:
+                use_short_attention(model)
+                patch_norms_and_activations(model)
             patch_lora_forward(model)
 
     def restore(self) -> None:
         """Put the model's own passes back now."""
         _restore(self._model)
+
+    def give_up(self) -> None:
+        """Put the model's own attention, norms and activations back for good; LoRA layers keep theirs."""
+        self._given_up = True
+        self.restore()
+        self.apply()
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """Let the model compute with its own passes for a while."""
+        self.restore()
+        try:
+            yield
+        finally:
+            self.apply()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Patches:
         return patched(copy.deepcopy(self._model(), memo))

@@ -53,7 +53,7 @@ class GrowingLayer(DynamicLayer):
 
 
 class GrowingCache(Cache):
-    """A cache for full-attention decoders; see `GrowingLayer`."""
+    """A cache for decoders whose layers all attend; see `GrowingLayer`."""
 
     def __init__(self, layers: int, reserve: int = 64) -> None:
         super().__init__(layers=[GrowingLayer(reserve) for _ in range(layers)])
@@ -85,20 +85,13 @@ class GrowingCache(Cache):
         return result
 
 
-def new_cache(config: Any, reserve: int = 64) -> Cache:
-    """Return a `GrowingCache` for a plain decoder, transformers' own cache for hybrid or sliding-window families."""
-    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
-    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
-    if kinds <= {"full_attention"} and not getattr(text, "sliding_window", None):
-        return GrowingCache(text.num_hidden_layers, reserve)
+def new_cache(config: Any, reserve: int = 64) -> GrowingCache:
+    """Return an empty `GrowingCache` with a layer for each that transformers' own cache would have.
+
+    It keeps all keys and values, of sliding layers too: what a query may look at is the mask's business, and so a
+    prefix can be cropped and extended beyond a window.
+    """
     from transformers import DynamicCache
 
-    return DynamicCache(config=text)
-
-
-def keep_rows(cache: Cache, rows: Tensor) -> None:
-    """Keep these batch rows of any cache, in this order, repeats allowed."""
-    if isinstance(cache, GrowingCache):
-        cache.select(rows)
-    else:
-        cache.batch_select_indices(rows)  # pyright: ignore
+    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+    return GrowingCache(len(DynamicCache(config=text).layers) or text.num_hidden_layers, reserve)

@@ -1,8 +1,9 @@
 """Log-probabilities of responses, with the prompt that several responses share computed once.
 
-A row is a prompt followed by all its responses. Position ids restart after the prompt for every response, and a block
-mask lets a response see the prompt and itself only, so every response gets the log-probabilities it would get alone.
-The output head runs on scored positions only, in chunks, and never keeps a [tokens, vocabulary] tensor for backward.
+A row is a prompt followed by all its responses. Position ids restart after the prompt for every response, and a
+response sees the prompt and itself only, so every response gets the log-probabilities it would get alone. Families that
+cannot be run so get the same rows, one response at a time (`engine.forward`). The output head runs on scored positions
+only, in chunks, and never keeps a [tokens, vocabulary] tensor for backward.
 
 Knows token ids, embeddings and hidden states. Knows nothing of text, chats or papers.
 """
@@ -17,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from trued.errors import InputError
+from trued.language.engine.head import OwnHead
 
 HEAD_CHUNK = 256  # scored positions a head call: 256 x 49k float32 logits are 50 MB
 
@@ -87,13 +89,18 @@ def pack_rows(
     return Rows(*(torch.tensor(column, dtype=torch.long, device=device) for column in table))  # pyright: ignore
 
 
-def block_mask(segments: Int[Tensor, "rows time"], dtype: torch.dtype) -> Float[Tensor, "rows 1 time time"]:
-    """Additive attention mask: causal, and a response sees the prompt (segment 0) and itself, never a sibling."""
+def visible(segments: Int[Tensor, "rows time"]) -> Bool[Tensor, "rows time time"]:
+    """What each token may look at: causal, and a response sees the prompt (segment 0) and itself, never a sibling."""
     time = segments.shape[1]
     causal = torch.ones(time, time, dtype=torch.bool, device=segments.device).tril()
     queries, keys = segments[:, :, None], segments[:, None, :]
     seen = causal & (keys >= 0) & ((keys == 0) | (keys == queries))
-    seen = seen | torch.eye(time, dtype=torch.bool, device=segments.device)  # padding looks at itself: no empty softmax
+    return seen | torch.eye(time, dtype=torch.bool, device=segments.device)  # padding looks at itself: no empty softmax
+
+
+def block_mask(segments: Int[Tensor, "rows time"], dtype: torch.dtype) -> Float[Tensor, "rows 1 time time"]:
+    """`visible` as one additive mask for all layers: right for families that attend fully in each of them."""
+    seen = visible(segments)
     mask = torch.zeros(seen.shape, dtype=dtype, device=segments.device)
     return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
 
@@ -130,8 +137,13 @@ def _has_logit_transform(config: object | None) -> bool:
 
 
 def full_logits(hidden: Float[Tensor, "... dim"], head: nn.Module, config: object | None) -> Float[Tensor, "... vocab"]:
-    """Logits in float32, with the family's soft-capping (Gemma 2), scale (Cohere) or divisor (Granite)."""
+    """Logits in float32, with the family's soft-capping (Gemma 2), scale (Cohere) or divisor (Granite).
+
+    `LanguageModel.head` is one of which this holds; a family that does something else there has an `OwnHead`.
+    """
     logits = head(hidden).float()
+    if isinstance(head, OwnHead):
+        return logits
     if cap := getattr(config, "final_logit_softcapping", None):
         logits = torch.tanh(logits / cap) * cap
     if scale := getattr(config, "logit_scale", None):

@@ -17,7 +17,7 @@ from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack
 from trued.language.engine.model import LanguageModel
-from trued.language.engine.scoring import Rows, block_mask
+from trued.language.engine.scoring import Rows
 
 PLAIN, ATTACKED, REWRITTEN, BOTH, RANDOM = "x", "x + δ", "R(x)", "R(x) + δ", "R(x) + random"
 
@@ -95,13 +95,5 @@ def prompt_geometry(
 def pooled(lm: LanguageModel, rows: Rows, delta: Float[Tensor, "rows time dim"] | None) -> Float[Tensor, "rows dim"]:
     """Mean of the last hidden states over each prompt's tokens, float32; `delta` is added to their embeddings."""
     mask = rows.prompt_mask[..., None].float()
-    embeddings = lm.embed(rows.input_ids)
-    if delta is not None:
-        embeddings = embeddings + (delta * mask).to(embeddings.dtype)
-    out = lm.backbone(
-        inputs_embeds=embeddings,
-        attention_mask=block_mask(rows.segments, embeddings.dtype),
-        position_ids=rows.positions,
-        use_cache=False,
-    )
-    return (out.last_hidden_state.float() * mask).sum(1) / mask.sum(1)
+    states = lm.row_states(rows, lm.row_embeddings(rows, delta))
+    return (states.float() * mask).sum(1) / mask.sum(1)

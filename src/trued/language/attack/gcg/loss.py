@@ -21,11 +21,14 @@ from torch.nn import functional as F
 
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
-from trued.language.engine.prefix import GrowingCache
+from trued.language.engine.prefix import GrowingCache, new_cache
 from trued.language.engine.scoring import full_logits
 
 CALL_TOKENS, CALL_TOKENS_GPU = 32, 2048
 """What a forward pass costs beside its tokens (reading weights, launching kernels), in tokens, on a CPU and a GPU."""
+
+LONGEST_SUFFIX = 512
+"""Tokens of a suffix that are allowed for where a model's positions depend on the length of the whole."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class SuffixLoss:
         mellowmax: None takes the mean cross-entropy of the target's tokens; a number alpha takes the mellowmax of
             their negative logits, ``(logsumexp(-alpha z) - log |target|) / alpha``, which weighs the worst token more.
         batch_size: suffixes a forward pass; halved when memory runs out.
-        cached: whether to reuse keys and values. It is ignored (no reuse) for families with recurrent layers.
+        cached: whether to reuse keys and values, where the model's family allows it.
     """
 
     def __init__(
@@ -71,7 +74,9 @@ class SuffixLoss:
         self.batch_size = batch_size
         self.forwards = 0
         self.backwards = 0
-        self._prefix = self._encode_prefix() if cached and len(self.before) and _reusable(model.config) else None
+        whole = len(self.before) + LONGEST_SUFFIX + len(self.after) + len(self.target)
+        reuse = cached and len(self.before) > 0 and model.reuses_prefix(whole)
+        self._prefix = self._encode_prefix() if reuse else None
 
     @torch.no_grad()
     def __call__(
@@ -128,8 +133,10 @@ class SuffixLoss:
         leaf = start.detach().clone().requires_grad_()
         with torch.enable_grad():
             cache = self._prefix.expand(1) if self._prefix is not None else None
-            parts = [leaf, fixed_after] if cache is not None else [fixed_before, leaf, fixed_after]
-            loss = self._loss(self._forward(cache, inputs_embeds=torch.cat(parts)[None]))
+            ids, parts = [suffix, rest], [leaf, fixed_after]
+            if cache is None:
+                ids, parts = [self.before, *ids], [fixed_before, *parts]
+            loss = self._loss(self._forward(cache, torch.cat(ids)[None], torch.cat(parts)[None]))
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         self.forwards += 1
         self.backwards += 1
@@ -157,7 +164,7 @@ class SuffixLoss:
 
     @torch.no_grad()
     def _encode_prefix(self) -> GrowingCache:
-        cache = GrowingCache(self.model.config.num_hidden_layers, reserve=0)
+        cache = new_cache(self.model.config, reserve=0)
         self.model.backbone(input_ids=self.before[None], past_key_values=cache, use_cache=True)
         self.forwards += 1
         return cache
@@ -172,14 +179,13 @@ class SuffixLoss:
         return self._forward(cache, torch.cat([suffixes[:, shared:], tail], 1))
 
     def _forward(
-        self, cache: GrowingCache | None, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None
+        self, cache: GrowingCache | None, ids: Tensor, embeddings: Tensor | None = None
     ) -> Float[Tensor, "rows target vocab"]:
         """Return the logits that predict the target, which ends one token past the input."""
-        out = self.model.backbone(
-            input_ids=input_ids, inputs_embeds=inputs_embeds, past_key_values=cache, use_cache=cache is not None
-        )
+        options = {} if cache is None else {"past_key_values": cache, "use_cache": True}
+        states = self.model.sequence_states(ids, embeddings, **options)
         # Flat and contiguous, not `logits_to_keep`: on a strided [rows, target, dim] torch copies the head a row.
-        hidden = out.last_hidden_state[:, -len(self.target) :].flatten(0, 1)
+        hidden = states[:, -len(self.target) :].flatten(0, 1)
         return full_logits(hidden, self.model.head, self.model.config).unflatten(0, (-1, len(self.target)))
 
     def _loss(self, logits: Float[Tensor, "rows target vocab"]) -> Float[Tensor, " rows"]:
@@ -235,12 +241,6 @@ def _crop(cache: GrowingCache, length: int) -> None:
     """Shorten an expanded cache to its first `length` columns; the cache that it shares them with is left alone."""
     for layer in cache.layers:
         layer.crop(min(0, length - layer.get_seq_length()))  # pyright: ignore
-
-
-def _reusable(config) -> bool:
-    """Whether every layer attends through keys and values; recurrent layers keep a state that cannot be cropped."""
-    kinds = getattr(config, "layer_types", None) or ["full_attention"]
-    return set(kinds) <= {"full_attention", "sliding_attention"}
 
 
 def require_finite(losses: Tensor, step: int, *models: LanguageModel) -> None:

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from trued.errors import InputError
 from trued.language.engine.generation import SHARED_PREFIX, plan_batches
 from trued.language.engine.model import LanguageModel
-from trued.language.engine.scoring import Rows, block_mask, pack_rows
-from trued.learn.trace import output_of
+from trued.language.engine.scoring import Rows, pack_rows
 
 DirectionKind = Literal["mean", "principal"]
 
@@ -79,16 +78,7 @@ def states(
             f"position is {position} and the shortest prompt has {shortest} tokens: count from the end, -1 is the last"
         )
     rows, places = _packed(lm, prompts, position)
-    inputs = lm.embed(rows.input_ids)
-    out = output_of(
-        layers[depth - 1],
-        lambda: lm.backbone(
-            inputs_embeds=inputs,
-            attention_mask=block_mask(rows.segments, inputs.dtype),
-            position_ids=rows.positions,
-            use_cache=False,
-        ),
-    )
+    out = lm.row_states(rows, lm.row_embeddings(rows), until=layers[depth - 1])
     return out.flatten(0, 1)[places].float()
 
 
