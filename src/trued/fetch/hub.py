@@ -7,7 +7,6 @@ Knows folders, hub ids and the cache. Knows nothing of how a model is built from
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -16,6 +15,7 @@ from typing import Any
 
 from trued.errors import InputError
 from trued.fetch.network import hub_offline
+from trued.fetch.weights import weight_files
 
 PATIENCE = 10.0
 """Seconds to wait for the hub's first answer. It is asked once."""
@@ -64,8 +64,14 @@ class Files:
             InputError: one is missing; the sentence names it, the model, and why it was not fetched.
         """
         for name in names:
-            if not self.has(name):
-                raise InputError(self._without(name))
+            if self.has(name):
+                continue
+            if (adapters := adapter_folders(self.folder)) and not self.closed:
+                raise InputError(
+                    f"{self.name} has no {name}, and adapters in its folders {', '.join(adapters)}: give one of those "
+                    "folders"
+                )
+            raise InputError(self._without(name))
 
     def require_weights(self) -> None:
         """Check that the model's weights are there as safetensors, all shards of them.
@@ -76,6 +82,11 @@ class Files:
         missing = missing_weights(self.folder)
         if missing is not None:
             raise InputError(self._without(missing))
+        if any(self.folder.glob("shard-*-model-*-of-*.safetensors")):
+            raise InputError(
+                f"{self.name} holds a distributed checkpoint beside its model.safetensors: keep each in a folder of "
+                "its own"
+            )
 
     def _without(self, name: str) -> str:
         if self.closed:
@@ -151,17 +162,18 @@ def is_path(source: str | Path) -> bool:
 
 
 def missing_weights(folder: Path) -> str | None:
-    """Return the first weight file that a model's folder lacks, or None if it is whole."""
-    if (folder / "model.safetensors").is_file():
-        return None
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return "model.safetensors"
-    try:
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{index} is no index of shards ({error}): fetch the model again") from error
-    return next((name for name in shards if not (folder / name).is_file()), None)
+    """Return the first weight file that a model's folder lacks, or None if it is whole.
+
+    Raises:
+        InputError: see `weight_files`.
+    """
+    files = weight_files(folder)
+    return "model.safetensors" if not files else next((path.name for path in files if not path.is_file()), None)
+
+
+def adapter_folders(folder: Path) -> list[str]:
+    """Return the names of the subfolders that hold an adapter each."""
+    return sorted(path.parent.name for path in folder.glob("*/adapter_config.json"))
 
 
 def _folder(source: str | Path, revision: str | None) -> Path:
@@ -185,8 +197,16 @@ def _fetch(repo: str, revision: str | None, weights: bool, patience: float) -> F
         listed = HfApi().model_info(repo, revision=revision, timeout=patience)
         kinds = SMALL_FILES + (WEIGHT_FILES if weights else ())
         names = [entry.rfilename for entry in listed.siblings or []]
+        adapters = sorted({name.partition("/")[0] for name in names if name.endswith("/adapter_config.json")})
+        if adapters and not {"config.json", "adapter_config.json", "tokenizer_config.json"} & set(names):
+            raise InputError(
+                f"{repo} holds adapters in its folders {', '.join(adapters)} and nothing beside them: download the "
+                "repository and give one of those folders"
+            )
         names = [name for name in names if "/" not in name and any(fnmatch(name, kind) for kind in kinds)]
         folder = Path(snapshot_download(repo, revision=revision, allow_patterns=names or ["config.json"]))
+    except InputError:
+        raise
     except GatedRepoError as error:
         raise InputError(
             f"{repo} is gated: accept its terms at https://huggingface.co/{repo}, and set HF_TOKEN to a token of yours"
@@ -221,4 +241,6 @@ def _cached(repo: str, revision: str | None, closed: str) -> Files:
 def reason_of(error: BaseException) -> str:
     """Return the first line of an error, or its kind where it says nothing."""
     lines: list[Any] = str(error).strip().splitlines()
+    if len(lines) > 1 and str(lines[0]).endswith(":"):  # a title: the reason stands below it
+        return f"{lines[0]} {str(lines[1]).strip()}".rstrip(".")
     return str(lines[0]).rstrip(".") if lines else type(error).__name__

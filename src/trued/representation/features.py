@@ -61,16 +61,19 @@ class TextEncoder:
         """
         from transformers import AutoModel, AutoTokenizer
 
+        from trued.fetch.completeness import POOLER
         from trued.fetch.hub import find_files
         from trued.fetch.pretrained import read_model, read_parts
+        from trued.fetch.vocabulary import fit_vocabulary
         from trued.language.engine.embedded import default_model
         from trued.language.engine.sources import SOURCES
 
         where = open_device(device)
         try:
             files = find_files(default_model(str(source)) if str(source) in SOURCES else source)
-            model = read_model(AutoModel, files, dtype=torch.float32)
-            tokenizer = read_parts(AutoTokenizer, files)
+            model = read_model(AutoModel, files, dtype=torch.float32, unused=POOLER)
+            rows = model.get_input_embeddings().weight.shape[0]
+            tokenizer = fit_vocabulary(read_parts(AutoTokenizer, files), rows, name=files.name)
         except InputError as error:
             raise InputError(
                 f"no text encoder '{source}' ({error}): give {', '.join(SOURCES)}, a folder or a hub id"

@@ -8,7 +8,6 @@ trains, so every batch norm is folded into the convolution before it while the w
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
@@ -17,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trued.errors import InputError
-from trued.fetch.assets import Asset, asset_path
+from trued.fetch.assets import Asset
+from trued.fetch.pickled import pinned_tensors, user_tensors
 from trued.fetch.wheel import Member, Wheel
 
 # (repeats, kernel, stride, expansion, channels) of each stage
@@ -95,17 +95,14 @@ class EfficientNetLite0(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> EfficientNetLite0:
-        """Read the published weights: of the pinned package, or of a file of the same layout.
+        """Read the published weights: of the pinned package, or of a safetensors file of the same layout.
 
         Raises:
-            InputError: the weights are not available, or the file contains others.
+            InputError: the weights are not available, or the file is a pickle or contains others.
         """
-        path = asset_path(WEIGHTS) if path is None else Path(path)
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-            raise InputError(f"{path} does not read as weights ({str(error).splitlines()[0]})") from error
-        return cls().take(state, str(path))
+        if path is None:
+            return cls().take(pinned_tensors(WEIGHTS))
+        return cls().take(user_tensors(Path(path)), str(path))
 
     def take(self, published: dict[str, Tensor], source: str = "the weights") -> EfficientNetLite0:
         """Fill in published weights, batch norms folded in, and freeze the network.

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trued.errors import InputError
+from trued.fetch.completeness import POOLER
 from trued.fetch.hub import find_files
 from trued.fetch.pretrained import read_model
 from trued.learn.device import open_device
@@ -192,7 +193,7 @@ def _transformer(source: str, size: int | None) -> ImageEncoder:
 
     try:
         files = find_files(source)
-        model: Any = read_model(AutoModel, files, dtype=torch.float32)
+        model: Any = read_model(AutoModel, files, dtype=torch.float32, unused=POOLER)
         settings, _ = ImageProcessingMixin.get_image_processor_dict(str(files.folder))
     except (OSError, ValueError) as error:
         line = str(error).strip().splitlines()[0]

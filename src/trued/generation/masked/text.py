@@ -18,8 +18,10 @@ from torch import Tensor
 
 from trued.data.plays import MASK, plays, read_bpe, train_bpe, windows
 from trued.errors import InputError
+from trued.fetch.completeness import POOLER
 from trued.fetch.hub import find_files
 from trued.fetch.pretrained import read_model, read_parts
+from trued.fetch.vocabulary import fit_vocabulary
 from trued.files import cache_dir, whole_folder
 from trued.generation.masked.model import HuggingFaceMaskedLM, MaskedConfig, MaskedModel, TinyMaskedLM
 from trued.generation.masked.train import train_masked_lm
@@ -176,8 +178,9 @@ def _hugging_face(source: str, device: torch.device) -> MaskedText:
 
     try:
         files = find_files(source)
-        tokenizer = read_parts(AutoTokenizer, files)
-        model = read_model(AutoModelForMaskedLM, files, dtype=torch.float32).to(device)
+        model = read_model(AutoModelForMaskedLM, files, dtype=torch.float32, unused=POOLER).to(device)
+        rows = model.get_input_embeddings().weight.shape[0]
+        tokenizer = fit_vocabulary(read_parts(AutoTokenizer, files), rows, name=files.name)
     except InputError as error:
         raise InputError(
             f"{source!r} does not load as a masked language model ({error}): give {PLAYS!r}, a folder or a hub id of "

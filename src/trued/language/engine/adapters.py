@@ -1,4 +1,4 @@
-"""LoRA on a Hugging Face model: put on, switched off, folded into the weights for a while, and saved.
+"""LoRA on a Hugging Face model: put on, switched off, and saved.
 
 Knows models and PEFT. Knows nothing of tokens or text.
 """
@@ -17,19 +17,13 @@ from torch import nn
 from trued.errors import InputError
 from trued.files import whole_folder, write_text
 from trued.language.engine.card import AdapterCard
+from trued.language.engine.folding import tuner_layers
 from trued.language.engine.origin import BASE_FILE, Origin
 
 
 def has_adapter(model: nn.Module) -> bool:
     """Whether a model has an adapter, in PEFT's wrapper or injected into its layers without one."""
     return hasattr(model, "peft_config") or bool(tuner_layers(model))
-
-
-def tuner_layers(model: nn.Module) -> list[Any]:
-    """Return the layers of a model that an adapter was injected into."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    return [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
 
 
 def with_fresh_lora(model: Any, *, r: int, alpha: float, dropout: float, seed: int) -> Any:
@@ -75,28 +69,9 @@ def adapter_off(model: Any) -> Iterator[None]:
             parameter.requires_grad_(needed)
 
 
-@contextmanager
-def folded(base: nn.Module) -> Iterator[None]:
-    """Fold LoRA into the base weights for a while, for generation at the base model's speed.
-
-    The base weights are restored bit for bit afterwards, from a copy (PEFT's own unmerge subtracts, which in
-    bfloat16 does not give them back). Merged bfloat16 weights round, so logits differ slightly from unmerged ones.
-    """
-    from peft.tuners.lora import LoraLayer
-
-    layers: list[Any] = [m for m in base.modules() if isinstance(m, LoraLayer)]
-    copies = [layer.get_base_layer().weight.detach().clone() for layer in layers]
-    try:
-        for layer in layers:
-            layer.merge()
-        yield
-    finally:
-        for layer, weight in zip(layers, copies, strict=True):
-            layer.get_base_layer().weight.data.copy_(weight)
-            layer.merged_adapters.clear()
-
-
-def save_adapter(model: Any, folder: str | Path, origin: Origin | None, card: AdapterCard) -> Path:
+def save_adapter(
+    model: Any, folder: str | Path, origin: Origin | None, card: AdapterCard, *, tokenizer: Any = None
+) -> Path:
     """Write an adapter in PEFT's layout, atomically, with a model card; transformers, TRL, vLLM and PEFT load it.
 
     The configuration and the card name the base model by its hub id and revision. Only a base that never had a hub id
@@ -107,15 +82,19 @@ def save_adapter(model: Any, folder: str | Path, origin: Origin | None, card: Ad
         folder: where to; a folder of that name is replaced.
         origin: where the base model came from.
         card: what the model card says of training and check.
+        tokenizer: saved beside the adapter where it, or its chat template, was the adapter's own.
 
     Raises:
         InputError: the model has no adapter in PEFT's wrapper.
     """
     if not hasattr(model, "get_base_model"):
         raise InputError("this model has no adapter to save: train one first")
+    own = origin.own if origin is not None else ()
     with whole_folder(folder, kind="model") as work:
         # PEFT would look the base model up on the hub to find out whether its embeddings were resized.
-        model.save_pretrained(work, safe_serialization=True, save_embedding_layers=False)
+        model.save_pretrained(work, safe_serialization=True, save_embedding_layers="embeddings" in own)
+        if tokenizer is not None and "tokenizer" in own:
+            tokenizer.save_pretrained(work)
         path = work / "adapter_config.json"
         config = json.loads(path.read_text(encoding="utf-8"))
         if origin is not None:

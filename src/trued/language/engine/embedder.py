@@ -14,8 +14,10 @@ import torch
 from jaxtyping import Float
 
 from trued.errors import InputError
+from trued.fetch.completeness import POOLER
 from trued.fetch.hub import find_files
 from trued.fetch.pretrained import read_model, read_parts
+from trued.fetch.vocabulary import fit_vocabulary
 from trued.language.engine.embedded import default_model
 from trued.language.engine.loading import default_dtype
 from trued.learn.device import open_device
@@ -69,8 +71,11 @@ class SentenceEmbedder:
 
         where = open_device(device)
         files = find_files(default_model("minilm") if source is None else source)
-        model = read_model(AutoModel, files, dtype=default_dtype(device) if dtype == "auto" else dtype)
-        return cls(model.to(where), read_parts(AutoTokenizer, files), longest=longest)
+        resolved = default_dtype(device) if dtype == "auto" else dtype
+        model = read_model(AutoModel, files, dtype=resolved, unused=POOLER)
+        rows = model.get_input_embeddings().weight.shape[0]
+        tokenizer = fit_vocabulary(read_parts(AutoTokenizer, files), rows, name=files.name)
+        return cls(model.to(where), tokenizer, longest=longest)
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:

@@ -68,7 +68,7 @@ def _fresh(loaded: Any) -> Any:
     facts = {key: value for key, value in loaded.config.to_dict().items() if key not in foreign}
     config = type(loaded.config).from_dict(facts)
     with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
     model.load_state_dict(loaded.state_dict(), strict=True, assign=True)
     model.tie_weights()
     return model.eval()
@@ -79,9 +79,9 @@ def _save_tokenizer(path: Path, folder: Path, *, length: int) -> None:
     from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer
 
-    from trued.fetch.pretrained import read_gguf
+    from trued.fetch.pretrained import read_gguf_parts
 
-    tokenizer = read_gguf(AutoTokenizer, path)
+    tokenizer = read_gguf_parts(AutoTokenizer, path)
     field = GGUFReader(path).get_field("tokenizer.ggml.pre")
     if field is not None and field.contents() == "smollm":
         # transformers drops this rule of the file: every digit stands alone, before words are cut.

@@ -15,7 +15,10 @@ import torch
 
 from trued.errors import InputError
 from trued.fetch.hub import Files, find_files, missing_weights
-from trued.fetch.pretrained import guarded, read_adapter, read_adapter_config, read_model, read_parts
+from trued.fetch.pretrained import read_adapter_config, read_model
+from trued.fetch.vocabulary import fit_vocabulary
+from trued.language.engine.adapter_files import read_kind, read_tokenizer
+from trued.language.engine.adapter_loading import put_adapter
 from trued.language.engine.attention import attention_of
 from trued.language.engine.causal import causal_config
 from trued.language.engine.embedded import EmbeddedModel, embedded_model
@@ -65,20 +68,25 @@ def load_model(
     """
     device = str(open_device(device))
     files, origin, adapter_files = _find(source, adapter, revision, adapter_revision)
-    if adapter_files is not None:
-        _check_kind(adapter_files)
-    tokenizer = read_parts(_auto("AutoTokenizer"), files)
+    config = None if adapter_files is None else read_kind(adapter_files)
+    tokenizer, own_tokenizer = read_tokenizer(files, adapter_files)
     resolved = default_dtype(device) if dtype == "auto" else dtype
     attention = attention_of(causal_config(files))
-    model = read_model(_auto("AutoModelForCausalLM"), files, dtype=resolved, attn_implementation=attention)
+    notes: list[str] = []
+    model = read_model(_auto("AutoModelForCausalLM"), files, dtype=resolved, attn_implementation=attention, notes=notes)
     model = model.to(device).eval()
     model.requires_grad_(False)
     if origin.hub:
         model.name_or_path = model.config.name_or_path = origin.hub
+    own = ("tokenizer",) if own_tokenizer else ()
     if adapter_files is not None:
-        _check_adapter_shapes(model, adapter_files)
-        model = read_adapter(model, adapter_files).eval()
-    return LoadedModel(model, tokenizer, origin)
+        tokens = 1 + max(tokenizer.get_vocab().values()) if own_tokenizer else 0
+        adapted = put_adapter(model, adapter_files, config, tokens=tokens)
+        model = adapted.model
+        own += ("embeddings",) if adapted.own_embeddings else ()
+        notes += adapted.notes
+    tokenizer = fit_vocabulary(tokenizer, model.get_input_embeddings().weight.shape[0], name=origin.name)
+    return LoadedModel(model, tokenizer, replace(origin, own=own, notes=tuple(notes)))
 
 
 def default_embedded(name: str | Path | None) -> EmbeddedModel | None:
@@ -182,55 +190,3 @@ def _embedded_base(files: Files, base: str, revision: str | None) -> EmbeddedMod
     if source is None or source.quantised != quantised:
         return None
     return embedded_model(source.name, origin="package")
-
-
-# -- adapters ----------------------------------------------------------------------------------------------------------
-
-
-def _check_kind(files: Files) -> None:
-    """Refuse what is no change of weights: the engine runs the decoder itself, which would pass virtual tokens over."""
-    files.require("adapter_config.json", "adapter_model.safetensors")
-    config = read_adapter_config(files)
-    if config.is_prompt_learning:
-        kind = getattr(config.peft_type, "value", config.peft_type)
-        raise InputError(
-            f"{files.name} is an adapter of kind {kind}: only adapters that change weights, such as LoRA, are supported"
-        )
-
-
-def _check_adapter_shapes(model: Any, files: Files) -> None:
-    """Refuse an adapter that was trained on another base, by the widths of its first factors."""
-    guarded(files.name, lambda: _compare_shapes(model, files))
-
-
-def _compare_shapes(model: Any, files: Files) -> None:
-    from safetensors import safe_open
-
-    modules = dict(model.named_modules())
-    absent: list[str] = []
-    total = 0
-    with safe_open(files.folder / "adapter_model.safetensors", "pt") as file:
-        for key in file.keys():  # noqa: SIM118 - not a dict
-            name, _, part = key.removeprefix("base_model.model.").partition(".lora_")
-            if not part.startswith("A"):
-                continue
-            total += 1
-            name = name.removesuffix(".base_layer")
-            if name not in modules:
-                absent.append(name)
-                continue
-            width, trained = _inputs(modules[name]), file.get_slice(key).get_shape()[-1]
-            if width is not None and width != trained:
-                raise InputError(
-                    f"the adapter in {files.name} belongs to another base model: its '{name}' takes {trained} "
-                    f"features, this model's {width}"
-                )
-    if total and len(absent) == total:
-        raise InputError(
-            f"the adapter in {files.name} belongs to another base model: this model has no layer '{absent[0]}'"
-        )
-
-
-def _inputs(layer: Any) -> int | None:
-    """The number of features that a linear layer takes; None for a layer of another kind."""
-    return getattr(layer, "in_features", None)

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.engine.abilities import Abilities, rope_switch
-from trued.language.engine.adapters import adapter_off, folded, has_adapter, save_adapter, with_fresh_lora
+from trued.language.engine.adapters import adapter_off, has_adapter, save_adapter, with_fresh_lora
 from trued.language.engine.card import AdapterCard
 from trued.language.engine.decoders import decoder_for
+from trued.language.engine.folding import folded
 from trued.language.engine.forward import row_states
 from trued.language.engine.generation import Limits, Sampling, decode, plan_batches
 from trued.language.engine.loading import load_model
@@ -78,8 +79,8 @@ class LanguageModel:
     ) -> LanguageModel:
         """Load a model or an adapter on its base, from a folder or a hub id; without a source, the embedded default.
 
-        Weights come from safetensors only and no code of a model's repository is run. What begins with "." or "/" or
-        ends like a file is a path, never a hub id.
+        Weights come from safetensors only, all of them, and no code of a model's repository is run. An adapter's own
+        tokenizer and chat template are used. What begins with "." or "/" or ends like a file is a path, never a hub id.
 
         Args:
             source: a folder, a hub id such as "org/name" or "org/name@revision", or an adapter by either.
@@ -91,7 +92,8 @@ class LanguageModel:
             adapter_revision: branch, tag or commit of `adapter` on the hub.
 
         Raises:
-            InputError: no such model, a truncated or pickled checkpoint, no chat template, an adapter of another base.
+            InputError: no such model, a truncated, pickled or incomplete checkpoint, tokens without embeddings, no chat
+                template, an adapter of another base or of a kind that the engine cannot run.
         """
         loaded = load_model(
             source, device=device, dtype=dtype, adapter=adapter, revision=revision, adapter_revision=adapter_revision
@@ -198,10 +200,10 @@ class LanguageModel:
 
     @contextmanager
     def merged(self) -> Iterator[None]:
-        """Fold LoRA into the base weights for a while, for generation at the base model's speed.
+        """Fold the adapter into the base weights for a while, for generation at the base model's speed.
 
         The base weights are restored bit for bit afterwards. Merged bfloat16 weights round, so logits differ slightly
-        from unmerged ones.
+        from unmerged ones. An adapter that cannot be merged stays beside the weights.
         """
         with folded(self.base):
             yield
@@ -237,7 +239,7 @@ class LanguageModel:
         Raises:
             InputError: there is no adapter.
         """
-        return save_adapter(self.model, folder, self.origin, card or AdapterCard())
+        return save_adapter(self.model, folder, self.origin, card or AdapterCard(), tokenizer=self.tokenizer)
 
     def restore(self) -> None:
         """Put the wrapped model's own attention and forward passes back; use this `LanguageModel` no more after that.

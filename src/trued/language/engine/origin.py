@@ -20,6 +20,8 @@ class Origin:
         folder: the folder of the user's own, absolute; None for a model with a hub id.
         quantised: the format that the weights went through before they were unpacked, "" for the original ones.
         adapter: where its adapter comes from, "" without one.
+        own: what the adapter's folder has in place of the base model's: "tokenizer", "embeddings".
+        notes: sentences for a report on what loading changed or left out.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Origin:
     folder: str | None = None
     quantised: str = ""
     adapter: str = ""
+    own: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -38,12 +42,14 @@ class Origin:
     def limits(self) -> tuple[str, ...]:
         """Sentences for a report on what this origin means for what was measured."""
         if not self.quantised:
-            return ()
+            return self.notes
         return (
             f"The model is {self.hub or self.name} from a copy in {self.quantised}, dequantised; with the original "
             "weights the figures may differ.",
+            *self.notes,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data, without the path of a folder on this machine."""
-        return {key: value for key, value in asdict(self).items() if key != "folder"}
+        facts = {key: value for key, value in asdict(self).items() if key not in ("folder", "own", "notes")}
+        return facts | {key: list(value) for key in ("own", "notes") if (value := getattr(self, key))}

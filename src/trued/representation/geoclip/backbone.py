@@ -17,6 +17,7 @@ from torch import Tensor
 from trued.errors import InputError
 from trued.fetch.hub import find_files
 from trued.fetch.pretrained import read_model, read_parts
+from trued.fetch.vocabulary import fit_vocabulary
 from trued.language.engine.embedder import SentenceEmbedder
 from trued.learn.device import open_device
 from trued.vision.encoder import DEFAULT, ImageEncoder
@@ -90,6 +91,8 @@ class ClipBackbone:
             files = find_files(source)
             model = read_model(CLIPModel, files)
             processor, tokenizer = read_parts(CLIPImageProcessor, files), read_parts(AutoTokenizer, files)
+            rows = model.text_model.embeddings.token_embedding.weight.shape[0]
+            tokenizer = fit_vocabulary(tokenizer, rows, name=files.name)
         except InputError as error:
             raise _unreachable(str(source), error) from error
         return cls(model.to(where), processor, tokenizer, name=str(source))

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from trued.data.globe import check_places, equal_earth
 from trued.errors import InputError
-from trued.fetch.assets import Asset, asset_path
+from trued.fetch.assets import Asset
+from trued.fetch.pickled import pinned_tensors
 from trued.fetch.wheel import Member, Wheel
 from trued.learn.unit import unit_rows
 
@@ -123,7 +124,7 @@ class LocationEncoder(nn.Module):
         Raises:
             InputError: the package is neither installed nor to be had.
         """
-        published = torch.load(asset_path(RELEASED), map_location="cpu", weights_only=True)
+        published = pinned_tensors(RELEASED)
         encoder = cls()
         encoder.load_state_dict({_own_name(name): tensor for name, tensor in published.items()}, strict=True)
         return encoder.eval()

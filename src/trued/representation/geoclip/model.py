@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from trued.data.globe import haversine_km
 from trued.errors import InputError
-from trued.fetch.assets import Asset, asset_path
+from trued.fetch.assets import Asset
+from trued.fetch.pickled import SINGLE, pinned_tensors
 from trued.fetch.wheel import Member
 from trued.files import whole_folder
 from trued.learn.contrastive import Temperature, info_nce
@@ -118,9 +119,9 @@ class GeoCLIP(nn.Module):
             InputError: the package `geoclip` is neither installed nor to be had.
         """
         model = cls(location=LocationEncoder.released())
-        model.head.load_state_dict(torch.load(asset_path(HEAD), map_location="cpu", weights_only=True), strict=True)
-        log_scale = torch.load(asset_path(LOG_SCALE), map_location="cpu", weights_only=True)
-        model.temperature.load_state_dict({"log_scale": log_scale.detach().reshape(())}, strict=True)
+        model.head.load_state_dict(pinned_tensors(HEAD), strict=True)
+        log_scale = pinned_tensors(LOG_SCALE)[SINGLE]
+        model.temperature.load_state_dict({"log_scale": log_scale.reshape(())}, strict=True)
         return model.eval()
 
     @property
