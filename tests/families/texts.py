@@ -42,7 +42,10 @@ PAD: dict[str, Any] = {"pad_token_id": 1}
 FAMILIES: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("bart", "esm", "flaubert", "ibert", "luke", "mbart", "mvp", "t5gemma", "xlm"), PAD),
     "esmc": {"num_key_value_heads": 4},
-    "funnel": {"architectures": ["FunnelModel"], "block_sizes": [1, 1], "block_repeats": [1, 1], "d_inner": 40, "d_head": 6, "n_head": 4},
+    "funnel": {
+        "architectures": ["FunnelModel"], "block_sizes": [1, 1], "block_repeats": [1, 1], "d_inner": 40, "d_head": 6,
+        "n_head": 4,
+    },
     "neomme": {"head_dim": 16},
     "reformer": LANGUAGE["reformer"] | {"axial_pos_embds_dim": [12, 12], "axial_pos_shape": [8, 8]},
     "camembert": ROBERTA,
