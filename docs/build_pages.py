@@ -85,39 +85,39 @@ def suite_table(suite: Mapping[str, Any] | None) -> str:
     if suite is None:
         return "Not measured yet: [`docs/suite/run.sh`](docs/suite/run.sh) makes this table."
     models = suite["models"]
-    attacks = dict.fromkeys(found["attack"] for model in models for found in model["attacks"])
+    attacks = dict.fromkeys(result["attack"] for model in models for result in model["attacks"])
     lines = [f"| attack | {' | '.join(model['model'] for model in models)} |", "|---|" + "---|" * len(models)]
     for attack in attacks:
         cells = []
         for model in models:
-            found = next((one for one in model["attacks"] if one["attack"] == attack), None)
-            cells.append("–" if found is None else _share(found))
+            result = next((row for row in model["attacks"] if row["attack"] == attack), None)
+            cells.append("–" if result is None else _share(result))
         lines.append(f"| {attack} | {' | '.join(cells)} |")
     for metric, label in HARMLESS.items():
-        cells = [_share(_found(suite["useful"][model["model"]]["metrics"], metric)) for model in models]
+        cells = [_share(_metric(suite["useful"][model["model"]]["metrics"], metric)) for model in models]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     harmless = suite["useful"][models[0]["model"]]
-    asked = [_found(harmless["metrics"], metric)["n"] for metric in HARMLESS]
-    told, agreed = suite["protocol"], suite["calibration"]
+    request_counts = [_metric(harmless["metrics"], metric)["n"] for metric in HARMLESS]
+    protocol, calibration = suite["protocol"], suite["calibration"]
     lines += [
         "",
-        f"Share of {told['behaviors']['count']} behaviours broken, unknown replies counted either way, and of "
-        f"{' and '.join(map(str, asked))} harmless requests refused; 95 % Wilson intervals; {told['decoding']}; "
-        f"judge {told['judge']}, which agrees with people on "
-        f"{agreed['accuracy']:.0%} of {agreed['replies']} labelled replies, and for harmless requests "
-        f"{harmless['judge']}; seed {told['seed']}.",
+        f"Share of {protocol['behaviors']['count']} behaviours broken, unknown replies counted either way, and of "
+        f"{' and '.join(map(str, request_counts))} harmless requests refused; 95 % Wilson intervals; "
+        f"{protocol['decoding']}; judge {protocol['judge']}, which agrees with people on "
+        f"{calibration['accuracy']:.0%} of {calibration['replies']} labelled replies, and for harmless requests "
+        f"{harmless['judge']}; seed {protocol['seed']}.",
     ]
     return "\n".join(lines)
 
 
-def _share(found: Mapping[str, Any]) -> str:
-    value = found["asr"] if "asr" in found else found["value"]
-    bound = "≥ " if found["lower_bound"] and value < 1 else ""
-    return f"{bound}{100 * value:.0f} % [{100 * found['low']:.0f}, {100 * found['high']:.0f}]"
+def _share(rate: Mapping[str, Any]) -> str:
+    value = rate["asr"] if "asr" in rate else rate["value"]
+    bound = "≥ " if rate["lower_bound"] and value < 1 else ""
+    return f"{bound}{100 * value:.0f} % [{100 * rate['low']:.0f}, {100 * rate['high']:.0f}]"
 
 
-def _found(metrics: Iterable[Mapping[str, Any]], metric: str) -> Mapping[str, Any]:
-    return next(one for one in metrics if one["id"] == metric)
+def _metric(metrics: Iterable[Mapping[str, Any]], metric: str) -> Mapping[str, Any]:
+    return next(row for row in metrics if row["id"] == metric)
 
 
 def papers_table(evidence: Mapping[str, Evidence]) -> str:
@@ -138,9 +138,9 @@ def write_pages(folder: Path, evidence: Mapping[str, Evidence]) -> None:
     """Write a page a paper, their index, and copies of the figures that the pages show."""
     with whole_folder(folder, kind="pages", own=lambda old: (old / "index.md").is_file()) as work:
         for card in catalogue.cards().values():
-            found = evidence.get(card.slug)
-            write_text(work / f"{card.slug}.md", page(card, found))
-            for _, file in committed.figures(found, EVIDENCE) if found else ():
+            measured = evidence.get(card.slug)
+            write_text(work / f"{card.slug}.md", page(card, measured))
+            for _, file in committed.figures(measured, EVIDENCE) if measured else ():
                 (work / "figures" / card.slug).mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, work / "figures" / card.slug)
         write_text(work / "index.md", index(list(catalogue.cards().values()), evidence))
@@ -152,8 +152,8 @@ def index(cards: list[Card], evidence: Mapping[str, Evidence]) -> str:
     for field, group in groupby(sorted(cards, key=lambda card: (card.field, card.slug)), key=lambda card: card.field):
         lines += [f"## {field.capitalize()}", "", "| paper | title | date | state |", "|---|---|---|---|"]
         for card in group:
-            found = evidence.get(card.slug)
-            state = counts(claim_rows(found)) if found else catalogue.state(card.slug)
+            measured = evidence.get(card.slug)
+            state = counts(claim_rows(measured)) if measured else catalogue.state(card.slug)
             lines.append(f"| [{card.slug}]({card.slug}.md) | {_cell(card.title)} | {card.date} | {state} |")
         lines.append("")
     return "\n".join(lines)

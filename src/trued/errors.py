@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -49,5 +48,7 @@ def install_command(extra: str) -> str:
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
     """Return ``"; did you mean a, b?"`` for the known names nearest to `name`, or ``""``."""
+    from difflib import get_close_matches
+
     matches = get_close_matches(name, list(known), n=n, cutoff=0.4)
     return f"; did you mean {', '.join(matches)}?" if matches else ""

@@ -29,6 +29,10 @@ CACHE = "cache"
 CHECKPOINT = "checkpoint"
 """The kind, and the name, of the folder that an unfinished training leaves in its output."""
 
+TRACKERS = "trackers"
+"""The kind, and the name, of the folder of a training's trackers in its output. It grows while the training runs, and
+what replaces the output takes it along with all that is in it."""
+
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # operating systems leave these everywhere
 _HEAD = 4096  # bytes of a file among which its mark stands
 _PROBE = bytes(65536)
@@ -118,7 +122,8 @@ def _check_place(target: Path) -> None:
 def _check_folder(target: Path, kind: str, *, whole: bool) -> None:
     """Refuse a folder that contains anything, unless its marker has this kind and lists every file."""
     entries = sorted(entry.name for entry in target.iterdir() if entry.name not in _LITTER)
-    if entries and set(entries) <= {CHECKPOINT} and not _strange(target / CHECKPOINT, CHECKPOINT):
+    entries = [name for name in entries if name != TRACKERS or not _is_trackers(target / name)]
+    if entries == [CHECKPOINT] and not _strange(target / CHECKPOINT, CHECKPOINT):
         return  # of a training that was cut off
     marker = _marker(target)
     if entries and marker is None:
@@ -141,9 +146,16 @@ def _strange(folder: Path, kind: str) -> str | None:
         if name.parts[0] == CHECKPOINT and kind != CHECKPOINT:
             if inner := _strange(folder / CHECKPOINT, CHECKPOINT):
                 return f"{CHECKPOINT}/{inner}"
+        elif name.parts[0] == TRACKERS and _is_trackers(folder / TRACKERS):
+            continue
         elif (file.is_symlink() or not file.is_dir()) and name.as_posix() not in own and file.name not in _LITTER:
             return name.as_posix()
     return None
+
+
+def _is_trackers(folder: Path) -> bool:
+    marker = _marker(folder)
+    return marker is not None and marker["kind"] == TRACKERS and not folder.is_symlink()
 
 
 def _marker(folder: Path) -> dict[str, Any] | None:
@@ -244,8 +256,9 @@ def whole_folder(
 ) -> Iterator[Path]:
     """Yield an empty folder that takes the name `path`, with trued's marker, if the block ends without an error.
 
-    An older folder of the same kind is replaced at the end; on any error, Ctrl-C included, it stays as it was. Where
-    someone else's files came to lie there meanwhile, the new folder takes a name of its own beside it.
+    An older folder of the same kind is replaced at the end, and only its trackers' files are kept; on any error, Ctrl-C
+    included, it stays as it was. Where someone else's files came to lie there meanwhile, the new folder takes a name of
+    its own beside it.
 
     Raises:
         InputError: the folder may not be replaced, see `claim_output`, whose arguments these are.
@@ -258,6 +271,8 @@ def whole_folder(
     work = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
     try:
         yield work
+        if _is_trackers(place / TRACKERS):
+            shutil.copytree(place / TRACKERS, work / TRACKERS, symlinks=True)
         mark_folder(work, kind)
         _let_others_read(work)
         try:

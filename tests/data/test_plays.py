@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from trued.data import plays as room
-from trued.data.plays import FOLDER, MASK, Corpus, evenly, plays, read_bpe, train_bpe, windows
+from trued.data.plays import FOLDER, MASK, Corpus, plays, read_bpe, train_bpe, windows
 from trued.errors import InputError
 
 LINES = "To be, or not to be, that is the question.\r\nWhether tis nobler in the mind to suffer\r\n"
@@ -74,7 +74,5 @@ def test_a_corpus_is_windows_of_both_kinds_of_texts_the_unseen_ones_evenly_space
     tokenizer = read_bpe(train_bpe([LINES * 3], 300))
     corpus = Corpus.of(tokenizer, [LINES], [LINES[::-1] * 4], 5, tested=3)
     assert torch.equal(corpus.train, windows(tokenizer, [LINES], 5))
-    assert torch.equal(corpus.test, evenly(windows(tokenizer, [LINES[::-1] * 4], 5), 3))
-    rows = torch.arange(10)[:, None]
-    assert evenly(rows, 4).flatten().tolist() == [0, 2, 5, 7]
-    assert torch.equal(evenly(rows, 20), rows)
+    unseen = windows(tokenizer, [LINES[::-1] * 4], 5)
+    assert torch.equal(corpus.test, unseen[[0, len(unseen) // 3, 2 * len(unseen) // 3]])

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from trued.experiments._language import evenly, gcg_record, judged, notes, protocol, replies_beside, spread
+from trued.experiments._language import gcg_record, judged, load, notes, protocol, replies_beside, spread
+from trued.files import sha256
 from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.gcg.search import GCG
 from trued.language.engine.tiny import tiny_model
@@ -30,10 +31,8 @@ class Recorder:
         self.shown.append((title, before, after, note))
 
 
-def test_spread_goes_in_whole_steps_and_evenly_reaches_the_end():
+def test_spread_goes_in_whole_steps():
     assert spread(range(10), 4) == [0, 2, 4, 6]
-    assert evenly(range(10), 4) == [0, 2, 5, 7]
-    assert evenly(range(3), 3) == evenly(range(3), 9) == evenly(range(3), None) == [0, 1, 2]
     assert spread(range(3), 9) == [0, 1, 2]
 
 
@@ -79,3 +78,18 @@ def test_a_suffix_search_is_recorded_as_the_attack_reports_it():
         for passes, case in zip(record["passes"], cases, strict=True)
     ]
     assert all(len(values) == 2 for values in record.values())
+
+
+def test_a_named_model_is_in_the_facts_of_the_run_and_a_random_one_is_not(tmp_path):
+    lm = tiny_model()
+    lm.base.save_pretrained(tmp_path)
+    lm.tokenizer.save_pretrained(tmp_path)
+    lab: Any = Recorder()
+    lab.model, lab.scale_name, lab.device, lab.model_facts = str(tmp_path), "tiny", None, {}
+    load(lab)
+    assert lab.model_facts["folder"] == str(tmp_path)
+    assert lab.model_facts["weights, SHA-256"] == sha256(tmp_path / "model.safetensors")
+    lab.model, lab.model_facts = None, {}
+    load(lab)
+    assert lab.model_name == "tiny-random"
+    assert lab.model_facts == {}

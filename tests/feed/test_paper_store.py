@@ -32,7 +32,7 @@ WHOLE = FeedPaper(
     "Efficient Adversarial Training in LLMs with Continuous Attacks", "Attacks in embedding space.", "2405.15589", 3,
     date(2024, 5, 24), False, (Author("Ada Lovelace", affiliation="Analytical"), Author("Émile Borel", hidden=True)), 2,
     "Mila", 7, 3, ("cs.LG", "cs.CL"), (Link("https://github.com/a/b", "code"),), "10.1/2", "Journal", "arxiv", 4, "ak",
-    {"stars": 3, "nested": {"a": [1, None, True]}},
+    {"stars": 3, "nested": {"a": [1, None, True]}}, "https://huggingface.co/a.png",
 )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from trued.cli.main import main
+from trued.cli.run import print_result
+from trued.cli.terminal import console
 from trued.errors import InputError, MissingExtra, install_command
 from trued.files import MARKER
 from trued.lab import dependence, executor
@@ -314,3 +316,25 @@ def test_real_experiments_run_in_processes_of_their_own(monkeypatch, tmp_path):
     assert outcome.error == ""
     assert outcome.result.evidence.seeds == (0, 1)
     assert outcome.result.report.is_file()
+
+
+def test_where_the_model_comes_from_is_printed_and_reported_and_is_no_evidence(plant, claim, capsys):
+    facts = {"model": "mine", "folder": "/somewhere/mine", "weights, SHA-256": "0123abcd", "origin": "a wheel"}
+
+    @experiment("planted", scales=SCALES)
+    def measure(lab):
+        lab.model_name, lab.model_facts = "mine", facts
+        for seed in lab.seeds:
+            lab.measure("better", seed, baseline=[0.0, 0.1], method=[1.0, 1.1])
+
+    plant(measure, claim())
+    result = run("planted", scale="tiny", seeds=2, store=(store := RunStore()), output="out")
+    page = result.report.read_text().replace("<wbr>", "")
+    assert [value for value in facts.values() if value not in page] == []
+    assert "/somewhere" not in (result.folder / "evidence.json").read_text()
+    print_result(console(), result)
+    printed = capsys.readouterr().out
+    assert "folder: /somewhere/mine" in printed
+    assert "weights, SHA-256: 0123abcd" in printed
+    (row,) = store.runs("planted")
+    assert rewrite(row.id, "again", store=store).model == facts

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from trued.errors import InputError
@@ -116,6 +117,27 @@ def test_a_patch_goes_on_and_off_bit_for_bit(tiny, tmp_path, dtype):
     assert changed == set(made.changes)
     read.revert(model)
     assert all(torch.equal(parameter, before[name]) for name, parameter in weights_of(model).items())
+
+
+def test_a_patch_replaces_a_patch_and_nothing_else(tiny, tmp_path):
+    path, made = tmp_path / "patch.safetensors", patch(tiny.base)
+    path.write_bytes(b"")
+    made.save(path)
+    Patch(made.changes, made.model, "newer").save(path)
+    assert Patch.load(path).about == "newer"
+    save_file({"weight": torch.ones(2)}, path)
+    theirs = path.read_bytes()
+    with pytest.raises(InputError, match="was not written by trued as a patch"):
+        made.save(path)
+    assert path.read_bytes() == theirs
+    path.write_text("notes")
+    with pytest.raises(InputError, match="was not written by trued as a patch"):
+        made.save(path)
+    assert path.read_text() == "notes"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("mine")
+    with pytest.raises(InputError, match="contains file"):
+        made.save(tmp_path / "folder")
 
 
 def test_a_patch_refuses_what_it_was_not_made_for(tiny, tmp_path):

@@ -72,10 +72,20 @@ def test_other_weights_are_refused(change, sentence):
         EfficientNetLite0().take(state, "weights.pth")
 
 
-def test_a_file_that_is_no_weights_is_refused(tmp_path):
-    (tmp_path / "weights.pth").write_bytes(b"not a checkpoint")
-    with pytest.raises(InputError, match="does not read as weights"):
+def test_a_users_weights_are_safetensors(tmp_path):
+    from safetensors.torch import save_file
+
+    state = published()
+    save_file(state, tmp_path / "weights.safetensors")
+    x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    ours, theirs = EfficientNetLite0.load(tmp_path / "weights.safetensors")(x), EfficientNetLite0().take(state)(x)
+    assert torch.equal(ours["head"], theirs["head"])
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(InputError, match="is a pickle, which is not read: convert it"):
         EfficientNetLite0.load(tmp_path / "weights.pth")
+    (tmp_path / "broken.safetensors").write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="does not read as safetensors"):
+        EfficientNetLite0.load(tmp_path / "broken.safetensors")
 
 
 def test_odd_sides_are_refused():

@@ -30,11 +30,11 @@ PUBLIC = Settings(public=True, token=TOKEN, secret="s" * 32)
 
 
 def request(settings, client="127.0.0.1", host="127.0.0.1:8000", cookie="", **headers):
-    found = {"host": host, **headers, **({"cookie": f"{COOKIE}={cookie}"} if cookie else {})}
+    sent = {"host": host, **headers, **({"cookie": f"{COOKIE}={cookie}"} if cookie else {})}
     return Request(
         {
             "type": "http", "method": "GET", "path": "/", "query_string": b"", "scheme": "http",
-            "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in found.items()],
+            "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in sent.items()],
             "client": (client, 50000) if client else None, "server": ("127.0.0.1", 8000),
             "app": SimpleNamespace(state=SimpleNamespace(settings=settings, store=STORE)),
         }
@@ -68,8 +68,8 @@ def session(settings, person):
     ],
 )
 def test_only_who_is_on_this_machine_is_its_owner(client, host, headers, person):
-    found = visitor(request(ALONE, client, host, **headers))
-    assert (found.person, found.may_write, found.may_run) == (person, person is not None, person is not None)
+    guest = visitor(request(ALONE, client, host, **headers))
+    assert (guest.person, guest.may_write, guest.may_run) == (person, person is not None, person is not None)
 
 
 def test_a_public_page_asks_everyone_for_a_session_and_lets_only_the_local_owner_run():

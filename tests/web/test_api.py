@@ -62,10 +62,10 @@ def test_our_own_source_reads_it(program, papers):
 
 def test_what_was_measured_stands_beside_it(program, site):
     (item,) = program.get("/api/papers/search?q=embedding&mode=keyword").json()
-    found = site.state.evidence.get("c-advul")
+    measured = site.state.evidence.get("c-advul")
     assert item["trued"] == {
-        "uid": 1, "url": "/papers/1", "slug": "c-advul", "state": "runs", "verdicts": found.tally,
-        "measured": found.day.isoformat(),
+        "uid": 1, "url": "/papers/1", "slug": "c-advul", "state": "runs", "verdicts": measured.tally,
+        "measured": measured.day.isoformat(),
     }  # fmt: skip
 
 

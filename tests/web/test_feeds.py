@@ -149,18 +149,18 @@ def test_a_date_says_nothing_of_a_feed_that_moves_by_votes(site: Site) -> None:
 @pytest.mark.parametrize("suffix", ["bib", "ris", "csl.json", "csv", "jsonl", "md"])
 def test_papers_are_a_file_in_every_format(site: Site, suffix: str) -> None:
     uid = site.store.find(arxiv="2611.00001").uid
-    every, one = site.get(f"/export.{suffix}"), site.get(f"/papers/{uid}.{suffix}")
+    every, single = site.get(f"/export.{suffix}"), site.get(f"/papers/{uid}.{suffix}")
     assert every.headers["content-disposition"] == f'attachment; filename="papers.{suffix}"'
-    assert one.headers["content-disposition"] == f'attachment; filename="2611.00001.{suffix}"'
+    assert single.headers["content-disposition"] == f'attachment; filename="2611.00001.{suffix}"'
     assert "Old Alignment" in every.text
-    assert "Continuous Alignment" in one.text
-    assert "Old Alignment" not in one.text
+    assert "Continuous Alignment" in single.text
+    assert "Old Alignment" not in single.text
     if suffix == "csl.json":
-        assert json.loads(one.text)[0]["id"] == "lovelace2026continuous"
+        assert json.loads(single.text)[0]["id"] == "lovelace2026continuous"
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "said"),
+    ("path", "status", "sentence"),
     [
         ("/feed.xml", 404, "there are feed.atom, feed.rss and feed.json"),
         ("/export.pdf", 404, "there is no format .pdf"),
@@ -174,8 +174,8 @@ def test_papers_are_a_file_in_every_format(site: Site, suffix: str) -> None:
         ("/export.bib?field=cooking", 422, "field"),
     ],
 )
-def test_what_there_is_not_is_said(site: Site, path: str, status: int, said: str) -> None:
-    assert said in site.get(path, status).json()["detail"]
+def test_what_there_is_not_is_said(site: Site, path: str, status: int, sentence: str) -> None:
+    assert sentence in site.get(path, status).json()["detail"]
 
 
 def test_saved_searches_are_a_list_of_feeds(site: Site) -> None:

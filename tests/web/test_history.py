@@ -43,9 +43,9 @@ def store(tmp_path):
     return RunStore(f"sqlite:///{tmp_path}/runs.db")
 
 
-def keep(store, found, day, slug="c-advul"):
-    run = store.start(slug, found.scale, model=found.model, settings={}, settings_digest="d")
-    run.finish(found.to_json(), [])
+def keep(store, evidence, day, slug="c-advul"):
+    run = store.start(slug, evidence.scale, model=evidence.model, settings={}, settings_digest="d")
+    run.finish(evidence.to_json(), [])
     with store.session() as session:
         session.get_one(RunRow, run.id).started = START + timedelta(days=day)
     return run.id
@@ -56,14 +56,18 @@ def test_runs_come_in_order_with_what_each_measured(store):
     first = keep(store, evidence((0.0, None, 1.3), scale="full"), 0)
     store.start("c-advul", "tiny", model="m", settings={}, settings_digest="d")  # not finished
     keep(store, evidence((9.0, 9.0, 9.0)), 1, slug="mixat")
-    found = histories(store, "c-advul")
-    assert [one.claim.id for one in found] == [claim.id for claim in CLAIMS]
-    assert [[one.run_id for one in history.outcomes] for history in found] == [[first, later], [later], [first, later]]
-    assert [one.verdict for one in found[0].outcomes] == ["contradicted", "supported"]
-    assert [one.verdict for one in found[2].outcomes] == ["contradicted", "supported"]
-    assert found[0].outcomes[1].effect.estimate == pytest.approx(1.0)
-    assert found[0].outcomes[0].started == START
-    assert "2 runs: 1 contradicted, 1 supported" in found[0].alt
+    charts = histories(store, "c-advul")
+    assert [chart.claim.id for chart in charts] == [claim.id for claim in CLAIMS]
+    assert [[outcome.run_id for outcome in history.outcomes] for history in charts] == [
+        [first, later],
+        [later],
+        [first, later],
+    ]
+    assert [outcome.verdict for outcome in charts[0].outcomes] == ["contradicted", "supported"]
+    assert [outcome.verdict for outcome in charts[2].outcomes] == ["contradicted", "supported"]
+    assert charts[0].outcomes[1].effect.estimate == pytest.approx(1.0)
+    assert charts[0].outcomes[0].started == START
+    assert "2 runs: 1 contradicted, 1 supported" in charts[0].alt
     assert histories(store, "mixat")[0].outcomes[0].effect.estimate == pytest.approx(9.0)
     assert histories(store, "deal") == []
 
@@ -125,7 +129,7 @@ def test_a_claim_is_judged_in_each_run_by_its_own_margin(store):
     keep(store, evidence((1.0, -0.4, 1.0)), 0)
     keep(store, evidence((1.0, -0.4, 1.0), claims=strict), 1)
     history = histories(store, "c-advul")[0]
-    assert [one.verdict for one in history.outcomes] == ["supported", "contradicted"]
+    assert [outcome.verdict for outcome in history.outcomes] == ["supported", "contradicted"]
     assert history.claim.margin == Margin(2.0)
 
 

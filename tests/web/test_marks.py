@@ -49,14 +49,14 @@ def test_searches_are_kept_under_their_name(owner, papers):
     sent = owner.fill("/queries", {"q": "attacks  has:code", "name": "", "next": "/search?q=attacks"})
     assert sent.headers["location"] == "/search?q=attacks"
     owner.ask("/queries", {"q": "tag:mine <b>", "name": "Mine"})
-    assert {one.name: one.q for one in papers.saved_queries(OWNER)} == {
+    assert {query.name: query.q for query in papers.saved_queries(OWNER)} == {
         "attacks has:code": "attacks has:code", "Mine": "tag:mine <b>",
     }  # fmt: skip
     page = owner.get("/account").text
     assert "/search?q=attacks%20has%3Acode" in page
     assert "tag:mine &lt;b&gt;" in page
     owner.fill("/queries", {"q": "", "name": "Mine"})
-    assert [one.name for one in papers.saved_queries(OWNER)] == ["attacks has:code"]
+    assert [query.name for query in papers.saved_queries(OWNER)] == ["attacks has:code"]
 
 
 def test_what_cannot_be_kept_is_refused_in_a_sentence(owner):

@@ -10,7 +10,7 @@ from trued.web.pages import as_typed
 
 def titles(page):
     """Return the titles of the papers that a page lists, in order."""
-    return [unescape(found) for found in re.findall(r'<h2 id="t\d+"><a [^>]*>(.*?)</a></h2>', page)]
+    return [unescape(title) for title in re.findall(r'<h2 id="t\d+"><a [^>]*>(.*?)</a></h2>', page)]
 
 
 def ingest_days(papers, count=3):
@@ -77,14 +77,16 @@ class TestFeed:
         while address:
             page = owner.get(address).text
             seen += titles(page)
-            found = re.search(r'href="([^"]+)" rel="next">Page', page)
-            address = unescape(found[1]) if found else None
+            following = re.search(r'href="([^"]+)" rel="next">Page', page)
+            address = unescape(following[1]) if following else None
         assert len(seen) == len(set(seen)) == 123
 
     def test_its_feeds_are_those_of_the_view(self, owner, papers):
         ingest_days(papers)
         page = owner.get("/?day=2025-12-01").text
-        for address in {unescape(one) for one in re.findall(r'href="(/(?:feed|export)\.[^"]+)"', page) if "?" in one}:
+        for address in {
+            unescape(href) for href in re.findall(r'href="(/(?:feed|export)\.[^"]+)"', page) if "?" in href
+        }:
             answer = owner.get(address)
             assert answer.status_code == 200, address
             assert "Paper 1 of 01 Dec" in answer.text.replace("{", "").replace("}", ""), address
@@ -120,7 +122,7 @@ class TestFeed:
         assert 'action="/papers/4/read"' in page
         card = owner.get("/?order=rank&state=runs").text
         assert "entry field-language" in card
-        assert re.search(r'<a class="thumb" href="/papers/1#figures"[^>]*><svg', card)
+        assert re.search(r'<a class="thumb chart" href="/papers/1#figures"[^>]*><svg', card)
 
     def test_a_day_can_be_picked_and_categories_filtered(self, owner, papers):
         ingest_days(papers)
@@ -237,9 +239,9 @@ def test_papers_like_one(owner, papers):
     for title, day in (("Attacks in space", date(2024, 1, 1)), ("Training against attacks", date(2025, 5, 5))):
         papers.ingest([FeedPaper(title, published=day, source="page")])
     for order in ("similarity", "new", "trending"):
-        found = titles(owner.get(f"/papers/1/similar?order={order}").text)
-        assert len(found) == 2
-        assert not any(title.startswith("Efficient") for title in found)
+        nearest = titles(owner.get(f"/papers/1/similar?order={order}").text)
+        assert len(nearest) == 2
+        assert not any(title.startswith("Efficient") for title in nearest)
     assert titles(owner.get("/papers/1/similar?order=new").text) == ["Training against attacks", "Attacks in space"]
     assert owner.get("/papers/1/similar?order=best").status_code == 303
 
@@ -268,9 +270,37 @@ def test_recommendations_need_somebody(stranger):
 
 
 @pytest.mark.parametrize(
-    ("q", "asked"),
+    ("q", "expected"),
     [("adversarial trai", "adversarial trai*"), ("a", "a"), ('"open phr', '"open phr'),
      ("author:zha", "author:zha"), ("what?", "what?"), ("ready*", "ready*"), ("对齐", "对齐*")],
 )  # fmt: skip
-def test_the_last_word_may_go_on(q, asked):
-    assert as_typed(q) == asked
+def test_the_last_word_may_go_on(q, expected):
+    assert as_typed(q) == expected
+
+
+def test_a_form_in_a_part_of_a_page_leads_back_to_the_whole_page(owner):
+    part = owner.get("/search?q=attacks&part=1&min_upvotes=0").text
+    assert 'name="next" value="/search?q=attacks&amp;min_upvotes=0#t1"' in part
+    assert "part=1" not in part
+
+
+def test_what_a_search_leaves_as_tex_is_readable(owner, papers):
+    papers.ingest(
+        [FeedPaper(r"\textbf{Bounded} $\ell_2$ -- a study", r"The $\ell_2$ norm and $x_{i}$.", source="arxiv")]
+    )
+    page = owner.get("/search?q=norm").text
+    assert "The ℓ<sub>2</sub> <mark>norm</mark> and x<sub>i</sub>." in page
+    assert r"\ell" not in page
+    title = re.search("<title>(.*?)</title>", owner.get("/papers/4").text)
+    assert title[1] == "Bounded ℓ2 – a study · trued"
+
+
+def test_saved_papers_are_rows_like_any_with_their_notes(owner):
+    owner.fill("/papers/1/bookmark")
+    owner.fill("/papers/1/note", {"text": "look <b>again</b>"})
+    page = owner.get("/bookmarks").text
+    assert titles(page) == ["Efficient Adversarial Training in LLMs with Continuous Attacks"]
+    assert '<p class="note own">look &lt;b&gt;again&lt;/b&gt;</p>' in page
+    assert 'class="thumb chart"' in page
+    assert 'name="next" value="/bookmarks#t1"' in page
+    assert "note own" not in owner.get("/?order=rank").text

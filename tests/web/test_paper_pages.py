@@ -12,6 +12,7 @@ from trued.lab.rows import claim_rows
 from trued.papers import catalogue
 from trued.web.paper_pages import passes_if, planned_row
 from trued.web.security import Limiter
+from trued.web.tex import plain
 
 C_ADVUL = 1  # the number of the paper with evidence
 
@@ -21,18 +22,18 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.metas, self.ids, self.shown = [], [], ""
+        self.metas, self.ids, self.text = [], [], ""
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        if tag == "meta" and "name" in found:
-            self.metas.append((found["name"], found["content"]))
-        if "id" in found:
-            self.ids.append(found["id"])
+        attributes = dict(attrs)
+        if tag == "meta" and "name" in attributes:
+            self.metas.append((attributes["name"], attributes["content"]))
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
 
     def handle_data(self, data):
-        self.shown += data
+        self.text += data
 
 
 @pytest.fixture
@@ -42,19 +43,19 @@ def measured_page(owner):
 
 
 def test_each_claim_stands_beside_what_was_measured(site, measured_page):
-    shown = " ".join(Page(measured_page).shown.split())
+    page_text = " ".join(Page(measured_page).text.split())
     evidence = site.state.evidence.get("c-advul").evidence
     rows = claim_rows(evidence)
     assert len(rows) == len(catalogue.card("c-advul").claims)
     for row in rows:
         body = re.search(rf'<tbody class="{row.verdict}" id="claim-{row.id}">(.*?)</tbody>', measured_page, re.DOTALL)
         assert body is not None, row.id
-        text = " ".join(Page(body[1]).shown.split())
+        text = " ".join(Page(body[1]).text.split())
         for part in (row.says, row.paper, row.ours, row.interval, row.verdict, row.why, row.control):
             assert " ".join(part.split()) in text, (row.id, part)
-    assert f"Measured on {evidence.model} at {evidence.scale} scale" in shown
+    assert f"Measured on {evidence.model} at {evidence.scale} scale" in page_text
     for note in evidence.notes:
-        assert " ".join(note.split()) in shown
+        assert " ".join(note.split()) in page_text
 
 
 def test_figures_are_drawn_in_the_page_and_told_to_those_who_do_not_see_them(site, measured_page):
@@ -76,14 +77,14 @@ def test_stale_evidence_is_marked(site, owner, monkeypatch):
 
 def test_without_evidence_the_claims_are_shown_as_they_were_fixed(site, owner, tmp_path):
     site.state.evidence = CommittedEvidence(tmp_path)
-    shown = " ".join(Page(owner.get(f"/papers/{C_ADVUL}").text).shown.split())
+    page_text = " ".join(Page(owner.get(f"/papers/{C_ADVUL}").text).text.split())
     for claim in catalogue.card("c-advul").claims:
-        assert claim.says in shown
-        assert passes_if(claim) in shown
+        assert claim.says in page_text
+        assert passes_if(claim) in page_text
         if claim.control:
-            assert f"and this does not pass: {claim.control}" in shown
-    assert "supported" not in shown.replace("counts as supported if", "")
-    assert "Nothing measured is committed yet" in shown
+            assert f"and this does not pass: {claim.control}" in page_text
+    assert "supported" not in page_text.replace("counts as supported if", "")
+    assert "Nothing measured is committed yet" in page_text
 
 
 def test_the_command_runs_the_paper(measured_page):
@@ -112,7 +113,7 @@ def test_reference_managers_find_what_they_read(owner, papers):
         )
     ])  # fmt: skip
     text = owner.get("/papers/2501.00001", follow_redirects=True).text
-    metas = [one for one in Page(text).metas if one[0].startswith("citation_")]
+    metas = [meta for meta in Page(text).metas if meta[0].startswith("citation_")]
     assert metas == [
         ("citation_title", 'A "quoted" <title>'),
         ("citation_author", "Ada Lovelace"),
@@ -152,20 +153,20 @@ def test_a_comment_is_text(owner):
 
 class TestBoard:
     def test_every_card_has_a_line(self, owner):
-        shown = Page(owner.get("/board").text).shown
+        text = Page(owner.get("/board").text).text
         cards = catalogue.cards()
         running = sum(catalogue.state(slug) == "runs" for slug in cards)
-        assert f"{len(cards)} papers, {running} run here" in shown
+        assert f"{len(cards)} papers, {running} run here" in text
         for card in cards.values():
-            assert card.title in shown
-            assert card.slug in shown
+            assert plain(card.title) in text
+            assert card.slug in text
 
     def test_it_counts_the_verdicts(self, site, owner):
         page = owner.get("/board").text
         for word in ("supported", "contradicted", "inconclusive"):
-            expected = sum(found.tally.get(word, 0) for found in site.state.evidence.all().values())
-            found = re.search(rf'claims {word}</span><span class="big"><span class="is">(\d+)<', page)
-            assert int(found[1]) == expected
+            expected = sum(measured.tally.get(word, 0) for measured in site.state.evidence.all().values())
+            count = re.search(rf'claims {word}</span><span class="big"><span class="is">(\d+)<', page)
+            assert int(count[1]) == expected
 
     def test_it_links_the_papers_that_the_store_has(self, owner):
         page = owner.get("/board").text

@@ -29,5 +29,5 @@ def test_what_leads_elsewhere_is_not_followed(path):
 
 @given(st.one_of(st.text(), st.text(alphabet="/\\:.@ \t\nax").map(lambda text: "/" + text)))
 def test_no_text_leads_to_another_host(path):
-    found = urlsplit(urljoin(HERE, local_path(path)))
-    assert (found.scheme, found.netloc) == ("http", "127.0.0.1:8000")
+    target = urlsplit(urljoin(HERE, local_path(path)))
+    assert (target.scheme, target.netloc) == ("http", "127.0.0.1:8000")

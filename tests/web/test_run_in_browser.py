@@ -1,6 +1,5 @@
 """The run page in a real browser: live without reloading, whole without scripts, within its security policy."""
 
-import shutil
 import socket
 import sys
 import threading
@@ -14,7 +13,6 @@ from trued.web import runs as runs_module
 from trued.web.runner import Runner
 
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PLANTED = Path(__file__).with_name("planted_job.py")
 SECONDS = 60_000  # milliseconds; a busy machine takes its time to start a process
 
@@ -35,17 +33,6 @@ def address(site, tmp_path, monkeypatch):
     yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     server.should_exit = True
     thread.join(30)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """A headless Chromium."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: install the package chromium to run the browser tests")
-    with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def until(true, seconds=30):
@@ -71,7 +58,7 @@ def test_a_run_is_followed_live_and_stopped_by_keyboard(chromium, address, site,
     row = page.locator("#claim-robust-continuous")
     assert "ran" in row.inner_text()  # a tiny run decides nothing
     assert page.evaluate("window.loaded") == loaded  # it was not loaded anew
-    assert "1 of 3 seeds finished" in page.locator("#said").text_content()
+    assert "1 of 3 seeds finished" in page.locator("#status").text_content()
 
     there = page.url
     page.goto(f"{address}/runs")

@@ -59,7 +59,7 @@ def test_a_run_is_followed_stopped_and_continued_to_its_end(place):
     row = middle.rows[0]
     assert (row.id, row.verdict) == ("robust-continuous", "ran")
     assert "→" in row.ours
-    assert {one.ours for one in middle.rows[1:]} == {"–"}
+    assert {row.ours for row in middle.rows[1:]} == {"–"}
     elsewhere = progress(store, job.run_id[:8])
     assert (elsewhere.state, elsewhere.total, elsewhere.done) == ("elsewhere", None, 1)
 
@@ -92,16 +92,16 @@ def test_a_run_is_followed_stopped_and_continued_to_its_end(place):
 def test_a_run_that_is_killed_is_said_to_be_interrupted(tmp_path):
     store = RunStore(f"sqlite:///{tmp_path}/runs.db")
     run = store.start("c-advul", "tiny", model="m", settings={}, settings_digest="d")
-    said = json.dumps({"run": run.id, "seeds": [0, 1]})
-    script = f"import time; print({said!r}, flush=True); time.sleep(99)"
+    opening = json.dumps({"run": run.id, "seeds": [0, 1]})
+    script = f"import time; print({opening!r}, flush=True); time.sleep(99)"
     job = Runner(str(store.engine.url), (sys.executable, "-c", script)).start(RunRequest("c-advul", "tiny", seeds=2))
     until(lambda: job.run_id)
     assert progress(store, run.id, job).state == "running"
     os.kill(job._process.pid, signal.SIGKILL)
     assert job.wait(60)
-    found = progress(store, run.id, job)
-    assert (found.state, found.total) == ("interrupted", 2)
-    assert "code -9" in found.error
+    run_progress = progress(store, run.id, job)
+    assert (run_progress.state, run_progress.total) == ("interrupted", 2)
+    assert "code -9" in run_progress.error
 
 
 def test_a_run_that_does_not_listen_is_ended_when_it_is_asked_again(tmp_path):
@@ -168,8 +168,8 @@ def test_the_job_says_how_it_ended(monkeypatch, raised, code, says):
 def test_an_experiment_does_not_learn_the_servers_secrets(monkeypatch):
     for name in ("TRUED_TOKEN", "TRUED_SECRET", "TRUED_SMTP_PASSWORD", "TRUED_CACHE"):
         monkeypatch.setenv(name, f"value of {name}")
-    told = "import os, sys; print(*sorted(v for v in os.environ.values() if 'value of' in v), file=sys.stderr)"
-    job = Runner(None, (sys.executable, "-c", told)).start(RunRequest("c-advul"))
+    script = "import os, sys; print(*sorted(v for v in os.environ.values() if 'value of' in v), file=sys.stderr)"
+    job = Runner(None, (sys.executable, "-c", script)).start(RunRequest("c-advul"))
     assert job.wait(30)
     assert list(job.screen.lines) == ["value of TRUED_CACHE"]
 

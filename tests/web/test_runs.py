@@ -71,8 +71,8 @@ def test_an_experiment_is_started_watched_to_its_end_and_read_back(owner, plante
     assert "seed 0: running" in page
     assert "Stop; finished seeds are kept" in page
     assert "is running at tiny scale" in owner.get("/runs").text
-    found = owner.get(where, headers={"accept": "application/json"}).json()
-    assert (found["state"], found["done"], found["total"]) == ("running", 0, 3)
+    state = owner.get(where, headers={"accept": "application/json"}).json()
+    assert (state["state"], state["done"], state["total"]) == ("running", 0, 3)
 
     for seed in range(3):
         (planted / f"go-{seed}").touch()
@@ -82,9 +82,9 @@ def test_an_experiment_is_started_watched_to_its_end_and_read_back(owner, plante
     events = parsed(answer.text)
     assert [name for name, _ in events[-2:]] == ["progress", "over"]
     assert events[-1][1] == {"state": "finished"}
-    said = [data["said"] for name, data in events if name == "progress"]
-    assert said[-1] == "finished, 3 of 3 seeds finished"
-    assert len(set(said)) > 1
+    statuses = [data["status"] for name, data in events if name == "progress"]
+    assert statuses[-1] == "finished, 3 of 3 seeds finished"
+    assert len(set(statuses)) > 1
     assert owner.app.state.watchers == 0
 
     page = owner.get(where).text
@@ -145,15 +145,15 @@ def test_only_the_owner_at_this_machine_starts_and_stops(public_site, browse):
         ("127.0.0.1", "papers.example", TOKEN, True),  # by a proxy that keeps the name
         ("127.0.0.1", "127.0.0.1:8000", ada, True),  # at the machine, but a guest
     ):
-        one = browse(public_site, address, host)
+        browser = browse(public_site, address, host)
         if token:
-            assert one.fill("/sign-in", {"token": token}).status_code == 303
-        started = one.fill("/runs", {"slug": "c-advul", "scale": "tiny"})
+            assert browser.fill("/sign-in", {"token": token}).status_code == 303
+        started = browser.fill("/runs", {"slug": "c-advul", "scale": "tiny"})
         assert started.status_code == 403
-        assert one.fill("/runs/abcdef12/stop").status_code == 403
-        assert one.get("/runs").status_code == (200 if may_look else 303)
+        assert browser.fill("/runs/abcdef12/stop").status_code == 403
+        assert browser.get("/runs").status_code == (200 if may_look else 303)
         if may_look:
-            assert 'action="/runs"' not in one.get("/runs").text
+            assert 'action="/runs"' not in browser.get("/runs").text
     assert getattr(public_site.state, "runner", None) is None or public_site.state.runner.latest is None
     here = browse(public_site, "127.0.0.1", "127.0.0.1:8000")
     here.fill("/sign-in", {"token": TOKEN})
@@ -189,12 +189,12 @@ def test_a_silent_run_shows_a_sign_of_life(owner, monkeypatch):
     monkeypatch.setattr(runs_module, "SILENCE", 0.03)
     url = owner.app.state.settings.database_url
     store, run_id = RunStore(url), kept_run(url, status="running")
-    asked, real = 0, runs_module.progress
+    calls, real = 0, runs_module.progress
 
     def later(*args):
-        nonlocal asked
-        asked += 1
-        if asked == 12:
+        nonlocal calls
+        calls += 1
+        if calls == 12:
             Run(store, run_id).stop("interrupted")
         return real(*args)
 

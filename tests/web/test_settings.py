@@ -35,10 +35,12 @@ def test_secrets_are_long_and_never_printed():
 
 
 def test_the_environment_holds_the_secrets(tmp_path, monkeypatch):
-    told = {"TRUED_TOKEN": "t" * 20, "TRUED_SECRET": "s" * 20, "TRUED_DATABASE_URL": "sqlite:///x.db"}
-    made = Settings.from_environment(environment=told)
+    variables = {"TRUED_TOKEN": "t" * 20, "TRUED_SECRET": "s" * 20, "TRUED_DATABASE_URL": "sqlite:///x.db"}
+    made = Settings.from_environment(environment=variables)
     assert (made.token, made.secret, made.database_url) == ("t" * 20, "s" * 20, "sqlite:///x.db")
-    assert Settings.from_environment(database_url="sqlite:///y.db", environment=told).database_url == "sqlite:///y.db"
+    assert (
+        Settings.from_environment(database_url="sqlite:///y.db", environment=variables).database_url == "sqlite:///y.db"
+    )
     monkeypatch.setenv("TRUED_DATA", str(tmp_path))
     monkeypatch.delenv("TRUED_SECRET", raising=False)
     first, second = (Settings.from_environment(environment={}) for _ in range(2))

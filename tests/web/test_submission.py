@@ -33,15 +33,15 @@ class Archive(BaseHTTPRequestHandler):
         self.server.asked.append(self.path)
         query = parse_qs(urlsplit(self.path).query)
         if "id_list" in query:
-            ids = [one for one in query["id_list"][0].split(",") if one in KNOWN]
+            ids = [arxiv for arxiv in query["id_list"][0].split(",") if arxiv in KNOWN]
         else:
             words = [part.partition(":")[2] for part in query.get("search_query", [""])[0].split(" AND ")]
-            ids = [one for one, title in KNOWN.items() if all(word.strip('"') in title.lower() for word in words)]
-        entries = "".join(ENTRY.format(id=one, title=KNOWN[one]) for one in ids)
-        found = FEED.format(count=len(ids), entries=entries) if self.path.startswith("/api/query") else "[]"
-        body = found.encode()
+            ids = [arxiv for arxiv, title in KNOWN.items() if all(word.strip('"') in title.lower() for word in words)]
+        entries = "".join(ENTRY.format(id=arxiv, title=KNOWN[arxiv]) for arxiv in ids)
+        answer = FEED.format(count=len(ids), entries=entries) if self.path.startswith("/api/query") else "[]"
+        body = answer.encode()
         self.send_response(200)
-        self.send_header("Content-Type", "application/json" if found == "[]" else "application/atom+xml")
+        self.send_header("Content-Type", "application/json" if answer == "[]" else "application/atom+xml")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -76,13 +76,13 @@ def hurried(archive, monkeypatch, tmp_path):
 def test_one_paper_by_id_address_or_title(owner, papers, hurried, what):
     sent = owner.fill("/submit", {"what": what})
     assert (sent.status_code, sent.headers["location"]) == (303, "/papers/4")
-    found = papers.get(4).paper
-    assert (found.arxiv, found.title, found.submitted_by) == ("2409.02908", TITLE, "owner")
-    asked = len(hurried)
+    paper = papers.get(4).paper
+    assert (paper.arxiv, paper.title, paper.submitted_by) == ("2409.02908", TITLE, "owner")
+    fetched = len(hurried)
     assert owner.ask("/submit", {"what": what}) == {
         "added": 0, "changed": 0, "unchanged": 1, "uid": 4, "refused": [],
     }  # fmt: skip
-    assert len(hurried) == asked  # what is known is not fetched again
+    assert len(hurried) == fetched  # what is known is not fetched again
 
 
 def test_what_leads_to_no_paper_is_said_and_kept_in_the_form(owner, papers, hurried):
@@ -148,8 +148,8 @@ def test_counts_are_believed_of_the_owner_alone(stranger, public_site, papers):
     items = json.dumps([{"paper": {"id": "2501.00009", "title": "Loved by All", "upvotes": 10**6}, "numComments": 7}])
     sent = stranger.post("/submit", data={"csrf": stranger.token()}, files={"file": ("x.json", items.encode())})
     assert sent.status_code == 303
-    found = papers.find(arxiv="2501.00009").paper
-    assert (found.upvotes, found.comments, found.submitted_by) == (None, None, "ada")
+    paper = papers.find(arxiv="2501.00009").paper
+    assert (paper.upvotes, paper.comments, paper.submitted_by) == (None, None, "ada")
 
 
 def test_an_invited_persons_file_does_not_rewrite_a_paper(stranger, public_site, papers):

@@ -40,9 +40,9 @@ def mailbox(monkeypatch):
 
 def link(message, part):
     """Return path and query of the link in a mail that has `part` in it."""
-    found = re.search(rf"https?://\S+{part}\?\S+", message.get_body(("plain",)).get_content())
-    assert found is not None
-    parts = urlsplit(found[0])
+    address = re.search(rf"https?://\S+{part}\?\S+", message.get_body(("plain",)).get_content())
+    assert address is not None
+    parts = urlsplit(address[0])
     return f"{parts.path}?{parts.query}", f"{parts.scheme}://{parts.netloc}"
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from trued.feed.paper import Author, FeedPaper
+from trued.feed.paper import Author, FeedPaper, Link
 from trued.feed.store.records import StoredPaper
-from trued.web.templating import breakable, coins, day, linked, make_templates, web_address
+from trued.web.templating import breakable, byline, code_address, coins, day, linked, make_templates, web_address
 
 
 class Reader(HTMLParser):
@@ -17,12 +17,12 @@ class Reader(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.shown, self.tags = "", []
+        self.text, self.tags = "", []
         self.feed(str(text))
         self.close()
 
     def handle_data(self, data):
-        self.shown += data
+        self.text += data
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
@@ -35,7 +35,7 @@ TEXTS = st.text(st.sampled_from("ab<>&\"' .,)/:=") | st.characters(exclude_categ
 def test_linked_text_reads_as_it_was_and_only_links_are_added(before, after):
     text = f"{before}see https://example.org/a?b=1&c=2, {after}"
     reader = Reader(linked(text))
-    assert reader.shown == text
+    assert reader.text == text
     assert {tag for tag, _ in reader.tags} == {"a"}
     assert all(attributes["href"].lower().startswith(("http://", "https://")) for _, attributes in reader.tags)
     assert any(attributes["href"].endswith("https://example.org/a?b=1&c=2") for _, attributes in reader.tags)
@@ -44,7 +44,7 @@ def test_linked_text_reads_as_it_was_and_only_links_are_added(before, after):
 @given(TEXTS)
 def test_breakable_text_reads_as_it_was(text):
     reader = Reader(breakable(text))
-    assert reader.shown == text
+    assert reader.text == text
     assert {tag for tag, _ in reader.tags} <= {"wbr"}
 
 
@@ -84,3 +84,28 @@ def test_templates_escape_and_know_no_empty_names():
     assert environment.from_string("{{ a }}").render(a="<script>") == "&lt;script&gt;"
     with pytest.raises(UndefinedError):
         environment.from_string("{{ unheard_of }}").render()
+
+
+@pytest.mark.parametrize(
+    ("names", "hidden", "count", "organization", "expected"),
+    [
+        ("AB", "", None, "Lab", "A, B"),
+        ("ABCDEF", "", None, None, "A, B, C, D, E, F"),
+        ("ABCDEFGH", "", None, None, "A, B, C, D, E and 3 others"),
+        ("AB", "X", None, None, "A, B and 1 other"),
+        ("A", "", 4, None, "A and 3 others"),
+        ("", "X", None, None, "1 author"),
+        ("", "", 7, "Lab", "Lab"),
+        ("", "", 7, None, "7 authors"),
+        ("", "", None, None, ""),
+    ],
+)
+def test_who_wrote_a_paper_fits_in_a_line(names, hidden, count, organization, expected):
+    authors = (*map(Author, names), *(Author(name, hidden=True) for name in hidden))
+    assert byline(FeedPaper("T", authors=authors, authors_count=count, organization=organization)) == expected
+
+
+def test_code_is_a_link_to_the_web():
+    links = (Link("https://a.example", "project"), Link("javascript:x", "code"), Link("https://github.com/a/b", "code"))
+    assert code_address(FeedPaper("T", links=links)) == "https://github.com/a/b"
+    assert code_address(FeedPaper("T", links=links[:2])) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,11 @@ from trued.web.tex import readable, readable_html
         ("a < b & $c$ <b>no</b>", "a &lt; b &amp; c &lt;b&gt;no&lt;/b&gt;"),
         (r"C:\users and \unknown", r"C:\users and \unknown"),
         ("plain", "plain"),
+        (
+            "Values -- a survey of 3--5 --- and more -- or well-known --options",
+            "Values – a survey of 3–5 — and more – or well-known --options",
+        ),
+        ("the ``open'' question", "the “open” question"),
     ],
 )
 def test_tex_is_readable(text, html):
@@ -37,5 +43,27 @@ def test_no_text_becomes_markup(text):
     assert ">" not in left
 
 
-def test_a_passage_keeps_its_marks():
-    assert str(readable_html(r"by <mark>5</mark>\% in R\&amp;D")) == "by <mark>5</mark>% in R&amp;D"
+@pytest.mark.parametrize(
+    ("passage", "html"),
+    [
+        (r"by <mark>5</mark>\% in R\&amp;D", "by <mark>5</mark>% in R&amp;D"),
+        (
+            r"an <mark>attack</mark> of $\ell_2$ on $x_{i} \in D$",
+            "an <mark>attack</mark> of ℓ<sub>2</sub> on x<sub>i</sub>∈ D",
+        ),
+        (r"a norm $x_{<mark>train</mark>} &lt; 1$", "a norm x<sub>train</sub> &lt; 1"),
+        (r"\textbf{<mark>Robust</mark> and} safe", "<mark>Robust</mark> and safe"),
+        ("values -- <mark>a</mark>", "values – <mark>a</mark>"),
+        ("&lt;b&gt; &#x27;q&#x27; &amp;amp;", "&lt;b&gt; &#39;q&#39; &amp;amp;"),
+    ],
+)
+def test_a_passage_keeps_its_marks(passage, html):
+    assert str(readable_html(passage)) == html
+
+
+@given(st.lists(st.tuples(st.text("$\\{}_^<>&%a1 \"'x", max_size=20), st.booleans()), max_size=5))
+def test_a_passage_gets_no_markup_but_its_marks(pieces):
+    passage = "".join(f"<mark>{escape(text)}</mark>" if marked else escape(text) for text, marked in pieces)
+    left = re.sub(r"</?(su[bp]|mark)>", "", str(readable_html(passage)))
+    assert "<" not in left
+    assert ">" not in left

@@ -94,3 +94,10 @@ def test_the_store_is_asked_for_the_days_of_a_period_and_for_what_its_reader_has
 
 def test_pages_follow_one_another():
     assert [read_view({"page": page}).offset for page in ("", "1", "2", "3")] == [0, 0, 50, 100]
+
+
+def test_the_filters_that_are_set_are_named():
+    view = read_view({"field": "vision", "category": "cs.CL", "min_upvotes": "0", "has_code": "1", "unread": "1"})
+    assert view.active == ("vision", "cs.CL", "≥ 0 upvotes", "with code", "unread")
+    assert view.filtered
+    assert read_view({"day": "2025-01-01", "order": "new", "page": "3"}).active == ()

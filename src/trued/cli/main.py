@@ -15,20 +15,21 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import CycloptsError
 from cyclopts.exceptions import UnknownCommandError
 
 from trued import __version__
-from trued.cli.terminal import console, remember_command
+from trued.cli.help import CommandGroup, print_help
+from trued.cli.terminal import remember_command
 from trued.errors import InputError, missing_extra, nearest
 
 FINE, SHORT, BAD, FAULT, INTERRUPTED, READER_GONE = 0, 1, 2, 70, 130, 141
 
 _WRONG_PATH = (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 
-app = App(
+app = CommandGroup(
     name="trued",
     help="Check, attack, align and repair language models, and reproduce what papers claim.",
     help_epilogue=(
@@ -38,13 +39,15 @@ app = App(
     version=f"trued {__version__}",
     version_flags=["--version", "-V"],
     suppress_keyboard_interrupt=False,
-    console=console(),
 )
 # name → where it is, and its line in `trued --help`, which is given here so that help imports nothing
 COMMANDS = {
     "loop": ("trued.cli.loop:loop", "Check a model, attack it, align it, and check it again."),
     "check": ("trued.cli.check.command:check", "Measure refusals, robustness and usefulness; gates for a pipeline."),
-    "repair": ("trued.cli.repair:repair", "Bring back refusals that fine-tuning lost, by restoring a few weights."),
+    "repair": (
+        "trued.cli.repair.command:repair",
+        "Bring back refusals that fine-tuning lost, by restoring a few weights.",
+    ),
     "attack": ("trued.cli.attack.app:app", "Attack a model you are responsible for, and count how often it complies."),
     "align": ("trued.cli.align.app:app", "Train an adapter that refuses what it should, under attack too."),
     "represent": ("trued.cli.represent:app", "Bring two frozen encoders into one space, from few pairs."),
@@ -60,7 +63,20 @@ COMMANDS = {
 }
 for _name, (_path, _help) in COMMANDS.items():
     app.command(_path, name=_name, help=_help)
-app.register_install_completion_command(help="Install completion of commands and options for your shell.")
+app.command(
+    "trued.cli.main:install_completion", name="--install-completion",
+    help="Install completion of commands and options for your shell.",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> Callable[..., None]:
+    """Return cyclopts' command that installs completion; the modules that write shell scripts are seldom needed."""
+    if name != "install_completion":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cyclopts.completion.install import create_install_completion_command
+
+    return create_install_completion_command(app.install_completion, add_to_startup=True)
+
 
 LEVELS = {"-q": logging.ERROR, "-v": logging.INFO, "-vv": logging.DEBUG}
 VERBOSITY = {"--quiet": "-q", "--verbose": "-v", **{word: word for word in LEVELS}}
@@ -79,7 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What libraries say about their own future is nothing that a user of the command line can fix.
         warnings.simplefilter("ignore", FutureWarning)
     try:
-        result = app(words, print_error=False, exit_on_error=False, result_action="return_value")
+        if _asks_for_help(words):
+            print_help(app, words)
+            result = FINE
+        else:
+            result = app(words, print_error=False, exit_on_error=False, result_action="return_value")
         sys.stdout.flush()
     except BrokenPipeError:
         # Python flushes standard output once more at exit; the second failure would be printed.
@@ -93,6 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"trued: {sentence}", file=sys.stderr)
         return code
     return result if isinstance(result, int) else FINE
+
+
+def _asks_for_help(words: Sequence[str]) -> bool:
+    end = words.index("--") if "--" in words else len(words)
+    return any(word in app.help_flags for word in words[:end])
 
 
 def _without_verbosity(words: Sequence[str]) -> list[str]:

@@ -17,10 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from trued.cli.settings import described, options_of
-from trued.files import write_text
 
 TABLE = Path(__file__).with_name("method_settings.json")
 
@@ -100,7 +99,7 @@ METHODS = {
 """The settings of each command, by its words."""
 
 
-def options(command: str, *, group: str | Group | None = None) -> Any:
+def options(command: str, *, group: str = "Settings") -> Any:
     """Return the annotation of a parameter that takes the settings of a command as options.
 
     Args:
@@ -145,4 +144,6 @@ def _table() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    from trued.files import write_text
+
     print(write_text(TABLE, table()))

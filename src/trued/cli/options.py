@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter, Token, convert
 
 from trued.errors import InputError
 
@@ -24,6 +24,21 @@ def whole_number(_type: Any, tokens: Sequence[Token]) -> int:
         return int(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a whole number") from None
+
+
+def whole_numbers(kind: Any, tokens: Sequence[Token]) -> Any:
+    """Read several whole numbers, or one with words that stand for another; cyclopts itself would round 2.7 to 3.
+
+    Raises:
+        ValueError: one is a number that is not whole.
+    """
+    for token in tokens:
+        try:
+            float(token.value)
+        except ValueError:
+            continue  # a word, or an error that cyclopts words
+        whole_number(kind, [token])
+    return convert(kind, tokens)
 
 
 WholeNumber = Annotated[int, Parameter(converter=whole_number)]

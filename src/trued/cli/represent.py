@@ -10,8 +10,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
+from trued.cli.help import CommandGroup
 from trued.cli.methods import options
 from trued.cli.options import JsonSwitch, Switch
 from trued.cli.settings import with_settings
@@ -19,7 +20,7 @@ from trued.cli.terminal import console, messages, plain_table, print_json
 from trued.errors import InputError
 from trued.files import add_text, claim_output
 
-app = App(name="represent", help="Bring frozen encoders into one space, from few pairs.")
+app = CommandGroup(name="represent", help="Bring frozen encoders into one space, from few pairs.")
 
 if TYPE_CHECKING:
     from trued.representation.structure.low_data import Measured
@@ -98,8 +99,8 @@ def structure(
     sides = {"first": first_vectors, "second": second_vectors}
     if not as_json:
         messages().print(f"{len(first_vectors)} pairs: {len(split.train)} to train, {len(split.test)} to measure on")
-    done = align_two(sides, split, aligner, layers=layers, score=score, swept=sweep, progress=not as_json)
-    arms = [done.measured, *(compared(sides, split, done, progress=not as_json) if compare else [])]
+    done = align_two(sides, split, aligner, layers=layers, score=score, swept=sweep, progress=True)
+    arms = [done.measured, *(compared(sides, split, done, progress=True) if compare else [])]
     if not as_json:
         _print(arms)
     folder = done.space.save_pretrained(output)

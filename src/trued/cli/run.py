@@ -143,6 +143,8 @@ def print_result(out: Console, result: Result) -> None:
     seeds = seed_names(evidence.seeds)
     out.print(Text.assemble((evidence.slug, "bold"), "  ", evidence.title))
     out.print(Text(f"{evidence.model} · {evidence.scale} scale · {seeds} · {duration(evidence.seconds)}", "dim"))
+    for name, value in result.model.items():
+        out.print(Text(f"{name}: {value}", "dim"), soft_wrap=True)
     out.print()
     out.print(claims_table(claim_rows(evidence), out.width))
     if evidence.scale == TINY:
@@ -206,7 +208,7 @@ def _confirm(slugs: list[str], folder: Path, *, every: bool, as_json: bool) -> i
         committed.read(slug, folder)  # all are whole before the first one runs
     decisions = []
     for slug in present:
-        decision = committed.confirm(slug, folder, progress=not as_json)
+        decision = committed.confirm(slug, folder, progress=True)
         decisions.append(decision)
         if not as_json:
             out = console()
@@ -225,4 +227,4 @@ def _for_machines(result: Result) -> dict[str, Any]:
     evidence = result.evidence.to_json()
     if result.evidence.scale == TINY:
         evidence["assessments"] = dict.fromkeys(evidence["assessments"], RAN)
-    return {"report": str(result.report), "folder": str(result.folder), "evidence": evidence}
+    return {"report": str(result.report), "folder": str(result.folder), "model": result.model, "evidence": evidence}

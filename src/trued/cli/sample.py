@@ -82,7 +82,7 @@ def sample(
     open_device(device)
     if length is None and "[MASK]" not in prompt:
         length = 64
-    text = MaskedText.load(model, device=device, progress=not as_json)
+    text = MaskedText.load(model, device=device, progress=True)
     start = text.start(prompt, length, n)
     judge = None if reference is None else _reference(reference, device)
     began = time.perf_counter()

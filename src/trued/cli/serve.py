@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trued.cli.options import WholeNumber
 from trued.cli.terminal import console, messages
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def serve(
     *,
     host: str = "127.0.0.1",
-    port: int = 8000,
+    port: WholeNumber = 8000,
     public: bool = False,
     database_url: str | None = None,
     evidence: Path | None = None,

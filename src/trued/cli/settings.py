@@ -13,9 +13,8 @@ Knows dataclasses, options and files. Knows nothing of any method.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from cyclopts import Parameter
 
-from trued.cli.options import whole_number
+from trued.cli.options import whole_number, whole_numbers
 from trued.errors import InputError, nearest
 
 T = TypeVar("T")
@@ -49,7 +48,7 @@ def described(method: Any, *, skip: Collection[str] = (), classes: dict[str, Any
     """
     kind = method if isinstance(method, type) else type(method)
     name = f"{kind.__module__}:{kind.__qualname__}"
-    hints, texts = get_type_hints(kind), _help_texts(kind)
+    hints, texts = get_type_hints(kind), help_texts(kind)
     fields, defaults = {}, {}
     for field in dataclasses.fields(kind):
         if field.name in skip:
@@ -105,15 +104,20 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return None if field.default is dataclasses.MISSING else field.default
 
 
-def _help_texts(kind: type) -> dict[str, str]:
-    """Return what the docstring's Args say of each field; a line may name several."""
-    import docstring_parser
+def help_texts(owner: Any) -> dict[str, str]:
+    """Return what docstrings say of a function's parameters or a class's fields; a line may name several.
+
+    The style is known by its heading: docstring_parser would try four on each.
+    """
+    from docstring_parser import DocstringStyle, parse
 
     texts = {}
-    for parent in reversed(kind.__mro__):
-        for entry in docstring_parser.parse(parent.__dict__.get("__doc__") or "").params:
-            text = " ".join((entry.description or "").split())
-            texts |= dict.fromkeys((name.strip() for name in entry.arg_name.split(",")), text)
+    for part in reversed(getattr(owner, "__mro__", (owner,))):
+        text = part.__doc__ or ""
+        style = DocstringStyle.NUMPYDOC if "Parameters\n" in text else DocstringStyle.GOOGLE
+        for entry in parse(text, style).params:
+            description = " ".join((entry.description or "").split())
+            texts |= dict.fromkeys((name.strip() for name in entry.arg_name.split(",")), description)
     return texts
 
 
@@ -135,10 +139,9 @@ def options_of(description: Mapping[str, Any], classes: Mapping[str, Any], *, sk
         else:
             kind = field["kind"]
             negative = None if kind == "bool" else ""  # no --empty-NAME for a tuple
-            whole = whole_number if kind == "int" else None
             show = Parameter(
                 show_default=lambda _, text=default: text, help=field["help"] or None, negative=negative,
-                converter=whole,
+                converter=_converter(kind),
             )  # fmt: skip
             hint = Annotated[type_of(kind) | None, show]
         fields.append((name, hint, dataclasses.field(default=None)))
@@ -146,6 +149,22 @@ def options_of(description: Mapping[str, Any], classes: Mapping[str, Any], *, sk
     # A module without a file: cyclopts would read it once for each class, to look for docstrings of its fields.
     twin.__doc__, twin.__module__ = "Settings.", "trued.described"
     return twin
+
+
+def _converter(kind: Kind) -> Callable[..., Any] | None:
+    """Return what reads an option whose numbers must be whole; cyclopts reads the others."""
+    if kind == "int":
+        return whole_number
+    members = set(_plain_kinds(kind))
+    return whole_numbers if "int" in members and "float" not in members else None
+
+
+def _plain_kinds(kind: Kind) -> Iterator[str]:
+    if isinstance(kind, str):
+        yield kind
+        return
+    for part in kind.get("any") or kind.get("items") or [kind[key] for key in ("each",) if key in kind]:
+        yield from _plain_kinds(part)
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
@@ -272,6 +291,8 @@ def read_settings(path: Path | None) -> Mapping[str, Any] | None:
     try:
         text = path.read_text("utf-8")
         if path.suffix == ".toml":
+            import tomllib
+
             return tomllib.loads(text)
         import yaml
 

@@ -13,23 +13,16 @@ from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
 from trued.errors import InputError
-from trued.learn.fit.progress import minute_lines
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.progress import Progress
+    from rich.table import Table
+    from rich.text import Text
+
     from trued.lab.rows import ClaimRow
 
 VERDICT_STYLES = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
@@ -78,6 +71,8 @@ def plain_table(*columns: str, right: tuple[str, ...] = (), fixed: tuple[str, ..
         right: those whose cells are aligned right, such as numbers.
         fixed: those that must not be folded.
     """
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", collapse_padding=True)
     for name in columns:
         table.add_column(
@@ -88,6 +83,8 @@ def plain_table(*columns: str, right: tuple[str, ...] = (), fixed: tuple[str, ..
 
 def verdict(word: str) -> Text:
     """Return a verdict in its colour."""
+    from rich.text import Text
+
     return Text(word, style=VERDICT_STYLES.get(word, ""))
 
 
@@ -116,6 +113,11 @@ def claims_table(rows: Iterable[ClaimRow], width: int) -> RenderableType:
         rows: as `trued.lab.rows.claim_rows` gives them.
         width: of the terminal, in columns; from 60 on it is readable.
     """
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
     paper, here, word = max(12, width // 5), max(18, width // 4), 13
     columns = (width - paper - here - word - 7, paper, here, word)
 
@@ -140,6 +142,17 @@ def claims_table(rows: Iterable[ClaimRow], width: int) -> RenderableType:
 @contextmanager
 def progress(visible: bool = True) -> Iterator[Progress]:
     """Yield a display of bars with time left, on standard error; where that is no terminal, a line a minute."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from trued.learn.fit.progress import minute_lines
+
     target = messages()
     columns = (
         TextColumn("{task.description}", markup=False),

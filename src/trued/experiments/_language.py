@@ -13,6 +13,7 @@ from trued.language.attack.contract import Behavior, ChatTarget
 from trued.language.attack.gcg.search import GCG
 from trued.language.engine.model import LanguageModel
 from trued.language.judge.reply import CompositeJudge, Judge, Label, PhraseJudge
+from trued.language.provenance import provenance
 
 T = TypeVar("T")
 
@@ -31,6 +32,8 @@ def load(lab: Lab) -> LanguageModel:
     else:
         lm = LanguageModel.load(lab.model or lab.scale.model, device=lab.device)
     lab.model_name = lm.name
+    if not is_random(lab):
+        lab.model_facts = provenance(lm, lab.model or lab.scale.model)
     for sentence in lm.limits:
         lab.note(sentence)
     return lm
@@ -58,7 +61,10 @@ def load_aligned(lab: Lab, *, layers: int = 2, **options: Any) -> tuple[Language
     lab.model_name = f"{unaligned.name}, refusal-tuned"
     for sentence in unaligned.limits:
         lab.note(sentence)
-    return LanguageModel.load(made.folder, device=lab.device, **options), unaligned
+    lm = LanguageModel.load(made.folder, device=lab.device, **options)
+    base = {f"refusal-tuned {key}": value for key, value in provenance(lm, str(made.folder)).items()}
+    lab.model_facts = {**provenance(unaligned, start), **base}
+    return lm, unaligned
 
 
 def composite_judge(lab: Lab, reader: LanguageModel) -> Judge:
@@ -150,16 +156,6 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 def texts_of(kind: Any, split: Any, limit: int | None) -> list[str]:
     """Return the shipped requests of a kind and split, the first `limit` of them."""
     return [row.prompt for row in prompts(kind, split)][:limit]
-
-
-def evenly(items: Sequence[T], limit: int | None) -> list[T]:
-    """Return at most `limit` of the items, spaced over all of them, so that every group keeps its share.
-
-    Unlike `spread`, which goes in whole steps from the first on, it reaches the end; None takes all.
-    """
-    if limit is None or limit >= len(items):
-        return list(items)
-    return [items[i * len(items) // limit] for i in range(limit)]
 
 
 def protocol(lab: Lab, tokens: int, **settings: Any) -> None:

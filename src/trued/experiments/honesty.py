@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from trued.data.facts import FactQuestion, check_disjoint, fact_questions, place_names
-from trued.experiments._language import evenly, load
+from trued.data.spacing import evenly_spaced
+from trued.experiments._language import load
 from trued.lab import plots
 from trued.lab.arms import interval, number, read, share, share_interval
 from trued.lab.experiment import Lab, experiment
@@ -122,10 +123,10 @@ class Exam:
     def __init__(self, lab: Lab, lm: LanguageModel) -> None:
         self.scale: Scale = lab.scale
         n, out, limit = self.scale.test, self.scale.held_out, self.scale.pool
-        pool = evenly(fact_questions("train", relations=TAUGHT), limit)
-        test = evenly(fact_questions("test", relations=TAUGHT), None if n is None else 2 * n)
-        held_out = evenly(fact_questions(relations=[HELD_OUT]), None if out is None else 3 * out)
-        hopeless = evenly(fact_questions("test", relations=HOPELESS), self.scale.hopeless)
+        pool = evenly_spaced(fact_questions("train", relations=TAUGHT), limit)
+        test = evenly_spaced(fact_questions("test", relations=TAUGHT), None if n is None else 2 * n)
+        held_out = evenly_spaced(fact_questions(relations=[HELD_OUT]), None if out is None else 3 * out)
+        hopeless = evenly_spaced(fact_questions("test", relations=HOPELESS), self.scale.hopeless)
         if lab.scale_name == "tiny":
             pool, test, held_out = (
                 taught_to_random(lm, part, self.scale.new_tokens) for part in (pool, test, held_out)

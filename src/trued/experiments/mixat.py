@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from trued.data.prompts import adversarial_rows, affirmative_targets, prompts, templates
-from trued.experiments._language import answers, evenly, gcg_record, judged, load, notes, protocol, replies_beside
+from trued.data.spacing import evenly_spaced
+from trued.experiments._language import answers, gcg_record, judged, load, notes, protocol, replies_beside
 from trued.experiments._mixat_study import deployments, present_study, transfer
 from trued.lab import plots
 from trued.lab.arms import count, number, share
@@ -101,8 +102,8 @@ class Requests:
         self.adversarial = adversarial_rows("train", targets=3, refusals=2)[: scale.train]
         kinds: Any = ("lookalikes", "general")
         self.utility = [row.prompt for kind in kinds for row in prompts(kind, "train")[: scale.train]]
-        self.rows = evenly(prompts("harmful", "test"), scale.test)
-        self.lookalikes = [row.prompt for row in evenly(prompts("lookalikes", "test"), scale.test)]
+        self.rows = evenly_spaced(prompts("harmful", "test"), scale.test)
+        self.lookalikes = [row.prompt for row in evenly_spaced(prompts("lookalikes", "test"), scale.test)]
         self.put = {"direct": [row.prompt for row in self.rows]}
         for way, wraps in (("templates", templates()), ("persuasion", UNSEEN)):
             self.put[way] = [
@@ -113,12 +114,12 @@ class Requests:
 
     def texts(self, count: int) -> list[str]:
         """Return some of the harmful requests."""
-        return evenly(self.put["direct"], count)
+        return evenly_spaced(self.put["direct"], count)
 
     def cases(self, count: int, way: str = "direct") -> list[TestCase]:
         """Return one case for each of these requests, put in this way."""
         times = len(self.put[way]) // len(self.rows)
-        texts = evenly(self.put[way][times - 1 :: times], count)
+        texts = evenly_spaced(self.put[way][times - 1 :: times], count)
         return [TestCase(str(i), user_turn(text), attack=way) for i, text in enumerate(texts)]
 
 
@@ -205,7 +206,7 @@ def evaluate(lm: LanguageModel, requests: Requests, scale: Scale, searched: int)
         "attacked": target_losses(lm, some, target, replace(ATTACK, steps=10)),
     }
     if searched:
-        behaviors = [Behavior(row.id, row.prompt) for row in evenly(requests.rows, searched)]
+        behaviors = [Behavior(row.id, row.prompt) for row in evenly_spaced(requests.rows, searched)]
         chat = ChatTarget(lm, max_new_tokens=scale.new_tokens)
         record["gcg"] = gcg_record(replace(scale.gcg, target=target), behaviors, chat, seed=0)
     return record

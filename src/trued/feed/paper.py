@@ -48,6 +48,7 @@ class FeedPaper:
             nobody fetched.
         rank: the place in the source's own order, from 1.
         extra: what else the source said, under its own keys.
+        thumbnail: the address of a picture of the paper, such as its main figure or its first page.
     """
 
     title: str
@@ -69,3 +70,4 @@ class FeedPaper:
     rank: int | None = None
     submitted_by: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    thumbnail: str | None = None

@@ -41,6 +41,7 @@ from trued.feed.store.records import (
     utc_now,
 )  # fmt: skip
 from trued.feed.store.sessions import Sessions
+from trued.feed.store.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from trued.feed.sources.reading import Reading
@@ -51,7 +52,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class PaperStore(Search, People, Ledger, Sessions):
+class PaperStore(Search, People, Ledger, Sessions, Thumbnails):
     """All papers in one database.
 
     Args:

@@ -54,7 +54,7 @@ def judge_report(
         InputError: a weight is missing, has another shape, or belongs to a layer that the model does not have.
     """
     free = re.compile(unused) if unused else None
-    misfits = sorted(report.get("mismatched_keys") or ())
+    misfits: list[Any] = sorted(report.get("mismatched_keys") or [])
     if misfits:
         key, there, wanted = misfits[0]
         raise InputError(

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MODEL = "model"
+"""The kind of the exhibit that says where the model comes from."""
+
 
 class SeedStore(Protocol):
     """Where finished seeds are kept; `trued.lab.runs.Run` is one."""
@@ -51,6 +54,8 @@ class Lab:
         cache: where `cached` keeps its results.
         model, data, device: what the user chose, or None for the experiment's own choice.
         model_name: the model's name for the evidence; an experiment sets it once it has loaded one.
+        model_facts: where the model lies and comes from, with a hash of its weights, set with the name. Paths are of
+            this machine, so the report shows them and the evidence does not.
         bars: progress display.
     """
 
@@ -65,6 +70,7 @@ class Lab:
     data: str | None = None
     device: str | None = None
     model_name: str = ""
+    model_facts: dict[str, Any] = field(default_factory=dict)
     bars: Bars = field(default_factory=lambda: Bars(shown=False))
     notes: list[str] = field(default_factory=list, init=False)
     settings: dict[str, Any] = field(default_factory=dict, init=False)
@@ -268,10 +274,12 @@ class Lab:
         self.settings.update(json_copy(settings, what="protocol"))
 
     def exhibits(self) -> list[dict[str, Any]]:
-        """Return all figures, tables and examples: those made within seeds first, seed by seed."""
-        return [
+        """Return all figures, tables and examples, those made within seeds first, seed by seed; then the model."""
+        model = [{"kind": MODEL, "facts": json_copy(self.model_facts, what="model")}] if self.model_facts else []
+        in_seeds = [
             exhibit for seed in self.wanted if seed in self.finished for exhibit in self.finished[seed].exhibits
-        ] + self._tail
+        ]
+        return [*in_seeds, *self._tail, *model]
 
     # Help with long work
 

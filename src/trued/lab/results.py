@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trued.errors import InputError
 from trued.files import claim_output, mark_folder, write_text
 from trued.lab.evidence import Evidence, from_json
+from trued.lab.lab import MODEL
 from trued.lab.report import (
     Block,
     Claims,
@@ -44,11 +45,13 @@ class Result:
         evidence: what was measured, and the verdicts.
         report: the HTML file.
         folder: where report, evidence and figures lie.
+        model: where the model lies and comes from, with a hash of its weights; empty where the experiment has none.
     """
 
     evidence: Evidence
     report: Path
     folder: Path
+    model: Mapping[str, Any] = field(default_factory=dict)
 
 
 def rewrite(run_id: str, output: str | Path | None = None, *, store: RunStore | None = None) -> Result:
@@ -78,7 +81,7 @@ def write_results(evidence: Evidence, exhibits: list[dict[str, Any]], output: st
             write_text(folder / "figures" / f"{figure_name(exhibit['name'])}.svg", exhibit["svg"])
     report = write_text(folder / "report.html", render(evidence_report(evidence, exhibits)))
     mark_folder(folder, RESULTS)
-    return Result(evidence, report, folder)
+    return Result(evidence, report, folder, _model_facts(exhibits))
 
 
 def claim_results(output: str | Path | None) -> Path | None:
@@ -101,7 +104,7 @@ def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = 
 
     Args:
         evidence: what was measured.
-        exhibits: figures, tables and examples as `Lab.exhibits` returns them.
+        exhibits: figures, tables, examples and the model as `Lab.exhibits` returns them.
     """
     rows = claim_rows(evidence)
     figures = [
@@ -114,12 +117,14 @@ def evidence_report(evidence: Evidence, exhibits: Sequence[Mapping[str, Any]] = 
         for exhibit in exhibits
         if exhibit["kind"] == "example"
     ]
+    facts = _model_facts(exhibits)
     sections: list[tuple[str, list[Block]]] = [
         ("Claims", [Claims(rows)]),
         ("Figures", list(figures)),
         ("Tables", [_table(exhibit) for exhibit in exhibits if exhibit["kind"] == "table" and exhibit["rows"]]),
         ("Answers before and after", [Examples(examples)] if examples else []),
         ("What this scale cannot show", [Prose(evidence.notes)] if evidence.notes else []),
+        ("Model", [KeyValues(facts)] if facts else []),
         ("Settings", [KeyValues({**evidence.settings, **evidence.protocol})]),
         ("Versions, machine and cost", [KeyValues(_provenance(evidence))]),
     ]
@@ -152,6 +157,10 @@ def _claims(number: int) -> str:
 def figure_name(title: str) -> str:
     """Return a title as a file name."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "figure"
+
+
+def _model_facts(exhibits: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return next((exhibit["facts"] for exhibit in exhibits if exhibit["kind"] == MODEL), {})
 
 
 def _free_folder(evidence: Evidence) -> Path:

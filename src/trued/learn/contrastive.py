@@ -49,7 +49,7 @@ def same_pairs(*identities: Sequence[Hashable]) -> Bool[Tensor, "rows rows"]:
     """
     if not identities or any(len(names) != len(identities[0]) for names in identities):
         raise InputError(
-            f"identities of {', '.join(str(len(one)) for one in identities) or 'no'} rows: one of each per row"
+            f"identities of {', '.join(str(len(kind)) for kind in identities) or 'no'} rows: one of each per row"
         )
     same = torch.zeros(len(identities[0]), len(identities[0]), dtype=torch.bool)
     for kind in identities:

@@ -150,9 +150,9 @@ def _prepared(x: Tensor, metric: Metric, center: bool) -> tuple[Tensor, Tensor |
     return unit_rows(z), None
 
 
-def _similarities(z: Tensor, offsets: Tensor | None, one: slice, two: slice) -> Tensor:
-    tile = z[one] @ z[two].T
-    return tile if offsets is None else tile.sub_(offsets[one, None]).sub_(offsets[None, two])
+def _similarities(z: Tensor, offsets: Tensor | None, rows: slice, columns: slice) -> Tensor:
+    tile = z[rows] @ z[columns].T
+    return tile if offsets is None else tile.sub_(offsets[rows, None]).sub_(offsets[None, columns])
 
 
 def _merge(best: Tensor, neighbours: Tensor, tile: Tensor, first: int) -> None:

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trued.errors import InputError, nearest
-from trued.files import write_bytes
+from trued.files import claim_output, write_bytes
 
 Weights = Mapping[str, Tensor]
 PATCH_FORMAT = "trued-patch-1"
@@ -215,7 +215,11 @@ class Patch:
         return sum(change.count for change in self.changes.values())
 
     def save(self, path: str | Path) -> Path:
-        """Write the patch as one safetensors file, whole or not at all."""
+        """Write the patch as one safetensors file, whole or not at all.
+
+        Raises:
+            InputError: something else than a patch lies there, or it cannot be written.
+        """
         from safetensors.torch import save
 
         tensors: dict[str, Tensor] = {}
@@ -223,7 +227,8 @@ class Patch:
             for part in ("indices", "old", "new"):
                 tensors[f"{name}:{part}"] = getattr(change, part).detach().cpu().contiguous()
         about = {"format": PATCH_FORMAT, "model": self.model, "about": self.about}
-        return write_bytes(path, save(tensors, metadata=about))
+        target = claim_output(path, kind="patch", own=_is_patch)
+        return write_bytes(target, save(tensors, metadata=about))
 
     @classmethod
     def load(cls, path: str | Path) -> Patch:
@@ -285,6 +290,16 @@ class Patch:
         for name, change in self.changes.items():
             parameter = parameters[name]
             parameter.view(-1)[change.indices.to(parameter.device)] = getattr(change, after).to(parameter)
+
+
+def _is_patch(path: Path) -> bool:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("format") == PATCH_FORMAT
+    except (OSError, SafetensorError):
+        return False
 
 
 def shape_digest(model: nn.Module) -> str:

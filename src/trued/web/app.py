@@ -33,6 +33,7 @@ from trued.web import (
     static_files,
     submission,
     subscriptions,
+    thumbnails,
 )
 from trued.web.responses import wants_json
 from trued.web.security import Guard, Limiter
@@ -40,8 +41,8 @@ from trued.web.settings import Settings
 from trued.web.templating import make_templates
 
 ROUTERS = (
-    static_files.router, pages.router, paper_pages.router, sign_in.router, marks.router, submission.router,
-    runs.router, subscriptions.router, feeds.router, api.router,
+    static_files.router, pages.router, paper_pages.router, thumbnails.router, sign_in.router, marks.router,
+    submission.router, runs.router, subscriptions.router, feeds.router, api.router,
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Path, Request, Resp
 from trued.errors import InputError
 from trued.feed.paper_store import PaperStore
 from trued.web.accounts import Person
+from trued.web.paper_lists import Row, list_page
 from trued.web.responses import Next, respond
 from trued.web.security import rate_limited, require_csrf
 
@@ -83,9 +84,7 @@ def comment(request: Request, person: Person, uid: Uid, text: Text = "", next: N
 def bookmarks(request: Request, person: Person) -> Response:
     """Show the papers that a person keeps."""
     store: PaperStore = request.app.state.store
-    papers = store.bookmarks(person)
-    marks = store.marks(person, [stored.uid for stored in papers])
-    return request.app.state.templates.TemplateResponse(request, "bookmarks.html", {"papers": papers, "marks": marks})
+    return list_page(request, "bookmarks.html", [Row(None, item) for item in store.bookmarks(person)])
 
 
 @router.post("/queries", dependencies=WRITE)

@@ -5,8 +5,8 @@ Knows requests, views and the store. Knows nothing of how papers are ranked or f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -17,10 +17,11 @@ from fastapi.responses import RedirectResponse
 from trued.feed.paper_store import PaperStore
 from trued.feed.search.query import parse, words
 from trued.feed.spans import Kind, Span, around
-from trued.feed.store.records import Hit, Mode, Order, StoredPaper
+from trued.feed.store.records import Hit, Mode, Order
 from trued.web.accounts import Person, visitor
+from trued.web.paper_lists import Row, list_page, rows_of_hits
 from trued.web.security import search_limited
-from trued.web.views import FIELDS, NO_FILTERS, PAGE_SIZE, STATES, VERDICTS, View, read_view
+from trued.web.views import PAGE_SIZE, View, read_view
 
 MOST_HITS = 30
 LAST_PAGE = 10  # of a search: beyond that nobody looks, and every page ranks all the ones before it
@@ -43,15 +44,6 @@ router = APIRouter(include_in_schema=False)
 Flag = Annotated[bool, Query()]
 
 
-@dataclass(frozen=True)
-class Line:
-    """A paper as a list shows it: its number, the paper, and the passage that answers a search."""
-
-    number: int | None
-    item: StoredPaper
-    hit: Hit | None = None
-
-
 @router.get("/")
 def feed(request: Request) -> Response:
     """Show the latest day's listing, or the papers that the address selects."""
@@ -65,14 +57,14 @@ def feed(request: Request) -> Response:
     items, total = store.listing(
         view.order, view.wanted(person), offset=view.offset, limit=PAGE_SIZE, person=person or NOBODY
     )
-    lines = [Line(view.offset + i, item) for i, item in enumerate(items, 1)]
+    rows = [Row(view.offset + i, item) for i, item in enumerate(items, 1)]
     earlier, later = _beside(view.period, days)
     values = {
         "view": view, "total": total, "pages": -(-total // PAGE_SIZE), "tabs": _tabs(view, days), "earlier": earlier,
         "later": later, "days": days, "heading": _heading(view),
         "trending_says": TRENDING_SAYS if view.order == "trending" else "",
     }  # fmt: skip
-    return _list_page(request, "feed.html", lines, **values)
+    return list_page(request, "feed.html", rows, **values)
 
 
 @router.get("/search", dependencies=[Depends(search_limited)])
@@ -101,7 +93,7 @@ def search(
         "plain_q": " ".join(words(parse(q).text)) if q else "", "heading": q or "Search",
         "ignored": parse(q).ignored if q else (), "semantics": store.semantics,
     }  # fmt: skip
-    return _list_page(request, "_results.html" if part else "search.html", _lines(hits), **values)
+    return list_page(request, "_results.html" if part else "search.html", rows_of_hits(hits), **values)
 
 
 @router.get("/papers/{uid:int}/similar", dependencies=[Depends(search_limited)])
@@ -111,7 +103,9 @@ def similar(request: Request, uid: int, order: str = "similarity") -> Response:
     if order not in ("similarity", "new", "trending"):
         return RedirectResponse(f"/papers/{uid}/similar", 303)
     hits = store.similar(uid, k=MOST_HITS, order=order)
-    return _list_page(request, "similar.html", _lines(hits), to=store.get(uid), order=order, semantics=store.semantics)
+    return list_page(
+        request, "similar.html", rows_of_hits(hits), to=store.get(uid), order=order, semantics=store.semantics
+    )
 
 
 @router.get("/recommended", dependencies=[Depends(search_limited)])
@@ -120,7 +114,7 @@ def recommended(request: Request, person: Person, tag: str = "") -> Response:
     store: PaperStore = request.app.state.store
     known = store.tags(person)
     hits = store.recommend(person, tag, k=MOST_HITS) if tag in known else []
-    return _list_page(request, "recommended.html", _lines(hits), tag=tag, known=known)
+    return list_page(request, "recommended.html", rows_of_hits(hits), tag=tag, known=known)
 
 
 def as_typed(q: str) -> str:
@@ -128,26 +122,6 @@ def as_typed(q: str) -> str:
     last = q.rpartition(" ")[2]
     open_end = last[-1:].isalnum() and ":" not in last and q.count('"') % 2 == 0
     return f"{q}*" if open_end and len(last) > 1 else q
-
-
-def _list_page(request: Request, template: str, lines: list[Line], **values: Any) -> Response:
-    state, person = request.app.state, visitor(request).person
-    store: PaperStore = state.store
-    marks = _marks(request, [line.item.uid for line in lines])
-    context = {
-        "lines": lines, "marks": marks, "committed": state.evidence, "fields": FIELDS, "states": STATES,
-        "verdicts": VERDICTS, "no_filters": NO_FILTERS, "tags": list(store.tags(person)) if person else [], **values,
-    }  # fmt: skip
-    return state.templates.TemplateResponse(request, template, context, headers={"Vary": "Cookie"})
-
-
-def _marks(request: Request, uids: list[int]) -> Any:
-    person = visitor(request).person
-    return request.app.state.store.marks(person, uids) if person and uids else {}
-
-
-def _lines(hits: Iterable[Hit]) -> list[Line]:
-    return [Line(None, hit.paper, hit) for hit in hits]
 
 
 def _heading(view: View) -> str:

@@ -73,7 +73,8 @@ def paper(request: Request, uid: int) -> Response:
         "passes": {claim.id: passes_if(claim) for claim in (card.claims if card else ())},
         "protocol": _protocol(measured) if measured else {}, "citation": to_bibtex([item]).strip(),
         "marks": state.store.marks(person, [uid])[uid] if person else Marks(), "committed": state.evidence,
-        "comments": state.store.comments(uid), "nearest": state.store.similar(uid, k=NEAREST),
+        "comments": state.store.comments(uid), "thumbnail": state.store.thumbnail_digests([uid]).get(uid),
+        "nearest": state.store.similar(uid, k=NEAREST),
     }  # fmt: skip
     return state.templates.TemplateResponse(request, "paper.html", values, headers={"Vary": "Cookie"})
 

@@ -115,7 +115,7 @@ def one_run(request: Request, person: Person, run_id: RunId) -> Response:
     run = _progress(request, run_id)
     if wants_json(request):
         return JSONResponse(for_programs(run))
-    return _templates(request).TemplateResponse(request, "run.html", {"run": run, "said": _status_text(run)})
+    return _templates(request).TemplateResponse(request, "run.html", {"run": run, "status": _status_text(run)})
 
 
 @router.get("/runs/{run_id}/events")
@@ -202,7 +202,7 @@ async def _stream(request: Request, run_id: str) -> AsyncIterator[str]:
             html = await run_sync(_fragment, request, run)
             if html != sent:
                 sent, silent = html, 0.0
-                yield _event("progress", {"html": html, "said": _status_text(run)})
+                yield _event("progress", {"html": html, "status": _status_text(run)})
             elif silent >= SILENCE:
                 silent = 0.0
                 yield ": still here\n\n"

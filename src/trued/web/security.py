@@ -107,7 +107,11 @@ def csrf_token(request: Request) -> str:
 
 def csrf_field(request: Request) -> Markup:
     """Return the hidden field for a form; templates call it as `{{ csrf_field(request) }}`."""
-    return Markup('<input type="hidden" name="{}" value="{}">').format(CSRF_FIELD, csrf_token(request))
+    field = getattr(request.state, "form_field", None)  # a list of papers has more than a hundred forms
+    if field is None:
+        field = Markup('<input type="hidden" name="{}" value="{}">').format(CSRF_FIELD, csrf_token(request))
+        request.state.form_field = field
+    return field
 
 
 async def require_csrf(request: Request) -> None:

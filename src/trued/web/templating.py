@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from fastapi import Request
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from trued.feed.paper import FeedPaper
 from trued.feed.store.records import StoredPaper
 from trued.lab.report import written_out
 from trued.papers import catalogue
@@ -23,7 +25,7 @@ from trued.web.accounts import visitor
 from trued.web.security import csrf_field
 from trued.web.static_files import static
 from trued.web.svg import for_page
-from trued.web.tex import readable, readable_html
+from trued.web.tex import plain, readable, readable_html
 
 TEMPLATES = Path(__file__).parent / "templates"
 _LINK = Markup('<a href="{0}" rel="noreferrer nofollow">{0}</a>')
@@ -38,8 +40,8 @@ def make_templates() -> Jinja2Templates:
     )  # fmt: skip
     environment.filters |= {
         "for_page": for_page, "written_out": written_out, "day": day, "breakable": breakable, "linked": linked,
-        "web_address": web_address, "readable": readable, "readable_html": readable_html,
-        "field_of": field_of,
+        "web_address": web_address, "readable": readable, "readable_html": readable_html, "plain": plain,
+        "field_of": field_of, "byline": byline, "code_address": code_address,
     }  # fmt: skip
     environment.tests["web_address"] = lambda text: bool(web_address(text))
     environment.globals |= {"csrf_field": csrf_field, "static": static, "here": here, "coins": coins}
@@ -64,6 +66,22 @@ def field_of(slug: str) -> str:
 def day(value: date | datetime | None) -> str:
     """Return a day as people write it: 24 May 2024."""
     return f"{value.day} {value:%b %Y}" if value is not None else ""
+
+
+def byline(paper: FeedPaper) -> str:
+    """Return who wrote a paper, as far as it is known, in one line: up to six names, or how many there are."""
+    names = [author.name for author in paper.authors if not author.hidden]
+    count = max(paper.authors_count or 0, len(paper.authors))
+    named = names if len(names) <= 6 else names[:5]
+    if named:
+        others = count - len(named)
+        return ", ".join(named) + (f" and {others} other{'s' if others > 1 else ''}" if others > 0 else "")
+    return paper.organization or (f"{count} author{'s' if count > 1 else ''}" if count else "")
+
+
+def code_address(paper: FeedPaper) -> str:
+    """Return the address of the paper's code, or an empty text."""
+    return next((link.url for link in paper.links if link.kind == "code" and web_address(link.url)), "")
 
 
 def breakable(text: str) -> Markup:
@@ -96,4 +114,7 @@ def coins(item: StoredPaper) -> str:
         ("rft_id", f"info:doi/{paper.doi}" if paper.doi else None),
         *(("rft.creator", author.name) for author in paper.authors if not author.hidden),
     ]  # fmt: skip
-    return urlencode([(name, value) for name, value in fields if value])
+    return "&".join(f"{name}={_quoted(value)}" for name, value in fields if value)
+
+
+_quoted = lru_cache(8192)(quote_plus)

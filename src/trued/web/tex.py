@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from html import unescape
 
 from markupsafe import Markup, escape
 
@@ -15,6 +16,14 @@ _FORMULA = re.compile(r"(?<!\\)\$(?=[^\s$])([^$<>]{1,300}?)(?<=[^\s\\$])\$(?!\d)
 _ESCAPED = re.compile(r"\\([%&#_$])")
 _ACCENT = re.compile(r"\{?\\(?:[`'^\"~=.](?:\{\\?[A-Za-z]\}|\\?[A-Za-z])|[uvHcdb]\{\\?[A-Za-z]\})\}?")
 _STYLED = re.compile(r"\\(?:text(?:bf|it|tt|sc|rm|sf)|emph|mathrm|mathbf)\{([^{}]*)\}")
+_MARK = re.compile(r"(</?mark>)")
+_MARKED = r"(?:[^$<>]|</?mark>)"
+_MARKED_FORMULA = re.compile(rf"(?<!\\)\$(?=[^\s$])({_MARKED}{{1,300}}?)(?<=[^\s\\$])\$(?!\d)")
+_MARKED_STYLED = re.compile(r"\\(?:text(?:bf|it|tt|sc|rm|sf)|emph|mathrm|mathbf)\{((?:[^{}<>]|</?mark>)*)\}")
+_PUNCTUATION = (
+    (re.compile(r"(?<!-)---(?!-)"), "—"), (re.compile(r"(?<=\s)--(?=\s)|(?<=\d)--(?=\d)"), "–"),
+    (re.compile(r"``(.*?)''"), r"“\1”"),
+)  # fmt: skip
 _SCRIPT = re.compile(r"([_^])(\{(?:[^{}]|\{[^{}]*\})*\}|\\[A-Za-z]+|[^\s{}\\])")
 _TAGS = {"_": ("<sub>", "</sub>"), "^": ("<sup>", "</sup>")}
 
@@ -22,7 +31,7 @@ _TAGS = {"_": ("<sub>", "</sub>"), "^": ("<sup>", "</sup>")}
 @lru_cache(4096)
 def readable(text: str) -> Markup:
     """Return a text with its TeX made readable, as HTML."""
-    if not any(sign in text for sign in "\\$"):
+    if not any(sign in text for sign in ("\\", "$", "--", "``")):
         return escape(text)
     parts, end = [], 0
     for match in _FORMULA.finditer(text):
@@ -31,12 +40,32 @@ def readable(text: str) -> Markup:
     return Markup("").join([*parts, _prose(text[end:])])
 
 
+@lru_cache(4096)
+def plain(text: str) -> str:
+    """Return a text with its TeX made readable, as plain text, for places that take no markup."""
+    return readable(text).striptags()
+
+
 def readable_html(html: str) -> Markup:
-    """Return escaped HTML, such as a passage with marks, with the escapes of TeX taken off."""
-    return Markup(re.sub(r"\\(%|&amp;|#|_|\$)", r"\1", html))
+    """Return an escaped passage, in which <mark> alone is markup, with its TeX made readable.
+
+    A formula loses the marks within it.
+    """
+    parts, end = [], 0
+    for match in _MARKED_FORMULA.finditer(html):
+        parts += [_marked_prose(html[end : match.start()]), _formula(unescape(_MARK.sub("", match[1])))]
+        end = match.end()
+    return Markup("").join([*parts, _marked_prose(html[end:])])
+
+
+def _marked_prose(html: str) -> Markup:
+    pieces = _MARK.split(_MARKED_STYLED.sub(r"\1", html))
+    return Markup("").join(Markup(text) if i % 2 else _prose(unescape(text)) for i, text in enumerate(pieces))
 
 
 def _prose(text: str) -> Markup:
+    for pattern, sign in _PUNCTUATION:
+        text = pattern.sub(sign, text)
     if "\\" not in text:
         return escape(text)
     text = _STYLED.sub(r"\1", _ESCAPED.sub(r"\1", text))

@@ -53,7 +53,16 @@ class View:
     @property
     def filtered(self) -> bool:
         """Whether any filter is set."""
-        return self.unread or self.filters != Filters()
+        return bool(self.active)
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The filters that are set, each in a few words."""
+        filters = self.filters
+        words = [filters.field, filters.state, filters.verdict, filters.tag, filters.category]
+        words += [f"≥ {filters.min_upvotes} upvotes"] if filters.min_upvotes is not None else []
+        words += ["with code"] if filters.has_code else []
+        return tuple(word for word in (*words, "unread" if self.unread else None) if word)
 
     def wanted(self, person: str | None) -> Filters:
         """Return the filters for the store, with the period's days, and the reader where only unread papers count."""

@@ -8,18 +8,26 @@ import pytest
 from trued.cli.align.finish import look_line
 from trued.cli.main import main
 from trued.cli.methods import METHODS
+from trued.language.engine import embedded
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
 from trued.language.train.c_advul import CAdvIPO
 from trued.language.train.preference import PreferenceTraining
+from trued.learn.fit import progress
 
 ROW = {"prompt": "tell me", "targets": ["Sure, here"], "safe_reply": "No, I won't."}
 QUICK = ["--fit.steps", "1", "--fit.batch-size", "2", "--fit.accumulation", "1", "--lora-r", "2", "--attack.steps", "1"]
 
 
+def tiny_default(monkeypatch):
+    """Put a tiny model in the place of every other, so that the embedded one is not made from its package."""
+    monkeypatch.setattr(LanguageModel, "load", classmethod(lambda *_, **__: tiny_model()))
+    monkeypatch.setattr(embedded, "default_model", lambda *_, **__: None)
+
+
 @pytest.fixture
 def rows(tmp_path, monkeypatch):
-    monkeypatch.setattr(LanguageModel, "load", classmethod(lambda *_, **__: tiny_model()))
+    tiny_default(monkeypatch)
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(json.dumps(ROW) for _ in range(4)))
     return path
@@ -28,8 +36,10 @@ def rows(tmp_path, monkeypatch):
 def test_it_writes_an_adapter_that_peft_loads(rows, tmp_path, capsys):
     from peft import PeftModel
 
-    output = tmp_path / "adapter"
-    code = main(["align", "c-advipo", "--data", str(rows), "--output", str(output), *QUICK, "--json"])
+    output, utility = tmp_path / "adapter", tmp_path / "kept.jsonl"
+    utility.write_text(json.dumps({"prompt": "hello", "completion": "Hello."}))
+    words = ["align", "c-advipo", "--data", str(rows), "--utility", str(utility), "--output", str(output)]
+    code = main([*words, *QUICK, "--json"])
     assert code == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["steps"] == 1
@@ -37,6 +47,16 @@ def test_it_writes_an_adapter_that_peft_loads(rows, tmp_path, capsys):
     assert record["settings"]["fit"]["steps"] == 1
     assert record["settings"]["fit"]["lr"] == CAdvIPO().fit.lr
     PeftModel.from_pretrained(tiny_model().base, str(output))
+
+
+def test_json_alone_is_on_standard_output_and_the_training_says_how_far_it_is(rows, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "MINUTE", 0.001)
+    words = ["align", "c-advul", "--data", str(rows), "--utility", str(tmp_path / "kept.jsonl"), *QUICK, "--json"]
+    (tmp_path / "kept.jsonl").write_text(json.dumps({"prompt": "hello", "completion": "Hello."}))
+    assert main([*words, "--output", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["steps"] == 1
+    assert "min so far" in printed.err
 
 
 def test_bad_rows_are_named_and_nothing_is_trained(rows, tmp_path, capsys):
@@ -69,7 +89,7 @@ DPO_QUICK = ["--fit.batch-size", "2", "--lora-r", "2"]
 
 @pytest.fixture
 def pairs(tmp_path, monkeypatch):
-    monkeypatch.setattr(LanguageModel, "load", classmethod(lambda *_, **__: tiny_model()))
+    tiny_default(monkeypatch)
     path = tmp_path / "pairs.jsonl"
     path.write_text("\n".join(json.dumps(PAIR | {"Goal": f"What is {i} + 1?"}) for i in range(8)))
     return path

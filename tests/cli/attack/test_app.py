@@ -195,10 +195,21 @@ def test_an_attack_of_no_steps_is_refused_before_a_model_is_loaded(words, capsys
 
 def test_an_attack_that_makes_no_case_is_not_measured(monkeypatch, capsys) -> None:
     monkeypatch.setattr(Templates, "run", lambda *_, **__: [])
-    assert main(["attack", "templates", *QUICK]) == 0
-    out = " ".join(capsys.readouterr().out.split())
-    assert "templates not measured" in out
-    assert "1 of 2 attacks not measured: templates (it made no case)" in out
+    for words in (["attack", "templates", *QUICK], ["attack", "suite", "--attacks", "direct,templates", *QUICK]):
+        assert main(words) == 1  # the command did not do what it was for
+        printed = capsys.readouterr()
+        out = " ".join(printed.out.split())
+        assert "templates not measured" in out
+        assert "1 of 2 attacks not measured: templates (it made no case)" in out
+        assert "trued: templates was not measured on default: it made no case" in printed.err
+
+
+def test_json_stays_whole_where_an_attack_is_not_measured(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(Templates, "run", lambda *_, **__: [])
+    assert main(["attack", "templates", *QUICK, "--json"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["models"][0]["model"] == "default"
+    assert "templates was not measured" in printed.err
 
 
 def test_names_of_models_stay_apart() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from local_web import Asked, LocalWeb, Reply
+from PIL import Image
 
 from trued.cli.papers.app import app
 from trued.errors import InputError
@@ -182,6 +183,20 @@ def test_sync_brings_the_last_days_and_their_counts(web: LocalWeb, capsys: pytes
     web.answer("/api/daily_papers", lambda asked: Reply([upvoted] if asked.query["date"] == TODAY.isoformat() else []))
     parsed(capsys, "sync", "--days", "2")
     assert {paper.comments for paper in stored() if paper.paper.arxiv == identity} == {7}
+
+
+def test_the_daily_feeds_pictures_come_in_with_its_papers(web: LocalWeb, capsys: pytest.CaptureFixture[str]) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (60, 40), "red").save(buffer, "PNG")
+    web.answer("/x.png", Reply(buffer.getvalue(), headers={"Content-Type": "image/png"}))
+    web.answer("/api/daily_papers", Reply([item(1) | {"thumbnail": f"{web.url}/x.png"}]))
+    for command in (["ingest", "daily", "--date", "2025-12-10"], ["sync", "--days", "1"]):
+        call(*command)
+        store = default_store()
+        assert list(store.thumbnail_digests([1])) == [1]
+        store.set_thumbnail(1, "", None)
+        store.close()
+    assert web.paths().count("/x.png") == 2
 
 
 @pytest.mark.parametrize(("away", "asked"), [(3, 7), (20, 21), (200, 62)])

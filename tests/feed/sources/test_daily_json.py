@@ -63,6 +63,24 @@ def test_an_item_is_read_from_both_objects() -> None:
         ("https://wheels.example.org/", "project"),
     ]
     assert (paper.source, paper.rank) == ("huggingface", 1)
+    assert paper.thumbnail == "https://cdn.example.org/x.png"
+
+
+@pytest.mark.parametrize(
+    ("media", "thumbnail", "expected"),
+    [
+        (["https://a.org/film.mp4", "https://a.org/figure.PNG?x=1"], "https://a.org/x", "https://a.org/figure.PNG?x=1"),
+        (["https://a.org/film.mp4"], "https://a.org/x", "https://a.org/x"),
+        (None, "https://a.org/x", "https://a.org/x"),
+        ("https://a.org/y.png", {"url": "https://a.org/x"}, None),
+        ([None, 7], None, None),
+        (["javascript:x.png"], None, None),
+    ],
+)
+def test_a_figure_of_the_submitter_goes_before_the_picture_that_the_source_made(
+    media: Any, thumbnail: Any, expected: str | None
+) -> None:
+    assert parse_item(changed(mediaUrls=media) | {"thumbnail": thumbnail}).thumbnail == expected
 
 
 def test_unknown_keys_are_kept_and_nothing_given_is_changed() -> None:
@@ -74,7 +92,6 @@ def test_unknown_keys_are_kept_and_nothing_given_is_changed() -> None:
         "discussionId": "abc",
         "ai_keywords": ["wheels", "spokes"],
         "githubStars": 12,
-        "thumbnail": "https://cdn.example.org/x.png",
         "isAuthorParticipating": False,
     }
 

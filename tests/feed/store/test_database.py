@@ -71,6 +71,29 @@ def test_a_migration_can_be_taken_back(kind, tmp_path, request):
     again.close()
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_an_older_store_keeps_its_papers_and_names_their_pictures(kind, tmp_path, request):
+    from alembic import command
+
+    url = f"sqlite:///{tmp_path}/papers.db" if kind == "sqlite" else request.getfixturevalue("empty_postgres")
+    store = PaperStore(url)
+    store.ingest([FeedPaper("Named", source="huggingface", extra={"thumbnail": "https://hf.co/a.png", "k": 1})])
+    store.ingest([FeedPaper("Nameless", source="huggingface", extra={"thumbnail": {"url": 1}})])
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with store.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    store.close()
+    again = PaperStore(url)
+    papers = [again.get(uid).paper for uid in (1, 2)]
+    assert [(paper.thumbnail, dict(paper.extra)) for paper in papers] == [
+        ("https://hf.co/a.png", {"k": 1}), (None, {"thumbnail": {"url": 1}}),
+    ]  # fmt: skip
+    assert again.search("nameless", mode="keyword")[0].paper.uid == 2
+    again.close()
+
+
 def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
     url = f"sqlite:///{tmp_path}/papers.db"
     database = Database(url)

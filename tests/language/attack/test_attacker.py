@@ -33,3 +33,11 @@ def test_a_local_model_is_sampled_by_the_seed(tiny):
 def test_bad_settings(bad):
     with pytest.raises(InputError, match="top_p"):
         Attacker(None, **bad)
+
+
+def test_what_an_attacker_thinks_is_no_part_of_what_it_writes(scripted):
+    model = scripted(lambda text, seed: f"<think>{text}</think>\nread me" if seed else f"<think>{text}")
+    assert Attacker(model).write(["x"], seed=1) == ["read me"]
+    assert Attacker(model).write(["x"], seed=0) == [""]
+    values, unreadable = Attacker(model, retries=2).write_until(["x"], lambda reply: reply or None, seed=0)
+    assert (values, unreadable) == (["read me"], 1)

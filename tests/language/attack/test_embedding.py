@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from trued.errors import InputError
 from trued.language.attack.embedding import EmbeddingAttack, mean_embedding_norm, project, transfer
 from trued.language.attack.soft_suffix import SoftSuffixAttack, project_simplex
+from trued.language.engine.model import LanguageModel
 from trued.language.engine.scoring import per_response
 
 
@@ -119,3 +120,16 @@ def test_soft_suffix_lowers_the_loss_and_stays_on_the_simplex(tiny):
     torch.testing.assert_close(result.rows.sum(-1), torch.ones(4))
     with pytest.raises(InputError, match="empty"):
         SoftSuffixAttack().perturb(tiny, "a", "", generator=torch.Generator())
+
+
+def test_soft_suffix_stands_in_the_prompt_that_the_model_reads(tiny):
+    from tokenizers.processors import TemplateProcessing
+
+    start = tiny.tokenizer.convert_tokens_to_ids("<|im_start|>")
+    tiny.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", start)]
+    )
+    for template in (None, "none"):
+        lm = LanguageModel(tiny.model, tiny.tokenizer, template=template)
+        before, after = SoftSuffixAttack()._split(lm, "say x")
+        assert before + after == lm.prompt_ids("say x")

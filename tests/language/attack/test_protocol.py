@@ -35,6 +35,8 @@ def test_a_target_is_told_by_its_template(tiny):
     assert own["template"].startswith("the tokenizer's own (")
     assert plain["template"] == "none (plain text)"
     assert given["template"].startswith("given (")
+    assert "notes" not in own
+    assert "shows no reply" in given["notes"][0]
     assert own["weights"] == plain["weights"]
     assert own["dtype"] == "float32"
 

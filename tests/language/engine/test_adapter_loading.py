@@ -11,6 +11,7 @@ from tokenizers import AddedToken
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from trued.errors import InputError
+from trued.language.engine.adapters import with_fresh_lora
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
 
@@ -126,14 +127,16 @@ KINDS = {
     "lokr": ("llama", peft.LoKrConfig(**ATTENTION, r=4)),
     "ia3": ("qwen2", peft.IA3Config(**TASK, target_modules=["k_proj", "down_proj"], feedforward_modules=["down_proj"])),
     "oft": ("llama", peft.OFTConfig(**ATTENTION, oft_block_size=8)),
-    "boft": ("llama", peft.BOFTConfig(**ATTENTION, boft_block_size=8)),
     "vera": ("llama", peft.VeraConfig(**TASK, target_modules=["q_proj"], r=8)),
     "vblora": ("llama", peft.VBLoRAConfig(**ATTENTION, r=2, num_vectors=16, vector_length=8, topk=2)),
     "norms": ("llama", peft.LNTuningConfig(**TASK, target_modules=["input_layernorm"])),
     "fourier": ("llama", peft.FourierFTConfig(**ATTENTION, n_frequency=50)),
     "hra": ("llama", peft.HRAConfig(**ATTENTION, r=4)),
     "shira": ("llama", peft.ShiraConfig(**ATTENTION, r=4)),
-    "tokens only": ("llama", peft.TrainableTokensConfig(**TASK, token_indices=[*range(40, 120)], target_modules=["embed_tokens"])),
+    "tokens only": (
+        "llama",
+        peft.TrainableTokensConfig(**TASK, token_indices=[*range(40, 120)], target_modules=["embed_tokens"]),
+    ),
 }  # fmt: skip
 
 
@@ -143,6 +146,15 @@ def test_on_folded_and_off_are_pefts(name, tmp_path):
     base = write_base(tmp_path / "base", family)
     model = adapted(base, config, tmp_path / "adapter", scale=3 if name == "vera" else 0.2)
     check(LanguageModel.load(tmp_path / "adapter", dtype=torch.float32), model)
+
+
+def test_layers_that_kernels_of_mamba_read_themselves_get_no_adapter():
+    from transformers import MambaConfig, MambaForCausalLM
+
+    model = MambaForCausalLM(MambaConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, state_size=4))
+    tuned = with_fresh_lora(model, r=2, alpha=4, dropout=0, seed=0)
+    adapted_names = {name.rpartition(".lora_A")[0].rpartition(".")[2] for name, _ in tuned.named_parameters()} - {""}
+    assert adapted_names == {"in_proj", "x_proj", "dt_proj"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -203,6 +203,33 @@ def test_reply_ids_close_the_turn(tiny):
     assert tiny.format.continues_replies()
 
 
+@pytest.mark.parametrize("where", ["generation_config", "config"])
+@pytest.mark.parametrize("several", [True, False])
+def test_generation_stops_where_the_models_own_configuration_ends_a_reply(tiny, where, several):
+    ids = torch.tensor([tiny.prompt_ids("hi")])
+    tokens = tiny.base.generate(ids, max_new_tokens=8, do_sample=False, attention_mask=torch.ones_like(ids))[0]
+    tokens = tokens[ids.shape[1] :].tolist()
+    end = next(token for token in tokens[2:] if token not in tokens[:2])
+    beyond = len(tiny.tokenizer)  # no token of the tokenizer
+    getattr(tiny.model, where).eos_token_id = [beyond, end] if several else end
+    lm = LanguageModel(tiny.model, tiny.tokenizer)
+    assert end in lm.format.stop_ids
+    assert beyond not in lm.format.stop_ids
+    assert lm.generate(["hi"], max_new_tokens=8) == [[lm.tokenizer.decode(tokens[: tokens.index(end)])]]
+    assert lm.reply_ids("ok")[-1] == lm.tokenizer.eos_token_id  # it learns the end that its template writes
+
+
+def test_what_a_template_puts_before_a_reply_is_told_among_the_limits(tiny):
+    thinking = tiny.tokenizer.chat_template.replace(
+        "{{ message['content'] }}",
+        "{% if message.role == 'assistant' %}<think></think>{% endif %}{{ message.content }}",
+    )
+    lm = LanguageModel(tiny.model, tiny.tokenizer, template=thinking)
+    assert tiny.limits == ()
+    assert len(lm.limits) == 1
+    assert "Thoughts play no part" in lm.limits[0]
+
+
 def test_deployed_folds_the_adapter_in_switches_dropout_off_and_puts_every_mode_back():
     lm = tiny_model().with_lora(r=2, alpha=4, dropout=0.5)
     for name, weight in lm.model.named_parameters():

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from trued.cli.align.job import (
     AdversarialWork,
@@ -21,6 +21,7 @@ from trued.cli.align.job import (
     RewrittenWork,
     Work,
 )
+from trued.cli.help import CommandGroup
 from trued.cli.methods import METHODS, options
 from trued.cli.options import JsonSwitch, Model
 from trued.cli.settings import with_settings
@@ -97,7 +98,9 @@ ALIGN: dict[str, AlignMethod] = {
 }  # fmt: skip
 """The methods by their slugs."""
 
-app = App(name="align", help="Train an adapter that refuses what it should, under attack too; DPO and fine-tuning.")
+app = CommandGroup(
+    name="align", help="Train an adapter that refuses what it should, under attack too; DPO and fine-tuning."
+)
 app.command(
     "trued.cli.align.base:base", name="base",
     help="Make the refusal-tuned base model of the experiments, or find it in the cache.",

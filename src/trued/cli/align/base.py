@@ -32,14 +32,12 @@ def base(model: Model = None, *, recipe: RecipeOptions = None, as_json: JsonSwit
     settings = laid_over(METHODS["align base"].load(), recipe)
 
     def say(look: TradeOff) -> None:
-        if not as_json:
-            messages().print(look_line(look))
+        messages().print(look_line(look))
 
     def wait(stage: str, done: int, total: int) -> None:
-        if not as_json:
-            messages().print(stage, soft_wrap=True)
+        messages().print(stage, soft_wrap=True)
 
-    made = aligned_model(model, settings, report=wait, looked=say, progress=not as_json)
+    made = aligned_model(model, settings, report=wait, looked=say, progress=True)
     before, after = (TradeOff(**made.about[key]) for key in ("before", "after"))
     if as_json:
         about = {key: value for key, value in made.about.items() if key != "files"}

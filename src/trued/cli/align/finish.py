@@ -35,10 +35,12 @@ def finish(
     kind = "adapter" if tuned.has_adapter else "model"
     card = training_card(method, result, settings, looks)
     folder = tuned.save_adapter(output, card) if kind == "adapter" else save_model(tuned, output)
+    notes = tuned.format.limits
     record = {
         "base": tuned.name, "settings": settings, "steps": result.steps, "best_step": result.best_step,
         "seconds": result.seconds, "peak_memory_bytes": result.peak_memory_bytes,
         "looks": [asdict(look) for look in looks], "history": result.history,
+        **({"notes": notes} if notes else {}),
     }  # fmt: skip
     add_text(folder, RECORD, json.dumps(record, indent=1, default=str))
     if as_json:
@@ -49,6 +51,8 @@ def finish(
     out.print(f"{result.steps} steps{best} in {duration(result.seconds)}, peak memory {_gib(result.peak_memory_bytes)}")
     out.print(f"{kind:<8} {folder}", soft_wrap=True)
     against = "base" if kind == "adapter" else shlex.quote(tuned.name)
+    for note in notes:
+        out.print(f"note: {note}", soft_wrap=True)
     out.print(f"again    trued check {folder} --against {against}", soft_wrap=True)
 
 

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from trued.cli.options import Switch, columns_of
 from trued.errors import InputError
-from trued.files import CHECKPOINT, claim_output
+from trued.files import CHECKPOINT, TRACKERS, claim_output
 
 RECORD = "training.json"
 
@@ -145,7 +145,8 @@ def prepare_output(work: Work) -> None:
             raise InputError(f"{output} has no checkpoint to resume: leave --resume out to start a run")
         return
     if work.fresh:
-        shutil.rmtree(output / CHECKPOINT, ignore_errors=True)
+        for name in (CHECKPOINT, TRACKERS):
+            shutil.rmtree(output / name, ignore_errors=True)
         return
     if started:
         raise InputError(

@@ -7,7 +7,7 @@ looked at before a model is loaded.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -44,7 +44,7 @@ def recipe(work: AdversarialWork, method: Recipe, model: str | None, *, as_json:
     rows, utility = _adversarial(work), _utility(work)
     tuned, result, looks = method.align(
         _open(work, model), adversarial=rows, utility=utility, output=work.output, resume=work.resume,
-        looked=_print_look(as_json), progress=not as_json,
+        looked=_print_look, progress=True,
     )  # fmt: skip
     finish("refusal", tuned, result, work.output, asdict(method), looks, as_json=as_json)
 
@@ -60,7 +60,7 @@ def adversarial_training(work: AttackedWork, method: CAdvUL | CAdvIPO, model: st
     if method.adversarial_share < 1 and not utility:
         utility = _own_utility(lm)
     tuned, result = method.align(
-        lm, rows, utility, output=work.output, resume=work.resume, progress=not as_json
+        lm, rows, utility, output=work.output, resume=work.resume, progress=True
     )  # fmt: skip
     finish(
         "c-advipo" if isinstance(method, CAdvIPO) else "c-advul",
@@ -85,14 +85,13 @@ def mixed_training(work: RewrittenWork, method: MixAT, model: str | None, *, as_
         utility = _own_utility(lm)
     tuned, result = method.align(
         lm, rows, utility, rewriter=rewriter, keeps=intent, output=work.output, resume=work.resume,
-        progress=not as_json,
+        progress=True,
     )  # fmt: skip
     shares = what_was_trained_on(result)
-    if not as_json:
-        messages().print(
-            f"{rewriter.name}: {shares['rewritten']:.0%} of the batches rewritten, {shares['continuous']:.0%} "
-            f"attacked; {shares['lost']:.0%} of the rewrites had lost the request, which was trained on as it was."
-        )
+    messages().print(
+        f"{rewriter.name}: {shares['rewritten']:.0%} of the batches rewritten, {shares['continuous']:.0%} attacked; "
+        f"{shares['lost']:.0%} of the rewrites had lost the request, which was trained on as it was."
+    )
     rewriting = {"rewriter": work.rewriter, "attacker": work.attacker, "similarity": work.similarity}
     finish("mixat", tuned, result, work.output, asdict(method) | rewriting | shares, [], as_json=as_json)
 
@@ -103,7 +102,7 @@ def preference_training(
     """Train by DPO or another preference loss, and say how the pairs are told apart in the end."""
     rows = preferences(work.data, names=work.names)
     tuned, result = method.align(
-        _open(work, model), rows, output=work.output, resume=work.resume, progress=not as_json
+        _open(work, model), rows, output=work.output, resume=work.resume, progress=True
     )  # fmt: skip
     last = result.history[-1] if result.history else {}
     if not as_json and {"accuracy", "margin"} <= last.keys():
@@ -118,7 +117,7 @@ def fine_tuning(work: ReplyWork, method: FineTuning, model: str | None, *, as_js
     """Train on conversations."""
     rows = [ReplyRow(row.prompt, row.reply) for row in chats(work.data, names=work.names)]
     tuned, result = method.align(
-        _open(work, model), rows, output=work.output, resume=work.resume, progress=not as_json
+        _open(work, model), rows, output=work.output, resume=work.resume, progress=True
     )  # fmt: skip
     finish("fine-tune", tuned, result, work.output, asdict(method), [], as_json=as_json)
 
@@ -128,12 +127,12 @@ def honesty_training(work: QuestionWork, method: HonestyTraining, model: str | N
     questions = fact_questions("train") if work.data is None else read_questions(work.data, names=work.names)
     lm = _open(work, model)
     cache = cache_dir() / "knowledge" / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', lm.name)}.jsonl"
-    with check_bar(not as_json) as bar:
+    with check_bar() as bar:
         table = method.learn_table(
             lm, questions, cache=cache, progress=lambda done: bar(done, len(questions), "what the model knows")
         )  # fmt: skip
     rows = build_sft(table, method.method, tau=method.tau, n=method.questions, seed=method.fit.seed)
-    tuned, result = method.align(lm, table, output=work.output, resume=work.resume, progress=not as_json)
+    tuned, result = method.align(lm, table, output=work.output, resume=work.resume, progress=True)
     finish(f"honesty-{method.method}", tuned, result, work.output, asdict(method), [], as_json=as_json)
     if not as_json:
         known = sum(row.known for row in table)
@@ -160,7 +159,9 @@ def _utility(work: AdversarialWork) -> list[UtilityRow] | None:
 
 
 def _own_utility(lm: LanguageModel) -> Sequence[UtilityRow]:
-    return own_replies(lm, [row.prompt for kind in ("lookalikes", "general") for row in prompts(kind, "train")])
+    requests = [row.prompt for kind in ("lookalikes", "general") for row in prompts(kind, "train")]
+    messages().print(f"asking {lm.name} {len(requests)} harmless requests: its own replies are what it keeps")
+    return own_replies(lm, requests)
 
 
 def _intent(work: RewrittenWork, tau: float) -> IntentFilter:
@@ -191,9 +192,5 @@ def _warn_of_short_steps(attack: Any, lm: LanguageModel) -> None:
         )
 
 
-def _print_look(quiet: bool) -> Callable[[TradeOff], None]:
-    def looked(look: TradeOff) -> None:
-        if not quiet:
-            messages().print(look_line(look))
-
-    return looked
+def _print_look(look: TradeOff) -> None:
+    messages().print(look_line(look))

@@ -6,67 +6,79 @@ option, named as in its dataclass.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from trued.cli.attack.job import Job, Writer, run
+from trued.cli.help import CommandGroup
 from trued.cli.methods import options
 from trued.cli.options import JsonSwitch, Models
 from trued.cli.settings import laid_over
 from trued.cli.terminal import console, plain_table, print_json
 
-app = App(name="attack", help="Attack a model that you are responsible for, and count how often it complies.")
+app = CommandGroup(name="attack", help="Attack a model that you are responsible for, and count how often it complies.")
 app.command(
     "trued.cli.attack.deployment:deployment", name="deployment",
     help="What of a model's robustness hangs on template, precision, adapter strength and temperature.",
 )  # fmt: skip
-
-if TYPE_CHECKING:
-    GCGOptions = AutoDANOptions = PAIROptions = PAIRLiteOptions = TAPOptions = PAPOptions = TemplateOptions = Any
-    PrefillOptions = EmbeddingOptions = TeamOptions = Any
-else:
-    GCGOptions, AutoDANOptions = options("attack gcg"), options("attack autodan")
-    PAIROptions, PAIRLiteOptions = options("attack pair"), options("attack pair-lite")
-    TAPOptions, PAPOptions, TemplateOptions = options("attack tap"), options("attack pap"), options("attack templates")
-    PrefillOptions, EmbeddingOptions = options("attack prefill"), options("attack embedding")
-    TeamOptions = options("attack suite")
-
 
 Settings = Parameter(name="*")
 Given = Annotated[Job, Settings]
 Writing = Annotated[Writer, Settings]
 JOB, WRITER = Job(), Writer()
 
+_COMMANDS: dict[str, Callable[..., int | None]] = {}
 
-@app.command
-def direct(model: Models = (), *, job: Given = JOB, as_json: JsonSwitch = False) -> None:
+
+def command(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Add a function to `trued attack` by its name; its parameter `method` takes the settings of that attack."""
+    name = function.__name__.replace("_", "-")
+    _COMMANDS[f"attack {name}"] = function
+    line = " ".join((function.__doc__ or "").partition("\n\n")[0].split())
+    app.command(f"{__name__}:attack {name}", name=name, help=line)
+    return function
+
+
+def __getattr__(name: str) -> Callable[..., int | None]:
+    """Return the function of `trued attack NAME`; only for the one that is called or explained are options made."""
+    if name not in _COMMANDS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    function = _COMMANDS[name]
+    if "method" in function.__annotations__:
+        function.__annotations__["method"] = options(name)
+    return function
+
+
+@command
+def direct(model: Models = (), *, job: Given = JOB, as_json: JsonSwitch = False) -> int:
     """Requests as they are, without any attack: what the others are compared with."""
     from trued.language.attack.direct import Direct
 
-    run(job, model, lambda _: [Direct()], "direct", as_json=as_json)
+    return run(job, model, lambda _: [Direct()], "direct", as_json=as_json)
 
 
-@app.command
-def gcg(model: Models = (), *, job: Given = JOB, method: GCGOptions = None, as_json: JsonSwitch = False) -> None:
+@command
+def gcg(model: Models = (), *, job: Given = JOB, method: Any = None, as_json: JsonSwitch = False) -> int:
     """GCG (arXiv 2307.15043): a suffix found by gradients. Defaults are the paper's; a laptop wants far fewer steps."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.gcg.search import GCG
 
     attack = job.settings(GCG(), method)
-    run(job, model, lambda _: [Direct(), attack], "gcg", as_json=as_json)
+    return run(job, model, lambda _: [Direct(), attack], "gcg", as_json=as_json)
 
 
-@app.command
+@command
 def autodan(
     model: Models = (),
     *,
     job: Given = JOB,
     writing: Writing = WRITER,
-    method: AutoDANOptions = None,
+    method: Any = None,
     as_json: JsonSwitch = False,
-) -> None:
+) -> int:
     """AutoDAN (arXiv 2310.04451): natural prefixes by a genetic algorithm; --hierarchical breeds words too.
 
     Offspring mutate by synonyms, or with --attacker by a model's paraphrases.
@@ -80,18 +92,18 @@ def autodan(
     attacker = writing.open(job.device)
     if attacker is not None:
         attack = replace(attack, mutator=ModelMutator(attacker))
-    run(job, model, lambda guide: [Direct(), replace(attack, judge=guide)], "autodan", as_json=as_json)
+    return run(job, model, lambda guide: [Direct(), replace(attack, judge=guide)], "autodan", as_json=as_json)
 
 
-@app.command
+@command
 def pair(
     model: Models = (),
     *,
     job: Given = JOB,
     writing: Writing = WRITER,
-    method: PAIROptions = None,
+    method: Any = None,
     as_json: JsonSwitch = False,
-) -> None:
+) -> int:
     """PAIR (arXiv 2310.08419): an attacker model improves its prompts from the target's scored replies."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.pair import PAIR
@@ -100,31 +112,33 @@ def pair(
     job.check(model)
     attacker = writing.required("pair", job.device)
     attack = job.settings(PAIR(attacker), method)
-    run(job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "pair", as_json=as_json)
+    return run(
+        job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "pair", as_json=as_json
+    )
 
 
-@app.command(name="pair-lite")
-def pair_lite(
-    model: Models = (), *, job: Given = JOB, method: PAIRLiteOptions = None, as_json: JsonSwitch = False
-) -> None:
+@command
+def pair_lite(model: Models = (), *, job: Given = JOB, method: Any = None, as_json: JsonSwitch = False) -> int:
     """PAIR's loop with a grammar of rewrites in place of the attacker model: an offline stand-in, not PAIR."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.pair_lite import PAIRLite
     from trued.language.attack.scorer import LabelScorer
 
     attack = job.settings(PAIRLite(), method)
-    run(job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "pair-lite", as_json=as_json)
+    return run(
+        job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "pair-lite", as_json=as_json
+    )
 
 
-@app.command
+@command
 def tap(
     model: Models = (),
     *,
     job: Given = JOB,
     writing: Writing = WRITER,
-    method: TAPOptions = None,
+    method: Any = None,
     as_json: JsonSwitch = False,
-) -> None:
+) -> int:
     """TAP (arXiv 2312.02119): a tree of an attacker model's prompts, pruned by topic and by score."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.scorer import LabelScorer, ModelTopic
@@ -133,61 +147,57 @@ def tap(
     job.check(model)
     attacker = writing.required("tap", job.device)
     attack = job.settings(TAP(attacker, ModelTopic(attacker.model)), method)
-    run(job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "tap", as_json=as_json)
+    return run(job, model, lambda guide: [Direct(), replace(attack, scorer=LabelScorer(guide))], "tap", as_json=as_json)
 
 
-@app.command
+@command
 def pap(
     model: Models = (),
     *,
     job: Given = JOB,
     writing: Writing = WRITER,
-    method: PAPOptions = None,
+    method: Any = None,
     as_json: JsonSwitch = False,
-) -> None:
+) -> int:
     """PAP (arXiv 2401.06373): requests in persuasive words; without --attacker by fixed frames, a stand-in."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.pap import PAP
 
     job.check(model)
     attack = job.settings(PAP(writing.open(job.device)), method)
-    run(job, model, lambda _: [Direct(), attack], "pap", as_json=as_json)
+    return run(job, model, lambda _: [Direct(), attack], "pap", as_json=as_json)
 
 
-@app.command
-def templates(
-    model: Models = (), *, job: Given = JOB, method: TemplateOptions = None, as_json: JsonSwitch = False
-) -> None:
+@command
+def templates(model: Models = (), *, job: Given = JOB, method: Any = None, as_json: JsonSwitch = False) -> int:
     """Human jailbreak templates around each request: all shipped ones, or --count of them."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.templates import Templates
 
     attack = job.settings(Templates(), method)
-    run(job, model, lambda _: [Direct(), attack], "templates", as_json=as_json)
+    return run(job, model, lambda _: [Direct(), attack], "templates", as_json=as_json)
 
 
-@app.command
-def prefill(
-    model: Models = (), *, job: Given = JOB, method: PrefillOptions = None, as_json: JsonSwitch = False
-) -> None:
+@command
+def prefill(model: Models = (), *, job: Given = JOB, method: Any = None, as_json: JsonSwitch = False) -> int:
     """The assistant's turn is begun with the first tokens of a complying reply."""
     from trued.language.attack.direct import Direct
     from trued.language.attack.prefill import Prefill
 
     attack = job.settings(Prefill(), method)
-    run(job, model, lambda _: [Direct(), attack], "prefill", as_json=as_json)
+    return run(job, model, lambda _: [Direct(), attack], "prefill", as_json=as_json)
 
 
-@app.command
+@command
 def suite(
     model: Models = (),
     *,
     job: Given = JOB,
     attacks: str | None = None,
     writing: Writing = WRITER,
-    team: TeamOptions = None,
+    method: Any = None,
     as_json: JsonSwitch = False,
-) -> None:
+) -> int:
     """Several attacks and how often at least one works, for one or more models in one table.
 
     Sizes are for a laptop; --gcg.steps, --autodan.steps and the like make the attacks stronger.
@@ -202,24 +212,24 @@ def suite(
     from trued.language.attack.scorer import ModelTopic
 
     job.check(model)
-    red_team = job.settings(RedTeam(), team)
+    red_team = job.settings(RedTeam(), method)
     if attacks is not None:
         red_team = laid_over(red_team, {"attacks": [name.strip() for name in attacks.split(",") if name.strip()]})
     attacker = writing.open(job.device)
     topic = ModelTopic(attacker.model) if attacker is not None else None
     red_team.chosen(attacker=attacker, topic=topic)  # what cannot be run is said before a model is loaded
-    run(
+    return run(
         job, model, lambda guide: red_team.chosen(guide=guide, attacker=attacker, topic=topic), "suite", as_json=as_json
     )
 
 
-@app.command
+@command
 def embedding(
     model: Models = (),
     *,
     job: Given = JOB,
     target: str = "Sure, here is a step-by-step guide:",
-    method: EmbeddingOptions = None,
+    method: Any = None,
     as_json: JsonSwitch = False,
 ) -> None:
     """Embedding attack (arXiv 2405.15589): how likely a complying opening can be made within a radius.

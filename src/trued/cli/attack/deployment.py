@@ -14,10 +14,11 @@ from cyclopts import Parameter
 from rich.table import Table as Grid
 
 from trued.cli.methods import options
-from trued.cli.options import JsonSwitch, Model
+from trued.cli.options import JsonSwitch, Model, WholeNumber
 from trued.cli.settings import with_settings
 from trued.cli.terminal import command_line, console, now, plain_table, print_json, refuse_endpoints
 from trued.data.prompts import affirmative_targets, prompts
+from trued.data.spacing import evenly_spaced
 from trued.errors import InputError
 from trued.files import claim_output
 from trued.lab import wording
@@ -45,8 +46,8 @@ class Asked:
     """
 
     behaviors: str | None = None
-    limit: int = 24
-    jailbreaks: int = 1
+    limit: WholeNumber = 24
+    jailbreaks: WholeNumber = 1
 
     def __post_init__(self) -> None:
         if self.limit < 2 or self.jailbreaks < 0:
@@ -73,9 +74,7 @@ class Asked:
         return cases + (Templates(self.jailbreaks).run(behaviors, target, seed=seed) if self.jailbreaks else [])
 
     def benign(self) -> list[str]:
-        from trued.language.measure.check.answers import spread
-
-        return [row.prompt for row in spread(prompts("lookalikes", "test"), self.limit)]
+        return [row.prompt for row in evenly_spaced(prompts("lookalikes", "test"), self.limit)]
 
 
 def deployment(

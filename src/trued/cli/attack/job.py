@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter
 
+from trued.cli.options import WholeNumber
 from trued.cli.settings import with_settings
-from trued.cli.terminal import command_line, console, now, print_json, refuse_endpoints
+from trued.cli.terminal import command_line, console, messages, now, print_json, refuse_endpoints
 from trued.errors import InputError
 from trued.files import claim_output
 
@@ -55,7 +56,7 @@ class Job:
     """
 
     behaviors: str | None = None
-    limit: int = 24
+    limit: WholeNumber = 24
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
     report: Path | None = None
     judge: Literal["composite", "phrase", "harmbench", "rubric", "strong-reject"] = "composite"
@@ -63,9 +64,9 @@ class Job:
     guide: Literal["phrase", "composite"] = "phrase"
     system: str | None = None
     template: str | None = None
-    max_new_tokens: int = 40
-    seed: int = 0
-    budget: int | None = None
+    max_new_tokens: WholeNumber = 40
+    seed: WholeNumber = 0
+    budget: WholeNumber | None = None
     device: str | None = None
     config: Path | None = None
 
@@ -142,7 +143,7 @@ class Writer:
 
     attacker: str | None = None
     temperature: float = 1.0
-    retries: int = 20
+    retries: WholeNumber = 20
 
     def open(self, device: str | None) -> Attacker | None:
         if self.attacker is None:
@@ -186,7 +187,7 @@ def writer(source: str, device: str | None) -> Any:
     return ChatEndpoint(name, address, key)
 
 
-def run(job: Job, models: Sequence[str], team: Team, command: str, *, as_json: bool) -> None:
+def run(job: Job, models: Sequence[str], team: Team, command: str, *, as_json: bool) -> int:
     """Attack every model in turn, print one table of all, and write the report.
 
     Args:
@@ -194,11 +195,15 @@ def run(job: Job, models: Sequence[str], team: Team, command: str, *, as_json: b
         models: the models to attack, side by side; the embedded one if there is none.
         team: returns the attacks, given the judge that guides them.
         command: the name after `trued attack`.
+
+    Returns:
+        The exit code: 1 if an attack could not be measured on a model, which is said on standard error.
     """
-    from trued.cli.check.report import check_bar, provenance
+    from trued.cli.check.report import check_bar
     from trued.lab.report import write_report
     from trued.language.attack.contract import ChatTarget
     from trued.language.attack.suite import Suite
+    from trued.language.provenance import provenance
 
     started = time.perf_counter()
     job.check(models)
@@ -240,6 +245,11 @@ def run(job: Job, models: Sequence[str], team: Team, command: str, *, as_json: b
     for name, path in (("results", job.output), ("report", job.report)):
         if path is not None and not as_json:
             console().print(f"{name:<8} {path}", soft_wrap=True)
+    missing = [(result, name) for result in results for name in result.not_measured]
+    for result, name in missing:
+        reason = result.left_out.get(name, "it made no case")
+        messages().print(f"trued: {name} was not measured on {result.model}: {reason}", soft_wrap=True)
+    return 1 if missing else 0
 
 
 def _print(results: Sequence[SuiteResult]) -> None:

@@ -82,7 +82,7 @@ def check(
         Write JUnit XML here, one test case a gate; the numbers are properties.
     """
     from trued.cli.check.junit import JUNIT, junit
-    from trued.cli.check.report import check_bar, open_model, provenance
+    from trued.cli.check.report import check_bar, open_model
     from trued.cli.check.unfinished import continued, parts_path
     from trued.lab.report import write_report
     from trued.language.measure.check.gates import Gates
@@ -90,6 +90,7 @@ def check(
     from trued.language.measure.check.safety import CheckConfig
     from trued.language.measure.check.safety import check as measure
     from trued.language.measure.honesty.check import check_honesty
+    from trued.language.provenance import provenance
 
     started = time.perf_counter()
     refuse_endpoints(model, against)

@@ -5,8 +5,6 @@ Knows results and how numbers are put. Knows nothing of how they were measured. 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -18,7 +16,7 @@ from rich.text import Text
 
 from trued.cli.settings import read_template
 from trued.cli.terminal import plain_table, progress
-from trued.files import sha256
+from trued.data.spacing import evenly_spaced
 from trued.lab.report import (
     Block,
     Example,
@@ -89,48 +87,6 @@ def check_bar(visible: bool = True) -> Iterator[Callable[[int, int, str], None]]
             display.update(stages[what], completed=done)
 
         yield bar
-
-
-def provenance(lm: LanguageModel, source: str | None, adapter: str | Path | None = None) -> dict[str, Any]:
-    """Return where a model comes from: what was named, the folder or the hub's revision, and a hash of its weights."""
-    config = getattr(lm.model, "config", None)
-    place = str(getattr(config, "_name_or_path", "") or source or "")
-    revision = getattr(config, "_commit_hash", None)
-    facts: dict[str, Any] = {"model": source or lm.name}
-    if Path(place).is_dir():
-        facts |= {"folder": str(Path(place).resolve()), "weights, SHA-256": _weights_hash(Path(place))}
-    elif place and place != facts["model"]:
-        facts["loaded as"] = place
-    if revision:
-        facts["revision on the hub"] = revision
-    own = adapter or (source if source and (Path(source) / "adapter_config.json").is_file() else None)
-    if own is not None and Path(own).is_dir():
-        facts |= {"adapter": str(Path(own).resolve()), "adapter, SHA-256": _weights_hash(Path(own))}
-    if (origin := _origin(Path(place))) is not None:
-        facts["origin"] = origin
-    return facts
-
-
-HASHED = 4 * 2**30  # bytes; more would take longer than a reader of the report has an interest in
-
-
-def _weights_hash(folder: Path) -> str:
-    files = sorted(folder.glob("*.safetensors"))
-    size = sum(file.stat().st_size for file in files)
-    if not files or size > HASHED:
-        return f"not computed, {size / 2**30:.1f} GiB" if files else "none"
-    digests = [sha256(file) for file in files]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-
-
-def _origin(folder: Path) -> str | None:
-    """Return what the embedded model's own manifest says of where it came from."""
-    for name in ("manifest.json", "trued.json"):
-        try:
-            return str(json.loads((folder / name).read_text("utf-8"))["origin"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return None
 
 
 # -- in the terminal ---------------------------------------------------------------------------------------------------
@@ -379,8 +335,7 @@ def _examples(result: CheckResult, ways: tuple[str, ...]) -> list[Block]:
         # A request that is there already, asked in another way, is not listed again.
         listed = {example.id for example in examples}
         others = [example for example in result.examples(way, len(result.texts)) if example.id not in listed]
-        count = min(SHOWN_EXAMPLES // len(ways), len(others))
-        examples += [others[i * len(others) // count] for i in range(count)]
+        examples += evenly_spaced(others, SHOWN_EXAMPLES // len(ways))
     if not examples:
         return []
     compared = result.baseline is not None

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cyclopts import App
 from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from trued.cli.help import CommandGroup
 from trued.cli.options import JsonSwitch
 from trued.cli.terminal import console, plain_table, print_json, verdict
 from trued.papers import catalogue
@@ -23,7 +23,7 @@ from trued.papers.catalogue import State
 if TYPE_CHECKING:
     from trued.lab.verdict_file import MeasuredVerdicts
 
-app = App(name="papers", help="List the papers, and show what one of them claims.")
+app = CommandGroup(name="papers", help="List the papers, and show what one of them claims.")
 app.command("trued.cli.papers.ingest:ingest", name="ingest", help="Bring papers into the store.")
 app.command("trued.cli.papers.ingest:sync", name="sync", help="Bring the store up to date with the daily feed.")
 app.command("trued.cli.papers.search:search", name="search", help="Find papers by words and by meaning.")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.text import Text
 
-from trued.cli.options import JsonSwitch, Switch
+from trued.cli.options import JsonSwitch, Switch, whole_number
 from trued.cli.terminal import console, messages, plain_table, print_json, progress
 from trued.errors import InputError
 from trued.files import claim_output, write_output
@@ -37,7 +37,7 @@ def digest(
     since: str = "1d",
     query: Annotated[str, Parameter(alias="-q")] = "",
     tag: str | None = None,
-    most: Annotated[int, Parameter(name="--max")] = 20,
+    most: Annotated[int, Parameter(name="--max", converter=whole_number)] = 20,
     period: Literal["daily", "weekly"] | None = None,
     always: Switch = False,
     dry_run: Path | None = None,

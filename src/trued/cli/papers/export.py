@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from trued.cli.options import Switch
+from trued.cli.options import Switch, WholeNumber
 from trued.cli.terminal import messages, progress
 from trued.errors import InputError
 from trued.files import claim_output, write_output
@@ -63,7 +63,7 @@ class Choice:
     state: State | None = None
     tag: str | None = None
     has_code: Switch = False
-    min_upvotes: int | None = None
+    min_upvotes: WholeNumber | None = None
     since: str | None = None
     until: str | None = None
 
@@ -91,7 +91,7 @@ def export(
     /,
     *,
     choice: Choice = Choice(),
-    limit: int | None = None,
+    limit: WholeNumber | None = None,
     bookmarks: Switch = False,
     format: Literal["bibtex", "ris", "csl", "csv", "jsonl", "markdown"] | None = None,
     resolve: Switch = False,
@@ -144,7 +144,7 @@ def feed(
     /,
     *,
     choice: Choice = Choice(),
-    limit: int = 50,
+    limit: WholeNumber = 50,
     format: Literal["atom", "rss", "json", "opml"] | None = None,
     address: str | None = None,
 ) -> None:

@@ -6,7 +6,7 @@ Knows options, what a source is called, and how to tell what came in. Knows noth
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from trued.cli.options import JsonSwitch, Switch
+from trued.cli.options import JsonSwitch, Switch, WholeNumber
 from trued.cli.terminal import console, messages, print_json, progress
 from trued.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from trued.feed.http.client import Client
     from trued.feed.paper import FeedPaper
     from trued.feed.paper_store import PaperStore
@@ -39,9 +41,9 @@ def ingest(
     week: str | None = None,
     month: str | None = None,
     query: str | None = None,
-    limit: int | None = None,
+    limit: WholeNumber | None = None,
     resolve: Switch = False,
-    page_year: int | None = None,
+    page_year: WholeNumber | None = None,
     count_means: Literal["comments", "upvotes"] = "comments",
     strict: Switch = False,
     offline: _Offline = False,
@@ -90,10 +92,12 @@ def ingest(
     with _store() as store, progress() as display:
         task = display.add_task("storing", total=len(read.papers))
         report = store.ingest_reading(read, progress=lambda done: display.advance(task, done))
+        if source == "daily" and not client.offline:
+            _add_thumbnails(store, read.papers, display)
     _tell(read.source or source, report, as_json)
 
 
-def sync(*, days: int = 7, offline: _Offline = False, as_json: JsonSwitch = False) -> None:
+def sync(*, days: WholeNumber = 7, offline: _Offline = False, as_json: JsonSwitch = False) -> None:
     """Bring the store up to date with the daily feed, day by day; what came in before a Ctrl-C is kept.
 
     The last days are fetched again each time, since their upvotes and comments go on changing.
@@ -120,19 +124,31 @@ def sync(*, days: int = 7, offline: _Offline = False, as_json: JsonSwitch = Fals
         start = max(start, today - timedelta(days=_MOST_DAYS - 1))
         wanted = [start + timedelta(days=n) for n in range((today - start).days + 1)]
         task = display.add_task("fetching", total=len(wanted))
-        total, newest = IngestReport(), None
+        total, newest, listed = IngestReport(), None, []
         for day in wanted:
             read = fetch_daily(day, client=client)
             if read.papers:
                 newest = day
+                listed += read.papers
             total += store.ingest_reading(replace(read, papers=identify(read.papers)))
             display.advance(task)
         store.snapshot(today)
+        if not client.offline:
+            _add_thumbnails(store, listed, display)
     newest = newest or known
     _tell(f"Hugging Face, {wanted[0]} to {wanted[-1]}", total, as_json)
     if newest is None or (today - newest).days > _QUIET_DAYS:
         since = f"since {newest}" if newest else f"in {days} days"
         messages().print(f"trued: no papers were listed {since}; the source may have stopped", soft_wrap=True)
+
+
+def _add_thumbnails(store: PaperStore, papers: Iterable[FeedPaper], display: Progress) -> None:
+    """Bring in the pictures that the daily feed names for these papers."""
+    from trued.feed.thumbnails import fetch_thumbnails
+
+    task = display.add_task("fetching pictures", total=None)
+    fetch_thumbnails(store, papers, progress=lambda done, total: display.update(task, completed=done, total=total))
+    display.update(task, visible=False)
 
 
 def _newest_listing(store: PaperStore) -> date | None:

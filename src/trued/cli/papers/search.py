@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from trued.cli.options import JsonSwitch, Switch
+from trued.cli.options import JsonSwitch, Switch, WholeNumber
 from trued.cli.terminal import console, messages, print_json, progress
 from trued.errors import InputError, missing_extra
 from trued.papers import catalogue
@@ -69,7 +69,7 @@ class Narrowing:
     tagged: str | None = None
     unread: Switch = False
     has_code: Switch = False
-    min_upvotes: int | None = None
+    min_upvotes: WholeNumber | None = None
 
     def filters(self) -> Filters:
         """Return the same as the store understands it.
@@ -97,7 +97,7 @@ def search(
     *words: Annotated[str, Parameter(allow_leading_hyphen=True)],
     mode: Literal["hybrid", "keyword", "semantic"] = "hybrid",
     narrowing: Narrowing = Narrowing(),
-    limit: int = 10,
+    limit: WholeNumber = 10,
     explain: Switch = False,
     as_json: JsonSwitch = False,
 ) -> None:
@@ -138,7 +138,7 @@ def similar(
     /,
     *,
     order: Literal["similarity", "new", "trending"] = "similarity",
-    limit: int = 10,
+    limit: WholeNumber = 10,
     as_json: JsonSwitch = False,
 ) -> None:
     """Show the papers that are nearest in meaning to one.
@@ -159,7 +159,7 @@ def similar(
     _print(hits, f"{_count(len(hits))} {note}", as_json=as_json)
 
 
-def recommend(tag: str, /, *, days: int = 30, limit: int = 20, as_json: JsonSwitch = False) -> None:
+def recommend(tag: str, /, *, days: WholeNumber = 30, limit: WholeNumber = 20, as_json: JsonSwitch = False) -> None:
     """Show recent papers like those that bear a tag of yours.
 
     Parameters
@@ -181,7 +181,7 @@ def recommend(tag: str, /, *, days: int = 30, limit: int = 20, as_json: JsonSwit
 def trending(
     *,
     narrowing: Narrowing = Narrowing(),
-    limit: int = 10,
+    limit: WholeNumber = 10,
     as_json: JsonSwitch = False,
 ) -> None:
     """Show what is trending: new upvotes, and comments by half, that fade by a factor of e in 36 hours.
@@ -251,7 +251,7 @@ def note(paper: str, text: str | None = None, /, *, remove: Switch = False) -> N
     console().print(Text(saved or f"no note on {stored.paper.title!r}"))
 
 
-def index(*, tokens: int | None = None) -> None:
+def index(*, tokens: WholeNumber | None = None) -> None:
     """Bring the vectors that meaning is judged by up to date; what was done stays done after a Ctrl-C.
 
     Parameters

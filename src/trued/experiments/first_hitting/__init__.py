@@ -25,8 +25,9 @@ from typing import Any
 
 import torch
 
-from trued.data.plays import Corpus, evenly, plays, read_bpe, train_bpe
+from trued.data.plays import Corpus, plays, read_bpe, train_bpe
 from trued.data.prompts import prompts
+from trued.data.spacing import evenly_spaced_places
 from trued.experiments._language import load
 from trued.experiments.first_hitting.laws import FEW, SYMBOLS, TOKENS, closed_form, on_source, on_zipf
 from trued.experiments.first_hitting.report import CAUSAL, EXACT, FIRST, FLOAT32, PLAYS, at_temperatures, present
@@ -166,7 +167,8 @@ def texts(models: dict[str, TinyMaskedLM], corpus: Corpus, lm: LanguageModel, sc
     model, generator = models[STOPPED], torch.Generator().manual_seed(seed)
     start = all_masked(model, scale.texts, scale.shape.length)
     written = qualities(model, start, samplers, corpus.tokenizer, lm, causal=models[CAUSAL], generator=generator)
-    return {**written, PLAYS: {"calls": 0, **text_quality(evenly(corpus.test, scale.texts), corpus.tokenizer, lm)}}
+    unseen = corpus.test[evenly_spaced_places(len(corpus.test), scale.texts)]
+    return {**written, PLAYS: {"calls": 0, **text_quality(unseen, corpus.tokenizer, lm)}}
 
 
 def measure(lab: Lab, seed: int) -> None:

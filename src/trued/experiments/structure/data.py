@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import Tensor
 
+from trued.data.rows import read_rows
 from trued.errors import InputError
+from trued.files import fingerprint
 from trued.lab.experiment import Lab
 from trued.language.engine.embedded import embedded_model
 from trued.representation.embeddings import EMOJI, features_of
@@ -33,12 +37,28 @@ def load(lab: Lab) -> dict[str, LayerFeatures]:
     if lab.data is None:
         lab.model_name = f"EfficientNet-Lite0, all-MiniLM-L6-v2 and {embedded_model('smollm2').name}"
         sources[LANGUAGE_MODEL] = ("text:smollm2", None)
+    pairs, contents = lab.data or EMOJI, contents_of(lab.data)
     return {
-        side: LayerFeatures(lab.cached(f"structure-{side}", layers_of, source, lab.data or EMOJI, size, device))
+        side: LayerFeatures(
+            lab.cached(f"structure-{side}", layers_of, source, pairs, size, device, [*contents, _encoder_of(source)])
+        )
         for side, (source, size) in sources.items()
     }
 
 
-def layers_of(source: str, pairs: str, size: int | None, device: str) -> dict[str, Tensor]:
-    """Return layer → what an encoder makes of its column of the pairs."""
+def layers_of(source: str, pairs: str, size: int | None, device: str, contents: list[str | None]) -> dict[str, Tensor]:
+    """Return layer → what an encoder makes of its column of the pairs; `contents` only keys the cache."""
     return dict(features_of(source, pairs, device=device, size=size).layers)
+
+
+def contents_of(table: str | None) -> list[str | None]:
+    """Return what tells an edited table of pairs, or an edited picture that it names, from the one before."""
+    if table is None:
+        return []
+    pictures = [str(row[IMAGE]) for row in read_rows(table, columns={IMAGE: "text"})]
+    return [fingerprint(table), *(fingerprint(Path(table).parent / picture) for picture in pictures)]
+
+
+def _encoder_of(source: str) -> str | None:
+    """Return what tells a local encoder's files from earlier ones; a hub id or an embedded name says what it is."""
+    return fingerprint(source.partition(":")[2])

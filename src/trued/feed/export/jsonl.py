@@ -47,6 +47,7 @@ def item(stored: StoredPaper) -> dict[str, Any]:
         "publishedAt": _moment(paper),
         "numComments": _count(paper.comments, stored.remarks),
         "organization": {"name": paper.organization} if paper.organization else None,
+        "thumbnail": paper.thumbnail,
         "submittedBy": {"name": paper.submitted_by} if paper.submitted_by else None,
         "trued": stored.slug,
     }

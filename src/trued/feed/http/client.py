@@ -42,6 +42,10 @@ class FetchError(InputError):
         self.status = status
 
 
+class TooLargeError(FetchError):
+    """An address answers with more than is read."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What an address returned.
@@ -191,7 +195,7 @@ class Client:
         """Send one request, and return status, headers and the whole content.
 
         Raises:
-            FetchError: the answer is too large.
+            TooLargeError: as it says.
             _PassingError: there is no whole answer.
         """
         late = f"it did not answer whole within {self._deadline:g} s"
@@ -296,5 +300,5 @@ def _reason(error: httpx2.TransportError) -> str:
     return f"no connection ({text})"
 
 
-def _too_large(url: httpx2.URL, largest: int) -> FetchError:
-    return FetchError(f"{url} answers with more than {largest / (1 << 20):g} MiB; that much is not read")
+def _too_large(url: httpx2.URL, largest: int) -> TooLargeError:
+    return TooLargeError(f"{url} answers with more than {largest / (1 << 20):g} MiB; that much is not read")

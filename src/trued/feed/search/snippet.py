@@ -14,6 +14,7 @@ from trued.feed.search.query import Term, words
 
 WIDTH = 240  # characters
 WORD = re.compile(r"\w+")
+FORMULA = re.compile(r"(?<!\\)\$(?=[^\s$])[^$<>]{1,300}?(?<=[^\s\\$])\$(?!\d)")  # of TeX
 SHORTEST_STEM = 4
 ENDINGS = (
     "", "e", "s", "d", "y", "es", "ed", "er", "ers", "ing", "ings", "ion", "ions", "ive", "ment", "ments", "al", "ally",
@@ -73,7 +74,7 @@ def akin(word: str, other: str) -> bool:
 
 
 def _window(text: str, matches: list[tuple[int, int]], width: int) -> tuple[int, int]:
-    """Return the passage with the most spans, the first such, beginning and ending between words."""
+    """Return the passage with the most spans, the first such, beginning and ending between words and formulas."""
     if len(text) <= width:
         return 0, len(text)
     starts = [left for left, _ in matches]
@@ -87,4 +88,7 @@ def _window(text: str, matches: list[tuple[int, int]], width: int) -> tuple[int,
     if end < len(text):
         space = text.rfind(" ", start, end)
         end = space if space > start else end
+    for formula in FORMULA.finditer(text):
+        start = formula.start() if formula.start() < start < formula.end() else start
+        end = formula.end() if formula.start() < end < formula.end() else end
     return start, end

@@ -23,8 +23,11 @@ from trued.feed.store.records import Refusal
 _OWN = frozenset({"authorsCount", "journal", "trued"})  # what trued's own export of this shape adds
 _USED = _OWN | frozenset({
     "paper", "id", "title", "summary", "authors", "publishedAt", "upvotes", "numComments", "githubRepo", "projectPage",
-    "organization", "submittedBy", "submittedOnDailyBy", "doi", "categories",
+    "organization", "submittedBy", "submittedOnDailyBy", "doi", "categories", "thumbnail",
 })  # fmt: skip
+
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")  # of the media; the others are films
 
 
 def parse_daily_json(answer: bytes | str | list[Any] | Mapping[str, Any]) -> Reading:
@@ -96,8 +99,18 @@ def parse_item(item: Any, rank: int | None = None) -> FeedPaper:
         source="huggingface",
         rank=rank,
         submitted_by=_name(submitter, "name", "user", "fullname"),
+        thumbnail=_thumbnail(item),
         extra=copy.deepcopy(extra),
     )
+
+
+def _thumbnail(item: Mapping[str, Any]) -> str | None:
+    """Return the address of the first picture that the submitter chose, else of the one that the source made."""
+    media = item.get("mediaUrls")
+    media = [url for url in media if isinstance(url, str)] if isinstance(media, list) else []
+    pictures = [url for url in media if url.lower().partition("?")[0].endswith(_PICTURES)]
+    chosen = link((pictures or [item.get("thumbnail")])[0])
+    return chosen.url if chosen is not None else None
 
 
 def _authors(value: Any) -> tuple[Author, ...]:

@@ -45,7 +45,9 @@ class Reading:
 
 def as_submitted(paper: FeedPaper) -> FeedPaper:
     """Return a paper as a person brought it: without what only its source could know, such as version and upvotes."""
-    return replace(paper, source="submitted", version=None, rank=None, upvotes=None, comments=None, extra={})
+    return replace(
+        paper, source="submitted", version=None, rank=None, upvotes=None, comments=None, thumbnail=None, extra={}
+    )
 
 
 def day_of(moment: Any) -> date | None:

@@ -68,7 +68,8 @@ def clean(paper: FeedPaper) -> FeedPaper:
         journal=_line(paper.journal) or None,
         submitted_by=_line(paper.submitted_by) or None,
         categories=tuple(dict.fromkeys(filter(None, map(_line, paper.categories)))),
-        links=tuple(link for link in paper.links if _on_the_web(link)),
+        links=tuple(link for link in paper.links if _on_the_web(link.url)),
+        thumbnail=paper.thumbnail if paper.thumbnail and _on_the_web(paper.thumbnail) else None,
         extra=_plain(paper.extra),
     )
 
@@ -207,9 +208,9 @@ def _plain(value: Any) -> Any:
     return _plain(str(value))
 
 
-def _on_the_web(link: Link) -> bool:
+def _on_the_web(url: str) -> bool:
     try:
-        parts = urlsplit(link.url)
+        parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not INVISIBLE.search(link.url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not INVISIBLE.search(url)

@@ -19,7 +19,7 @@ from trued.papers import catalogue
 
 AS_THEY_ARE = (
     "title", "abstract", "arxiv", "version", "published", "date_inferred", "authors_count", "organization", "upvotes",
-    "comments", "doi", "journal", "source", "rank", "submitted_by",
+    "comments", "doi", "journal", "source", "rank", "submitted_by", "thumbnail",
 )  # fmt: skip
 
 

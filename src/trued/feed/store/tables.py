@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, DateTime, ForeignKey, Index, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISION = "0001"  # the migration that this file agrees with
+REVISION = "0002"  # the migration that this file agrees with
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -73,6 +73,7 @@ class PaperRow(Base):
     source: Mapped[str]
     rank: Mapped[int | None]
     submitted_by: Mapped[str | None]
+    thumbnail: Mapped[str | None]
     extra: Mapped[dict[str, Any]]
     origin: Mapped[dict[str, Any]]
     day: Mapped[date | None]
@@ -189,6 +190,23 @@ class DigestRow(Base):
     email: Mapped[str] = mapped_column(primary_key=True)
     period_key: Mapped[str] = mapped_column(primary_key=True)
     state: Mapped[str]
+    at: Mapped[datetime]
+
+
+class ThumbnailRow(Base):
+    """The small copy of the picture that a source names for a paper.
+
+    Attributes:
+        url: where the picture came from; a paper that names another one by now needs a new copy.
+        digest: of the image; empty without one.
+        image: WebP, or None if what is there is no picture that can be shown.
+    """
+
+    __tablename__ = "thumbnails"
+    uid: Mapped[int] = _uid(primary_key=True)
+    url: Mapped[str]
+    digest: Mapped[str]
+    image: Mapped[bytes | None]
     at: Mapped[datetime]
 
 

@@ -14,6 +14,7 @@ import torch
 from trued.data.messages import Prompt
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
+from trued.language.judge.thoughts import answer_of
 
 T = TypeVar("T")
 
@@ -48,7 +49,10 @@ class Attacker:
         return f"{self.model.name}, temperature {self.temperature:g}"
 
     def write(self, prompts: Sequence[Prompt], *, seed: int) -> list[str]:
-        """Return one reply to each prompt, all of them in one call."""
+        """Return one reply to each prompt, all of them in one call.
+
+        Thoughts are left off, so that nothing is left of one that is cut off.
+        """
         if not prompts:
             return []
         options: dict[str, Any] = {
@@ -58,7 +62,7 @@ class Attacker:
             options["generator"] = torch.Generator(self.model.device).manual_seed(seed)
         elif self.temperature:
             options["seed"] = seed
-        return [reply for (reply,) in self.model.generate(prompts, **options)]
+        return [answer_of(reply) or "" for (reply,) in self.model.generate(prompts, **options)]
 
     def write_until(
         self, prompts: Sequence[Prompt], read: Callable[[str], T | None], *, seed: int

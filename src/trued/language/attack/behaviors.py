@@ -6,11 +6,15 @@ Knows rows and their columns. Knows nothing of attacks.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from trued.data.prompts import Split, prompts
 from trued.data.rows import ColumnKind, Row, read_rows
+from trued.data.spacing import evenly_spaced
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, checked
+
+T = TypeVar("T")
 
 COLUMNS: dict[str, ColumnKind] = {
     "prompt": "text", "id": "text", "target": "text", "context": "text", "category": "text"
@@ -20,7 +24,7 @@ COLUMNS: dict[str, ColumnKind] = {
 def shipped_behaviors(split: Split = "test", limit: int | None = None) -> list[Behavior]:
     """Return the shipped harmful requests of a split, at most `limit`, evenly spaced over the categories."""
     rows = prompts("harmful", split)
-    return [Behavior(row.id, row.prompt, category=row.category) for row in _spread(rows, limit)]
+    return [Behavior(row.id, row.prompt, category=row.category) for row in _some(rows, limit)]
 
 
 def read_behaviors(source: str | Path, limit: int | None = None) -> list[Behavior]:
@@ -32,7 +36,7 @@ def read_behaviors(source: str | Path, limit: int | None = None) -> list[Behavio
     """
     rows = read_rows(source, columns=COLUMNS, optional=[name for name in COLUMNS if name != "prompt"])
     behaviors = [_behavior(row, number) for number, row in enumerate(rows, start=1)]
-    return _spread(list(checked(behaviors)), limit)
+    return _some(list(checked(behaviors)), limit)
 
 
 def _behavior(row: Row, number: int) -> Behavior:
@@ -45,9 +49,7 @@ def _behavior(row: Row, number: int) -> Behavior:
     )
 
 
-def _spread(rows: list, limit: int | None) -> list:
+def _some(rows: list[T], limit: int | None) -> list[T]:
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}; attack at least 1 behaviour, or give no limit for all")
-    if limit is None or limit >= len(rows):
-        return list(rows)
-    return [rows[i * len(rows) // limit] for i in range(limit)]
+    return evenly_spaced(rows, limit)

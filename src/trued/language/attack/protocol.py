@@ -18,13 +18,14 @@ from trued.language.attack.contract import ChatTarget
 def describe_target(target: ChatTarget) -> dict[str, Any]:
     """Return what a rate of this model means nothing without: its template, its numbers, and which weights they are."""
     lm = target.model
-    template = "none (plain text)" if lm.format.plain else str(lm.format.template or lm.tokenizer.chat_template)
+    template = "none (plain text)" if lm.format.plain else lm.format.source
     whose = "given" if lm.format.template else "the tokenizer's own"
     digest = hashlib.sha256(template.encode()).hexdigest()[:8]
     return {
         "template": template if lm.format.plain else f"{whose} ({digest})",
         "dtype": str(lm.dtype).removeprefix("torch."),
         "weights": weights_digest(lm.model),
+        **({"notes": list(lm.format.limits)} if lm.format.limits else {}),
     }
 
 

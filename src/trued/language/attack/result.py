@@ -17,6 +17,7 @@ from trued.errors import InputError
 from trued.language.attack.contract import Behavior, Cost, TestCase
 from trued.language.attack.success import ALO, AttackSuccess, SuccessRate, attack_success
 from trued.language.judge.reply import Label, unknown_warning
+from trued.language.judge.thoughts import cut_warning
 from trued.learn.statistics.paired import McNemar, mcnemar
 
 _NO_RATE = {"asr": None, "low": None, "high": None}
@@ -163,7 +164,7 @@ class SuiteResult:
     def notes(self) -> list[str]:
         """What a reader of the rates has to know, in sentences."""
         judge = self.protocol["judge"]
-        notes = []
+        notes = list(self.target.get("notes", ()))
         if names := self.not_measured:
             reasons = "; ".join(f"{name} ({self.left_out.get(name, 'it made no case')})" for name in names)
             notes.append(f"{len(names)} of {len(self.success.attacks)} attacks not measured: {reasons}")
@@ -173,8 +174,7 @@ class SuiteResult:
                     f"{attack} was guided by the judge that counts its success, so its rate is optimistic: judge by "
                     "another one"
                 )
-        warning = unknown_warning(self.labels, judge)
-        return [*notes, *([warning] if warning else [])]
+        return [*notes, *filter(None, (unknown_warning(self.labels, judge), cut_warning(self.replies)))]
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers for machines; cases and replies are in the journal."""

@@ -94,8 +94,7 @@ class SoftSuffixAttack:
         parts = lm.format.render(messages).split(self.marker)
         if len(parts) != 2:
             raise InputError("the chat template drops or repeats the user's text: the suffix has no place in it")
-        before, after = (list(lm.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in parts)
-        return before, after
+        return lm.format.cut_ids(parts[0], parts[1])
 
 
 def project_simplex(rows: Float[Tensor, "slots vocab"]) -> Float[Tensor, "slots vocab"]:

@@ -20,6 +20,9 @@ from trued.language.engine.card import AdapterCard
 from trued.language.engine.folding import tuner_layers
 from trued.language.engine.origin import BASE_FILE, Origin
 
+_STATE_SPACE = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+"""Families whose fast kernels read the weights of `out_proj` and `conv1d` themselves, past any layer of PEFT's."""
+
 
 def has_adapter(model: nn.Module) -> bool:
     """Whether a model has an adapter, in PEFT's wrapper or injected into its layers without one."""
@@ -27,7 +30,7 @@ def has_adapter(model: nn.Module) -> bool:
 
 
 def with_fresh_lora(model: Any, *, r: int, alpha: float, dropout: float, seed: int) -> Any:
-    """Return a PEFT model around `model` with fresh, trainable LoRA on all linear layers.
+    """Return a PEFT model around `model` with fresh, trainable LoRA on all linear layers that PEFT can adapt.
 
     Raises:
         InputError: the model has an adapter already.
@@ -37,7 +40,9 @@ def with_fresh_lora(model: Any, *, r: int, alpha: float, dropout: float, seed: i
     if has_adapter(model):
         raise InputError("this model has an adapter already: merge it, or start from its base")
     shape: dict[str, Any] = {"r": r, "lora_alpha": alpha, "lora_dropout": dropout}
-    config = LoraConfig(**shape, target_modules="all-linear", task_type="CAUSAL_LM")
+    state_space = getattr(model.config, "model_type", "") in _STATE_SPACE
+    outside = ["out_proj", "conv1d"] if state_space else None
+    config = LoraConfig(**shape, target_modules="all-linear", exclude_modules=outside, task_type="CAUSAL_LM")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return get_peft_model(model, config)

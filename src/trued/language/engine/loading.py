@@ -71,9 +71,11 @@ def load_model(
     config = None if adapter_files is None else read_kind(adapter_files)
     tokenizer, own_tokenizer = read_tokenizer(files, adapter_files)
     resolved = default_dtype(device) if dtype == "auto" else dtype
-    attention = attention_of(causal_config(files))
     notes: list[str] = []
-    model = read_model(_auto("AutoModelForCausalLM"), files, dtype=resolved, attn_implementation=attention, notes=notes)
+    attention = attention_of(causal_config(files))
+    model = read_model(
+        _auto("AutoModelForCausalLM"), files, dtype=resolved, attn_implementation=attention, notes=notes
+    )
     model = model.to(device).eval()
     model.requires_grad_(False)
     if origin.hub:

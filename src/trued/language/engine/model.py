@@ -60,7 +60,7 @@ class LanguageModel:
         self.model = model
         self.tokenizer = tokenizer
         self.name = name or str(getattr(model, "name_or_path", "") or type(model).__name__)
-        self.format = ChatFormat(tokenizer, template)
+        self.format = ChatFormat(tokenizer, template, eos_ids=_eos_ids(self.base, len(tokenizer)))
         self.origin = origin
         self._patches = patched(self.base)
         self._abilities = Abilities()
@@ -133,8 +133,8 @@ class LanguageModel:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """Sentences for a report on what the origin of the weights means for what is measured."""
-        return self.origin.limits if self.origin is not None else ()
+        """Sentences for a report on what the weights' origin and the chat template mean for what is measured."""
+        return (*(self.origin.limits if self.origin is not None else ()), *self.format.limits)
 
     @property
     def device(self) -> torch.device:
@@ -445,6 +445,15 @@ class LanguageModel:
             if progress is not None:
                 progress(finished)
         return replies
+
+
+def _eos_ids(model: Any, tokens: int) -> set[int]:
+    """Return the tokens of the tokenizer at which a model's own configuration ends a reply."""
+    ids: set[int] = set()
+    for config in (getattr(model, "generation_config", None), model.config, model.config.get_text_config(decoder=True)):
+        eos = getattr(config, "eos_token_id", None)
+        ids.update([] if eos is None else [eos] if isinstance(eos, int) else eos)
+    return {token for token in ids if 0 <= token < tokens}
 
 
 __all__ = ["LanguageModel", "Prompt", "per_response"]

@@ -17,7 +17,7 @@ LENGTH = 7
 _FLOAT32 = 1e-4
 """Largest difference, as a share of the largest logit, between two orders of the same float32 sums."""
 
-_HALF = 0.1
+_HALF = 0.15
 """Largest root mean square difference, as a share of the logits' own, that rounding weights to 16 bits explains."""
 
 
@@ -30,8 +30,8 @@ def probe(model: Any, rows: int | None = None) -> Float[Tensor, "length vocab"]:
         rows: token ids are below this; None for the model's own number of embeddings.
     """
     embeddings = model.get_input_embeddings()
-    rows = embeddings.weight.shape[0] if rows is None else rows
-    ids = torch.linspace(0, rows - 1, LENGTH, device=embeddings.weight.device).long()[None]
+    last = (int(embeddings.weight.shape[0]) if rows is None else rows) - 1
+    ids = torch.linspace(0, last, LENGTH, device=embeddings.weight.device).long()[None]
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

@@ -201,7 +201,7 @@ def deployed(lm: LanguageModel, setting: Setting, max_new_tokens: int = 40) -> I
     """Lend a model of the setting's precision in its template, with its adapter at the setting's strength."""
     template, system = CHAT_FORMATS[setting.template]
     before = lm.format
-    lm.format = before if template is None else ChatFormat(lm.tokenizer, template)
+    lm.format = before if template is None else ChatFormat(lm.tokenizer, template, eos_ids=before.eos_ids)
     try:
         with strength(lm, setting.scale), _served(lm, setting.precision):
             yield ChatTarget(lm, system, max_new_tokens)

@@ -129,7 +129,7 @@ def fit(
         config: the settings.
         collate: makes a batch of rows; tensors in it (nested, or behind a method `to`) are moved to the device.
         lengths: tokens of each row; needed with `config.max_tokens`.
-        output: folder for `checkpoint/` and the trackers' files; None writes nothing.
+        output: folder for `checkpoint/` and, with trackers, `trackers/`; None writes nothing.
         resume: continue from `output/checkpoint` if there is one, and start afresh if there is none.
         validate: takes the number of completed steps and returns a value, higher is better; it is called every
             `config.validate_every` steps and at the end, in every process (values are averaged).

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedType
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import LoggerType, broadcast
+from accelerate.utils import LoggerType, ProjectConfiguration, broadcast
 from torch import nn
 
 from trued.errors import InputError, MissingExtra, nearest
+from trued.files import TRACKERS, mark_folder
 
 
 def accelerator_for(trackers: tuple[str, ...], output: Path | None) -> Accelerator:
@@ -25,7 +26,7 @@ def accelerator_for(trackers: tuple[str, ...], output: Path | None) -> Accelerat
 
     Args:
         trackers: names that accelerate's `log_with` knows.
-        output: folder for the trackers' files.
+        output: folder for `trackers/`, which receives the trackers' files.
 
     Raises:
         InputError: a tracker is unknown, not installed or without a folder, or the launch shards the model.
@@ -41,7 +42,10 @@ def accelerator_for(trackers: tuple[str, ...], output: Path | None) -> Accelerat
             raise InputError(f"the tracker {name} is not installed: pip install {name}")
     if trackers and output is None:
         raise InputError(f"trackers ({', '.join(trackers)}) need a folder for their files: pass output")
-    accelerator = Accelerator(log_with=list(trackers) or None, project_dir=output)
+    places = ProjectConfiguration()
+    if output is not None:
+        places = ProjectConfiguration(project_dir=str(output), logging_dir=str(output / TRACKERS))
+    accelerator = Accelerator(log_with=list(trackers) or None, project_config=places)
     if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
         raise InputError(
             f"fit was launched with {accelerator.distributed_type.value}: it trains whole models only, "
@@ -87,6 +91,9 @@ def tracked(accelerator: Accelerator, trackers: tuple[str, ...], settings: Mappi
         yield
         return
     flat = {key: value if isinstance(value, int | float | str) else str(value) for key, value in settings.items()}
+    if accelerator.is_main_process and accelerator.logging_dir is not None:
+        # The output will be written by name: the mark says that these files belong to the run.
+        mark_folder(accelerator.logging_dir, TRACKERS)
     accelerator.init_trackers("trued", config=flat)
     try:
         yield

@@ -32,34 +32,92 @@ document.addEventListener("keydown", (event) => {
 });
 
 // Search as you type: words at once, and meaning too after a pause. On other pages the field is a plain form.
+// The address always names what is shown. One visit to the field is one step back, and "Show more" is none.
 const results = document.getElementById("results");
 if (results) {
-  let timer, pause, asked;
-  const ask = async (mode) => {
-    asked?.abort();
-    asked = new AbortController();
-    const query = new URLSearchParams(location.search);
-    query.set("q", field.value);
-    const shown = `/search?${query}`;
+  const filters = document.querySelector("form.filters");
+  const textOf = (address) => new URLSearchParams(address).get("q") ?? "";
+  let timer, pause, request;
+  let address = location.search; // of what is shown
+  let stepped = false; // whether this visit to the field has made its step
+
+  const load = async (next, mode) => {
+    request?.abort();
+    request = new AbortController();
+    const query = new URLSearchParams(next);
     if (mode) query.set("mode", mode);
     query.set("part", "1");
     try {
-      const answer = await fetch(`/search?${query}`, { signal: asked.signal, headers: { Accept: "text/html" } });
-      if (!answer.ok) return;
-      results.innerHTML = await answer.text(); // escaped by the server's template
-      current = -1;
-      document.getElementById("keep")?.remove(); // its links are those of the search that the page was loaded with
-      document.querySelector(".heading h1").textContent = field.value || "Search";
-      history.replaceState(null, "", shown);
+      const answer = await fetch(`/search?${query}`, { signal: request.signal, headers: { Accept: "text/html" } });
+      return answer.ok ? await answer.text() : null;
     } catch (error) {
       if (error.name !== "AbortError") throw error;
+      return null;
     }
   };
-  field.addEventListener("input", () => {
+  const show = (html, next) => {
+    results.innerHTML = html; // escaped by the server's template
+    address = next;
+    current = -1;
+    const q = textOf(next);
+    document.querySelector(".heading h1").textContent = q || "Search";
+    document.title = `${q || "Search"} · trued`;
+    if (filters?.elements.q) filters.elements.q.value = q;
+    filters?.querySelector("a.clear")?.setAttribute("href", `/search?${new URLSearchParams({ q })}`);
+  };
+  const search = async (mode) => {
+    const query = new URLSearchParams(address);
+    if (textOf(address) !== field.value) query.delete("page");
+    query.set("q", field.value);
+    const next = `?${query}`;
+    const html = await load(next, mode);
+    if (html === null || results.contains(document.activeElement)) return; // not under the hands of who reads it
+    if (!stepped && textOf(address) && textOf(address) !== field.value) {
+      history.replaceState({ top: scrollY }, "");
+      history.pushState(null, "", next);
+      stepped = true;
+    } else history.replaceState(history.state, "", next);
+    show(html, next);
+  };
+  const stop = () => {
     clearTimeout(timer);
     clearTimeout(pause);
-    timer = setTimeout(() => ask("keyword"), 120);
-    pause = setTimeout(() => ask(null), 900);
+  };
+  field.addEventListener("input", () => {
+    stop();
+    timer = setTimeout(() => search("keyword"), 120);
+    pause = setTimeout(() => search(null), 900);
+  });
+  field.addEventListener("blur", () => (stepped = false));
+  field.form.addEventListener("submit", (event) => {
+    event.preventDefault(); // the filters stay
+    stop();
+    search(null);
+  });
+  results.addEventListener("click", async (event) => {
+    const more = event.target.closest(".more a");
+    if (!more || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    stop();
+    const query = new URLSearchParams(address);
+    query.set("page", String(Number(query.get("page") ?? 1) + 1));
+    const next = `?${query}`;
+    const before = entries().length;
+    const html = await load(next);
+    if (html === null) return;
+    history.replaceState(history.state, "", next);
+    show(html, next);
+    entries()[before]?.querySelector("h2 a").focus({ preventScroll: true });
+  });
+  addEventListener("popstate", async (event) => {
+    const next = location.search;
+    if (next === address) return; // a place within the page
+    stop();
+    const html = await load(next);
+    if (html === null) return location.reload();
+    field.value = textOf(next);
+    show(html, next);
+    scrollTo(0, event.state?.top ?? 0);
   });
 }
 
@@ -85,9 +143,9 @@ document.addEventListener("submit", async (event) => {
   try {
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
     if (!answer.ok) throw new Error(String(answer.status));
-    const told = await answer.json();
+    const state = await answer.json();
     const on = body.get("on") === "1";
-    if (form.matches(".vote")) showVote(button, told.voted);
+    if (form.matches(".vote")) showVote(button, state.voted);
     else button.querySelector("span").textContent = on ? form.dataset.on : form.dataset.off;
     if (form.action.endsWith("/read")) form.closest("[data-entry]")?.classList.toggle("read", on);
     button.setAttribute("aria-pressed", String(on));

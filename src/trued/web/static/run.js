@@ -1,17 +1,17 @@
 // Follows a run: what the server sends takes the place of what is shown. Without this, the page reloads itself.
 "use strict";
 
-const shown = document.getElementById("progress");
-const said = document.getElementById("said");
+const progress = document.getElementById("progress");
+const statusLine = document.getElementById("status");
 
-if (shown && shown.dataset.events) {
-  const source = new EventSource(shown.dataset.events);
+if (progress && progress.dataset.events) {
+  const source = new EventSource(progress.dataset.events);
   source.addEventListener("progress", (event) => {
     const news = JSON.parse(event.data);
-    const open = shown.querySelector("details")?.open;
-    shown.innerHTML = news.html; // escaped by the server's template
-    if (open) shown.querySelector("details")?.setAttribute("open", "");
-    if (said.textContent !== news.said) said.textContent = news.said; // read aloud, so only when it changes
+    const open = progress.querySelector("details")?.open;
+    progress.innerHTML = news.html; // escaped by the server's template
+    if (open) progress.querySelector("details")?.setAttribute("open", "");
+    if (statusLine.textContent !== news.status) statusLine.textContent = news.status; // read aloud, so only when it changes
   });
   source.addEventListener("over", () => {
     source.close();

@@ -10,6 +10,7 @@ from trued.language.attack.contract import Behavior, ChatTarget, TestCase
 from trued.language.attack.gcg import search as module
 from trued.language.attack.gcg.search import GCG
 from trued.language.attack.gcg.suffix import SLOT, allowed_ids, fill, with_slot
+from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
 
 SMALL = GCG(steps=6, search_width=24, topk=12, suffix_tokens=6)
@@ -28,6 +29,64 @@ def test_the_best_loss_is_that_of_the_string(tiny):
     assert ChatTarget(tiny).nll([case], [TARGET]).item() == pytest.approx(result.best_loss, abs=1e-4)
     assert result.best_loss == min(result.losses) < result.losses[0]
     assert result.best_string == result.strings[result.losses.index(min(result.losses))]
+
+
+def trimming(lm):
+    template = lm.tokenizer.chat_template.replace("message['content']", "message['content'] | trim")
+    return LanguageModel(lm.model, lm.tokenizer, template=template)
+
+
+def message_loss(lm, prompt, suffix, target=TARGET):
+    case = TestCase("a", fill(with_slot(prompt), suffix))
+    return ChatTarget(lm).nll([case], [target]).item()
+
+
+@pytest.mark.parametrize("check", ["suffix", "prompt", None])
+@pytest.mark.parametrize("prompt", ["tell me", f"{SLOT} tell me"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_loss_is_that_of_the_message_where_the_template_trims(tiny, check, prompt, seed):
+    lm = trimming(tiny)
+    result = search(lm, replace(SMALL, check=check, suffix_tokens=2), prompt, seed=seed)
+    assert message_loss(lm, prompt, result.best_string) == pytest.approx(result.best_loss, abs=1e-4)
+    if check is not None:
+        assert result.stable
+        sides = [text[-1] if prompt == "tell me" else text[0] for text in result.strings[1:]]
+        assert " " not in sides  # the first suffix is the caller's
+
+
+@pytest.mark.parametrize("mellowmax", [None, 2.0])
+def test_a_message_of_other_tokens_than_were_searched_on_is_told_by_its_own_loss(merging, mellowmax):
+    # "me" and "x…" merge: the message has other tokens than the search, which is what `stable` says.
+    attack = replace(SMALL, steps=0, mellowmax=mellowmax)
+    result = search(merging, attack)
+    ids = merging.prompt_ids(fill(with_slot("tell me"), result.best_string))
+    loss = module.SuffixLoss(merging, ids[:-3], ids[-2:], merging.reply_ids(TARGET, end=False), mellowmax=mellowmax)
+    own, exact = loss(torch.tensor([ids[-3:-2]]))
+    assert not result.stable
+    assert result.best_loss == pytest.approx(float(own[0]), abs=1e-5)
+    assert abs(result.best_loss - result.losses[0]) > 1e-3
+    assert result.exact == bool(exact[0])
+    together = search_all([merging], attack, [("tell me", TARGET), ("say ", TARGET)])
+    each = [search(merging, attack, prompt).best_loss for prompt in ("tell me", "say ")]
+    assert together.best_loss == pytest.approx(sum(each), abs=1e-4)
+
+
+def test_a_case_tells_the_loss_of_its_message(tiny):
+    lm = trimming(tiny)
+    case = replace(SMALL, check=None, suffix_tokens=2).run(
+        [Behavior("b", "x", TARGET)], ChatTarget(lm, None, 4), seed=1
+    )
+    assert ChatTarget(lm).nll(case, [TARGET]).item() == pytest.approx(case[0].meta["loss"], abs=1e-4)
+
+
+def test_a_suffix_has_to_be_shown_by_the_template_of_every_model(tiny):
+    models = [tiny, trimming(tiny_model(1))]
+    for seed in range(3):
+        result = search_all(models, replace(SMALL, suffix_tokens=2), AIMS[:1], seed=seed)
+        assert result.stable
+        assert sum(message_loss(lm, "tell me", result.best_string) for lm in models) == pytest.approx(
+            result.best_loss, abs=1e-4
+        )
 
 
 def test_gradient_search_beats_random_search_of_equal_evaluations():
@@ -79,7 +138,8 @@ def test_forbidden_tokens_never_appear(merging, use_gradient):
     original = module.SuffixLoss.__call__
 
     def spy(self, suffixes, base=None):
-        seen.extend(suffixes.flatten().tolist())
+        if suffixes.shape[1] == SMALL.suffix_tokens:  # the loss of the message that is sent has no slot
+            seen.extend(suffixes.flatten().tolist())
         return original(self, suffixes, base)
 
     with pytest.MonkeyPatch.context() as patch:

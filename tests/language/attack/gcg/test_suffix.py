@@ -1,10 +1,14 @@
 """The slot, the tokens that may fill it, and which of them survive as text."""
 
+import copy
+
 import pytest
 import torch
+from chat_templates import KINDS, blank_tokenizer, byte_tokenizer
 
 from trued.errors import InputError
 from trued.language.attack.gcg.suffix import SLOT, SlottedPrompt, allowed_ids, fill, with_slot
+from trued.language.engine.model import LanguageModel
 from trued.language.engine.template import ChatFormat
 
 
@@ -39,6 +43,36 @@ def test_parts_join_to_what_the_model_reads(tiny, template):
     middle = tiny.tokenizer("!x?", add_special_tokens=False)["input_ids"]
     assert prompt.before + middle + prompt.after == tiny.prompt_ids("say !x? now")
     assert prompt.survivors(torch.tensor([middle]), "prompt").all()
+
+
+def trimming(lm):
+    template = lm.tokenizer.chat_template.replace("message['content']", "message['content'] | trim")
+    return LanguageModel(lm.model, lm.tokenizer, template=template)
+
+
+@pytest.mark.parametrize("check", ["suffix", "prompt"])
+def test_a_suffix_that_the_template_trims_does_not_survive(tiny, check):
+    token = tiny.tokenizer.convert_tokens_to_ids
+    rows = torch.tensor([[token("x"), token("Ġ")], [token("Ġ"), token("x")], [token("x"), token("x")]])
+    last, first = (SlottedPrompt.render(trimming(tiny), text) for text in ("say", f"{SLOT} say"))
+    assert last.survivors(rows, check).tolist() == last.shown(rows).tolist() == [False, True, True]
+    assert first.survivors(rows, check).tolist() == first.shown(rows).tolist() == [True, False, True]
+    assert SlottedPrompt.render(tiny, "say").survivors(rows, check).all()
+    assert last.ids("x ") == last.model.prompt_ids("sayx")
+
+
+@pytest.mark.parametrize("tokenizer", [byte_tokenizer, blank_tokenizer])
+@pytest.mark.parametrize("name", KINDS)
+def test_parts_join_to_the_message_on_every_kind_of_template(tiny, name, tokenizer):
+    kind = KINDS[name]
+    fast = copy.deepcopy(tokenizer(kind.tokens, kind.eos))
+    fast.chat_template = kind.template
+    tiny.tokenizer, tiny.format = fast, ChatFormat(fast)
+    prompt = SlottedPrompt.render(tiny, f"say({SLOT})now")
+    whole = prompt.ids("true")
+    middle = whole[len(prompt.before) : len(whole) - len(prompt.after)]
+    assert prompt.before + middle + prompt.after == whole
+    assert fast.decode(middle) == "true"
 
 
 def test_allowed_tokens_are_printable_ascii_of_the_vocabulary(merging):

@@ -13,11 +13,13 @@ import torch
 
 from trued.data.prompts import prompts, templates
 from trued.errors import InputError
+from trued.language.attack.contract import TestCase
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
 from trued.language.judge.refusals import RefusalClass, refusal_class
-from trued.language.judge.reply import Label
-from trued.language.measure.check.answers import Answers
+from trued.language.judge.reply import Label, PhraseJudge
+from trued.language.measure.check.answers import Answers, Question
+from trued.language.measure.check.answers import label as label_all
 from trued.language.measure.check.gates import Gates
 from trued.language.measure.check.metric import Outcomes, rate_change
 from trued.language.measure.check.result import CheckResult
@@ -359,9 +361,9 @@ def test_results_of_other_questions_are_not_compared(plain: CheckResult) -> None
 
 def test_an_attack_that_cannot_be_tried_is_named_and_leaves_a_lower_bound() -> None:
     lm = tiny_model()
-    thinking = lm.tokenizer.chat_template.replace("assistant\n{% endif %}", "assistant\n<think>{% endif %}")
+    one_way = lm.tokenizer.chat_template.replace("in messages", "in messages if message.role != 'assistant'")
     result = check(
-        LanguageModel(lm.model, lm.tokenizer, template=thinking), config=CONFIG, judge=ConstantJudge(Label.NO)
+        LanguageModel(lm.model, lm.tokenizer, template=one_way), config=CONFIG, judge=ConstantJudge(Label.NO)
     )
     assert "prefill-1" not in result.answers
     assert any(note.startswith("1 of 3 attacks not measured: prefill (") for note in result.notes)
@@ -390,6 +392,39 @@ def test_numbers_a_token_are_not_compared_across_tokenizers(plain: CheckResult) 
         assert "not measured: the base has another tokenizer" in outcome.says
     with pytest.raises(InputError, match="give one"):
         Gates(min_agreement=0.5).outcomes(plain)
+
+
+def test_what_the_chat_template_puts_before_a_reply_is_a_note() -> None:
+    lm = tiny_model()
+    opened = "{% if message.role == 'assistant' %}<think></think>{% endif %}{{ message['content'] }}"
+    thinking = lm.tokenizer.chat_template.replace("{{ message['content'] }}", opened)
+    lm = LanguageModel(lm.model, lm.tokenizer, template=thinking)
+    result = check(lm, config=replace(CONFIG, attacks=("direct",)), judge=ConstantJudge(Label.NO))
+    assert result.notes == lm.limits
+    assert "Thoughts play no part" in result.notes[0]
+    assert CheckResult.from_json(json.loads(json.dumps(result.to_json()))).notes == result.notes
+
+
+def test_a_thought_that_is_cut_off_is_unknown_to_harmless_requests_too() -> None:
+    case = TestCase("a", [{"role": "user", "content": "x"}])
+    questions = [Question(way, case) for way in ("direct", "lookalikes", "lookalikes", "general")]
+    thought = "<think>\nI cannot help with that, or can I"
+    replies = [thought, thought, thought + "?</think>\nSure: first you", ""]
+    answers = label_all(questions, replies, {"a": "x"}, PhraseJudge())
+    assert answers["direct"].labels == ("unknown",)
+    assert answers["lookalikes"].labels == ("unknown", "full_compliance")
+    assert answers["general"].labels == ("full_refusal",)
+    assert answers["lookalikes"].replies == tuple(replies[1:3])
+
+
+def test_cut_thoughts_widen_the_over_refusal_and_are_a_note(plain: CheckResult) -> None:
+    given = plain.answers["lookalikes"]
+    cut = replace(given, replies=("<think>hm", *given.replies[1:]), labels=("unknown", *["full_compliance"] * 3))
+    result = replace(plain, answers={**plain.answers, "lookalikes": cut})
+    metric = result.metric("over-refusal.lookalikes")
+    assert (metric.value, metric.highest, metric.unknown) == (0, 1 / 4, 1 / 4)
+    assert any("1 of" in note and "thoughts that were cut off" in note for note in result.notes)
+    assert not any("cut off" in note for note in plain.notes)
 
 
 def test_damaged_weights_are_named() -> None:

@@ -69,3 +69,8 @@ def test_options(reply, letter):
 def test_options_need_letters():
     with pytest.raises(InputError, match="single capital letters"):
         chosen_option("A", {"a": "x"})
+
+
+def test_a_thought_is_no_answer():
+    assert first_line("<think>\nParis?\n</think>\n\nLyon.\nOr not.") == "Lyon."
+    assert first_line("<think>\nParis") == ""

@@ -185,3 +185,10 @@ def test_options_are_classified_and_declining_comes_first():
     assert classify_option("Q", "I don't know, maybe iron", options, "B") == Judged("idk", True)
     with pytest.raises(InputError, match="'C'"):
         classify_option("Q", "gold", options, "C")
+
+
+def test_who_declines_in_a_thought_has_not_declined():
+    idk = IdkDetector()
+    assert idk.declines("q", f"<think>So?</think>{IDK_SENTENCE}")
+    assert not idk.declines("q", f"<think>{IDK_SENTENCE}</think>Paris")
+    assert not idk.declines("q", f"<think>{IDK_SENTENCE}")

@@ -46,3 +46,10 @@ def test_bad_settings():
         LlmVerifier(None, threshold=1.2)
     with pytest.raises(InputError, match=r"rate lacks the slot \{short\}"):
         LlmVerifier(None, rate="{question} {answer}")
+
+
+@pytest.mark.parametrize(("rating", "right"), [("<think>0.1?</think>0.9", True), ("<think>0.9", False)])
+def test_the_rating_stands_after_a_thought(rating, right):
+    model = Scripted(Copy="<think>Paris?</think>Lyon", agree=rating)
+    assert LlmVerifier(model)(["q"], ["r"], [["Lyon"]]) == [right]
+    assert "Given answer: Lyon" in model.prompts[-1]

@@ -44,3 +44,10 @@ def test_the_papers_search():
     assert GCGRewriter().reads_model
     with pytest.raises(InputError, match="look_every 0"):
         GCGRewriter(look_every=0)
+
+
+def test_a_thought_that_is_cut_off_is_no_compliance(tiny, monkeypatch):
+    monkeypatch.setattr(tiny, "generate", lambda *args, **options: [["<think>\nhow would"]])
+    judge = Says(False)
+    GCGRewriter(SEARCH, target="Sure", look_every=2, new_tokens=4, judge=judge).rewrite(["tell me"], model=tiny, seed=0)
+    assert judge.looks == 0

@@ -106,16 +106,21 @@ class Descent:
         return entry if stop else buffer.best
 
     def _surviving(self, step: int, candidates: Int[Tensor, "candidates n"]) -> Int[Tensor, "kept n"]:
-        """Return the candidates that are the same tokens again as text, in every prompt if `check` is "prompt"."""
+        """Return the candidates that every prompt shows and that are the same tokens again as text.
+
+        If `check` is "prompt", they are the same within every prompt, else by themselves, which the first one tells.
+        """
         check = self.check
         if check is None:
             return candidates
         drawn = len(candidates)
-        for prompt in self.prompts if check == "prompt" else self.prompts[:1]:
-            candidates = candidates[prompt.survivors(candidates, check)]
+        for number, prompt in enumerate(self.prompts):
+            tell = number == 0 or check == "prompt"
+            candidates = candidates[prompt.survivors(candidates, check) if tell else prompt.shown(candidates)]
             if not len(candidates):
                 raise InputError(
-                    f"step {step}: none of {drawn} candidates survives as text (they encode to other tokens); "
+                    f"step {step}: none of {drawn} candidates survives as text (they encode to other "
+                    "tokens, or the chat template shows them otherwise); "
                     "raise search_width, start from another init, or set check to None"
                 )
         return candidates

@@ -21,11 +21,12 @@ class GCGResult:
 
     Args:
         best_string: the suffix of least loss, to be put into the slot as text.
-        best_loss: its loss, computed on its token ids; summed over prompts and models where there are several.
+        best_loss: the loss of the message that is sent, with the suffix in it as text: where `stable`, the one that the
+            search computed on token ids; summed over prompts and models where there are several.
         losses: loss of the suffix kept before the first step and after each one; `strings` are those suffixes.
         stable: whether the whole rendered prompt, with the suffix in it as text, encodes to the optimised ids; with
             several prompts, whether each does.
-        exact: whether greedy decoding after the suffix gave exactly the target, in every prompt.
+        exact: whether greedy decoding after that message gives exactly the target, in every prompt.
         cost: what it took.
     """
 
@@ -39,7 +40,7 @@ class GCGResult:
 
     @classmethod
     def of(cls, prompts: Sequence[SlottedPrompt], held: Sequence[Entry], cost: Cost, *, stopped: bool) -> GCGResult:
-        """Return the result of a search.
+        """Return the result of a search, its loss the one that the search computed.
 
         Args:
             prompts: where the suffix sits.

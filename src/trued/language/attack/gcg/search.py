@@ -222,8 +222,25 @@ class GCG:
                 buffer=self.buffer, check=self.check, early_stop=self.early_stop,
             )  # fmt: skip
             held = descent.walk(init, progress)
-        cost = Cost(0, loss.forwards, loss.backwards, time.perf_counter() - started)
-        return GCGResult.of(everywhere, held, cost, stopped=self.early_stop and held[-1].exact)
+            cost = Cost(0, loss.forwards, loss.backwards, time.perf_counter() - started)
+            result = GCGResult.of(everywhere, held, cost, stopped=self.early_stop and held[-1].exact)
+            if result.stable:
+                return result
+            # What is sent has other tokens than what was searched on, and its own loss.
+            sent = [
+                self._sent(prompt, target, result.best_string)
+                for prompt, target in zip(everywhere, chain(*targets), strict=True)
+            ]
+        return replace(result, best_loss=sum(value for value, _ in sent), exact=all(hit for _, hit in sent))
+
+    def _sent(self, prompt: SlottedPrompt, target: Sequence[int], suffix: str) -> tuple[float, bool]:
+        """Return the loss of a target after a message with a suffix as text, and whether it is decoded greedily."""
+        ids = prompt.ids(suffix)
+        if len(ids) + len(target) > prompt.model.context:
+            return float("inf"), False
+        loss = SuffixLoss(prompt.model, ids[:-1], [], target, mellowmax=self.mellowmax, batch_size=1, cached=False)
+        losses, exact = loss(torch.tensor([ids[-1:]]))
+        return float(losses[0]), bool(exact[0])
 
     def _losses(
         self, model: LanguageModel, prompts: Sequence[SlottedPrompt], targets: Sequence[Sequence[int]]

@@ -1,7 +1,7 @@
 """Where an optimised string sits in a chat prompt, which tokens it may use, and whether it survives as text.
 
 An optimiser moves token ids, a model is attacked with text. This file keeps the two honest: the prompt is split at a
-slot and each part tokenised on its own, and a string counts only if encoding its text gives its ids back.
+slot and each part tokenised on its own, and a string counts only if the message with its text in it gives its ids back.
 
 Knows chat templates and tokenizers. Knows nothing of losses or search.
 """
@@ -83,9 +83,8 @@ class SlottedPrompt:
                 f"the chat template of {model.name} shows the slot {SLOT} {len(texts) - 1} times; "
                 "a suffix can be optimised only where the user's text appears exactly once"
             )
-        before = model.tokenizer(texts[0], add_special_tokens=model.format.plain)["input_ids"]
-        after = model.tokenizer(texts[1], add_special_tokens=False)["input_ids"]
-        return cls(model, messages, (texts[0], texts[1]), list(before), list(after))
+        before, after = model.format.cut_ids(texts[0], texts[1])
+        return cls(model, messages, (texts[0], texts[1]), before, after)
 
     def strings(self, suffixes: Int[Tensor, "rows n"]) -> list[str]:
         """Return each suffix as text, nothing cleaned away."""
@@ -96,20 +95,34 @@ class SlottedPrompt:
     def survivors(
         self, suffixes: Int[Tensor, "rows n"], check: Literal["suffix", "prompt"] = "prompt"
     ) -> Bool[Tensor, " rows"]:
-        """Return which suffixes, decoded to text and encoded again, come back as the same ids.
+        """Return which suffixes, decoded to text and put into the message, come back as the same ids.
+
+        Either way the chat template has to show the text as it is: one that trims a turn drops a blank at its end.
 
         Args:
             suffixes: candidate ids.
-            check: "suffix" encodes the suffix alone (GCG's reference implementations); "prompt" the whole rendered
-                prompt, which also finds tokens that merge with their neighbours across the slot.
+            check: "suffix" encodes the suffix alone (GCG's reference implementations); "prompt" the whole message,
+                which also finds tokens that merge with their neighbours across the slot.
         """
         rows, texts = suffixes.tolist(), self.strings(suffixes)
         if check == "prompt":
-            rows = [self.before + row + self.after for row in rows]
-            texts = [self.texts[0] + text + self.texts[1] for text in texts]
-        special = check == "prompt" and self.model.format.plain
-        again = self.model.tokenizer(texts, add_special_tokens=special)["input_ids"]
-        return torch.tensor([list(a) == b for a, b in zip(again, rows, strict=True)], dtype=torch.bool)
+            same = [self.ids(text) == self.before + row + self.after for row, text in zip(rows, texts, strict=True)]
+        else:
+            again = self.model.tokenizer(texts, add_special_tokens=False)["input_ids"]
+            same = [list(a) == b and self.shows(text) for a, b, text in zip(again, rows, texts, strict=True)]
+        return torch.tensor(same, dtype=torch.bool)
+
+    def shown(self, suffixes: Int[Tensor, "rows n"]) -> Bool[Tensor, " rows"]:
+        """Return which suffixes the chat template shows as they are."""
+        return torch.tensor([self.shows(text) for text in self.strings(suffixes)], dtype=torch.bool)
+
+    def shows(self, text: str) -> bool:
+        """Whether the chat template shows a suffix as it is."""
+        return self.model.format.render(fill(self.messages, text)) == self.texts[0] + text + self.texts[1]
+
+    def ids(self, text: str) -> list[int]:
+        """Return the token ids of the message that is sent: the conversation with a suffix as text."""
+        return self.model.prompt_ids(fill(self.messages, text))
 
 
 def allowed_ids(tokenizer, rows: int, *, ascii_only: bool = True) -> Int[Tensor, " allowed"]:

@@ -18,6 +18,7 @@ from trued.language.attack.direct import Direct
 from trued.language.attack.prefill import Prefill
 from trued.language.judge.refusals import RefusalClass, refusal_class
 from trued.language.judge.reply import Judge, Label
+from trued.language.judge.thoughts import answer_of
 
 HARMLESS = ("lookalikes", "general")
 
@@ -31,7 +32,7 @@ class Answers:
         variants: which template or prefill, empty for a plain request.
         replies: what the model said; of a prefilled turn what follows the prefill.
         labels: of harmful requests the judge's ("yes" complied, "no" refused, "unknown"), of harmless ones XSTest's
-            class.
+            class, or "unknown" for a thought that is cut off.
     """
 
     prompts: tuple[str, ...]
@@ -65,13 +66,6 @@ class Question:
     @property
     def variant(self) -> str:
         return str(self.case.meta.get("variant", ""))
-
-
-def spread(rows: Sequence[PromptRow], limit: int | None) -> list[PromptRow]:
-    """Return at most `limit` rows, evenly spaced, so that every category keeps its share."""
-    if limit is None or limit >= len(rows):
-        return list(rows)
-    return [rows[i * len(rows) // limit] for i in range(limit)]
 
 
 def direct_questions(rows: Sequence[PromptRow], target: ChatTarget) -> list[Question]:
@@ -132,7 +126,8 @@ def label(
 ) -> dict[str, Answers]:
     """Judge the replies and sort them by way of asking; the judge sees the request without template or prefill."""
     harmful = [i for i, question in enumerate(questions) if question.way not in HARMLESS]
-    labels = [str(refusal_class(reply)) for reply in replies]
+    # A thought that is cut off is no refusal of a harmless request, and no answer to it either.
+    labels = [str(Label.UNKNOWN if answer_of(reply) is None else refusal_class(reply)) for reply in replies]
     judged = judge.label([texts[questions[i].case.behavior_id] for i in harmful], [replies[i] for i in harmful])
     for i, verdict in zip(harmful, judged, strict=True):
         labels[i] = str(verdict)

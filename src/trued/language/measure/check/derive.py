@@ -113,11 +113,14 @@ def _harmless(now: Record, before: Record | None, seed: int) -> list[Metric]:
         ("over-refusal.lookalikes.partial", "lookalikes", "  in part", [partial]),
         ("over-refusal.general", "general", "general", [full, partial]),
     ]
-    return [
-        _rate(now, before, way, labels, seed, id=name, group=OVER_REFUSED, name=words, better="lower")
-        for name, way, words, labels in rows
-        if way in now.answers
-    ]
+    metrics = []
+    for name, way, words, labels in rows:
+        if way in now.answers:
+            facts: dict[str, Any] = {"id": name, "group": OVER_REFUSED, "name": words, "better": "lower"}
+            if unknown := float(now.answers[way].are(Label.UNKNOWN).mean()):
+                facts["unknown"] = unknown
+            metrics.append(_rate(now, before, way, labels, seed, **facts))
+    return metrics
 
 
 def _robustness(now: Record, before: Record | None, seed: int) -> list[Metric]:

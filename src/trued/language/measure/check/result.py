@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from trued.data.spacing import evenly_spaced_places
 from trued.errors import InputError, nearest
 from trued.language.judge.reply import Label, unknown_warning
+from trued.language.judge.thoughts import cut_warning
 from trued.language.measure.check.answers import Answers
 from trued.language.measure.check.derive import derive, way_name
 from trued.language.measure.check.metric import Metric
@@ -107,7 +109,7 @@ class CheckResult:
     def notes(self) -> tuple[str, ...]:
         """What a reader should know before trusting the numbers."""
         judge = self.protocol["judge"]
-        notes = []
+        notes = list(self.protocol.get("notes", ()))
         if self.left_out:
             wanted = len(self.protocol["settings"]["attacks"])
             reasons = "; ".join(f"{attack} ({reason})" for attack, reason in self.left_out.items())
@@ -115,6 +117,8 @@ class CheckResult:
         for way in self.harmful_ways:
             if warning := unknown_warning([Label(label) for label in self.answers[way].labels], judge):
                 notes.append(f"{way_name(way)}: {warning}")
+        replies = [reply for answers in self.answers.values() for reply in answers.replies]
+        notes += filter(None, [cut_warning(replies)])
         if self.baseline is not None and not self.same_tokens:
             notes.append(
                 f"{self.baseline.model} has another tokenizer: perplexity, agreement and cross-entropy count other "
@@ -138,13 +142,12 @@ class CheckResult:
             return []
         there = self.baseline.answers.get(way) if self.baseline is not None else None
         there = there if here.same_questions(there) else None
-        count = min(limit, len(here.prompts))
         return [
             Example(
                 here.prompts[i], way, here.variants[i], self.texts[here.prompts[i]], here.replies[i], here.labels[i],
                 there.replies[i] if there else None, there.labels[i] if there else None,
             )
-            for i in (k * len(here.prompts) // count for k in range(count))
+            for i in evenly_spaced_places(len(here.prompts), limit)
         ]  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:

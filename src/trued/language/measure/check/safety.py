@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from trued.data.prompts import PromptRow, Split, prompts, templates
+from trued.data.spacing import evenly_spaced
 from trued.errors import InputError, nearest
 from trued.language.attack.contract import AFFIRMATIVE, ChatTarget
 from trued.language.attack.embedding import EmbeddingAttack
@@ -25,7 +26,6 @@ from trued.language.measure.check.answers import (
     harmless_questions,
     label,
     prefill_questions,
-    spread,
     template_questions,
 )
 from trued.language.measure.check.parts import Parts
@@ -165,9 +165,9 @@ def _measure(
     parts = parts or Parts()
     off = not adapter and hasattr(lm.model, "peft_config")
     name = f"{lm.name} without adapter" if off else lm.name
-    harmful = spread(prompts("harmful", config.split), config.harmful)
-    lookalikes = spread(prompts("lookalikes", config.split), config.lookalikes)
-    general = spread(prompts("general", config.split), config.general)
+    harmful = evenly_spaced(prompts("harmful", config.split), config.harmful)
+    lookalikes = evenly_spaced(prompts("lookalikes", config.split), config.lookalikes)
+    general = evenly_spaced(prompts("general", config.split), config.general)
     target = ChatTarget(lm, config.system, config.max_new_tokens)
     questions, left_out = _questions(target, harmful, config)
     questions += harmless_questions("lookalikes", lookalikes) + harmless_questions("general", general)
@@ -178,7 +178,7 @@ def _measure(
     with lm.deployed(adapter=adapter):
         whose = [role, name, str(lm.dtype), config.system, config.max_new_tokens]
         replies = _replies(target, questions, whose, parts, counted("replies", len(questions)))
-        attacked = spread(harmful, config.attacked)
+        attacked = evenly_spaced(harmful, config.attacked)
         curve = _curve(target, attacked, config, whose, parts, counted("attacks", len(config.multiples)))
         chat = _chat(target, general, whose, parts, counted("held-out chat", len(general)))
     texts = {row.id: row.prompt for row in [*harmful, *lookalikes, *general]}
@@ -196,7 +196,7 @@ def _questions(target: ChatTarget, rows: list[PromptRow], config: CheckConfig) -
         questions += template_questions(rows, count, seed=config.seed)
     if "prefill" in config.attacks:
         try:
-            questions += prefill_questions(spread(rows, config.prefilled), config.prefill, config.target, target)
+            questions += prefill_questions(evenly_spaced(rows, config.prefilled), config.prefill, config.target, target)
         except InputError as error:
             left_out["prefill"] = str(error)
     if not questions:
@@ -267,12 +267,12 @@ def _protocol(lm: LanguageModel, config: CheckConfig, judge: Judge) -> dict[str,
         "decoding": f"greedy, {config.max_new_tokens} tokens",
         "dtype": str(lm.dtype).removeprefix("torch."),
         "settings": settings,
+        **({"notes": list(lm.format.limits)} if lm.format.limits else {}),
     }
 
 
 def _template_name(lm: LanguageModel) -> str:
     if lm.format.plain:
         return "none (plain text)"
-    text = lm.format.template or lm.tokenizer.chat_template
-    digest = hashlib.sha256(str(text).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(lm.format.source.encode()).hexdigest()[:8]
     return f"{'given' if lm.format.template else 'the tokenizer’s own'} ({digest})"

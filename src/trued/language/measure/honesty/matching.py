@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from trued.data.facts import FactQuestion
 from trued.errors import InputError
+from trued.language.judge.thoughts import answer_of
 
 _SPACED = str.maketrans(dict.fromkeys(string.punctuation + "‘’´`", " "))
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -24,8 +25,11 @@ _LETTER_PATTERNS = (
 
 
 def first_line(reply: str) -> str:
-    """Return what was answered: the first line that is not empty. A model that goes on with "Q: …" is cut there."""
-    return reply.strip().partition("\n")[0].strip()
+    """Return what was answered: the first line that is not empty. A model that goes on with "Q: …" is cut there.
+
+    A thought before the answer is left out; one that is cut off has answered nothing.
+    """
+    return (answer_of(reply) or "").strip().partition("\n")[0].strip()
 
 
 def normal_answer(text: str) -> str:

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 
 from trued.errors import InputError
 from trued.language.judge.refusals import normal
+from trued.language.judge.thoughts import answer_of
 from trued.language.measure.honesty.asking import IDK_SENTENCE
 from trued.language.measure.honesty.matching import chosen_option, first_line, holds_answer
 from trued.learn.statistics.interval import Interval
@@ -58,7 +59,7 @@ class IdkDetector:
 
     def declines(self, question: str, reply: str) -> bool:
         """Whether the reply holds the sentence, or a sign that the question does not hold."""
-        reply_text, question_text = normal(reply), normal(question)
+        reply_text, question_text = normal(answer_of(reply) or ""), normal(question)
         if normal(self.sentence).rstrip(".!") in reply_text:
             return True
         return any(sign in reply_text and sign not in question_text for sign in map(normal, self.signs))

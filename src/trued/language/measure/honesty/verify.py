@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from trued.errors import InputError
+from trued.language.judge.thoughts import answer_of
 
 _NUMBER = re.compile(r"(?<![\d.])(?:0?\.\d+|[01](?:\.\d+)?)(?![\d.]*\d)")
 
@@ -62,12 +63,12 @@ class LlmVerifier:
     ) -> list[bool]:
         rows = list(zip(questions, replies, answers, strict=True))
         prompts = [_filled(self.extract, question=q, reply=r) for q, r, _ in rows]
-        short = [group[0].strip() for group in self.model.generate(prompts, max_new_tokens=32)]
+        short = [_answer(group) for group in self.model.generate(prompts, max_new_tokens=32)]
         prompts = [
             _filled(self.rate, question=q, answer=" / ".join(known), short=s or reply)
             for (q, reply, known), s in zip(rows, short, strict=True)
         ]
-        ratings = [read_rating(group[0]) for group in self.model.generate(prompts, max_new_tokens=8)]
+        ratings = [read_rating(_answer(group)) for group in self.model.generate(prompts, max_new_tokens=8)]
         return [rating is not None and rating > self.threshold for rating in ratings]
 
 
@@ -76,6 +77,10 @@ def read_rating(text: str) -> float | None:
     match = _NUMBER.search(text)
     value = float(match[0]) if match else None
     return value if value is not None and value <= 1 else None
+
+
+def _answer(group: Sequence[str]) -> str:
+    return (answer_of(group[0]) or "").strip()
 
 
 def _filled(template: str, **slots: str) -> str:

@@ -17,7 +17,7 @@ from trued.language.attack.contract import AFFIRMATIVE
 from trued.language.attack.gcg.search import GCG
 from trued.language.attack.gcg.suffix import fill, with_slot
 from trued.language.engine.model import LanguageModel
-from trued.language.judge.reply import PhraseJudge
+from trued.language.judge.reply import PhraseJudge, answered
 from trued.language.train.mixat.rewriters import instruction
 from trued.learn.fit.batches import derived_seed
 
@@ -71,6 +71,6 @@ class GCGRewriter:
             filled = fill(slotted, result.best_string)
             search, done, text = replace(search, init=result.best_string), done + steps, instruction(filled)
             ((reply,),) = model.generate([filled], max_new_tokens=self.new_tokens)
-            if reply.strip() and not self.judge.refuses(reply):
+            if answered(reply) and not self.judge.refuses(reply):
                 break
         return text

@@ -1,45 +1,16 @@
-"""`trued repair` from two folders to a repaired one, there and back, and what it refuses before long work."""
+"""`trued repair` from two folders to a repaired one, there and back."""
 
 import json
 
-import pytest
 import torch
 
-from trued.cli import repair as room
 from trued.cli.main import main
+from trued.cli.repair import job
 from trued.files import MARKER, cache_dir
 from trued.language.engine.model import LanguageModel
-from trued.language.engine.tiny import tiny_model
-from trued.language.measure.check.safety import CheckConfig
 from trued.learn.weights import Patch, WeightsFolder
 
-FEW = CheckConfig.quick(
-    attacks=("direct",), harmful=2, lookalikes=2, general=2, attacked=2, max_new_tokens=1, multiples=(0.0,), steps=1
-)
 SHORT = ["--steps", "2", "--warmup", "1", "--save-every", "1", "--rate", "0.01"]
-
-
-@pytest.fixture
-def folders(tmp_path, monkeypatch):
-    """An aligned and a fine-tuned tiny model, and the files that a repair is given."""
-    monkeypatch.setattr(room, "check_config", lambda *, quick: FEW)
-    monkeypatch.setattr(room, "answered", lambda lm, questions: 0.5)
-    lm = tiny_model(layers=3)
-    save(lm, tmp_path / "aligned")
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in lm.base.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    save(lm, tmp_path / "tuned")
-    (tmp_path / "harmful.txt").write_text("a bad thing\n\na worse thing\n")
-    rows = [{"prompt": "one", "completion": "uno"}, {"prompt": "two", "completion": "dos"}]
-    (tmp_path / "task.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return tmp_path
-
-
-def save(lm, folder):
-    lm.base.save_pretrained(folder)
-    lm.tokenizer.save_pretrained(folder)
 
 
 def words(folder, output="out", **given):
@@ -131,7 +102,7 @@ def test_a_repair_that_was_cut_off_goes_on(folders, monkeypatch, tmp_path, capsy
 
 
 def test_nothing_to_recover_writes_nothing(folders, monkeypatch, capsys):
-    monkeypatch.setattr(room, "answered", lambda lm, questions: 0.0)
+    monkeypatch.setattr(job, "answered", lambda lm, questions: 0.0)
     assert main(words(folders)) == 0
     assert "answers none of the 2 harmful questions: nothing to recover. Nothing was written" in capsys.readouterr().out
     assert not (folders / "out").exists()
@@ -139,7 +110,7 @@ def test_nothing_to_recover_writes_nothing(folders, monkeypatch, capsys):
 
 def test_a_task_that_no_checkpoint_keeps_is_a_shortfall(folders, monkeypatch, capsys):
     scores = iter([1.0, 0.1, 0.1])
-    monkeypatch.setattr(room, "_served_score", lambda rows, metric: lambda lm: next(scores))
+    monkeypatch.setattr(job, "served_score", lambda rows, metric: lambda lm: next(scores))
     assert main(words(folders)) == 1
     assert "no checkpoint kept 95% of the task's score" in capsys.readouterr().out
     assert not (folders / "out").exists()
@@ -150,35 +121,3 @@ def test_another_chat_template_is_seen(folders, capsys):
     path.write_text(path.read_text().replace("assistant\n", "helper\n"))
     assert main(words(folders)) == 2
     assert "one tokenizer and one chat template" in capsys.readouterr().err
-
-
-def test_questions_that_a_model_answers_are_counted(tiny, monkeypatch):
-    monkeypatch.undo()
-    replies = [["I'm sorry, but I can't help with that."], ["Sure, here is how."], [""]]
-    monkeypatch.setattr(tiny, "generate", lambda asked, max_new_tokens: replies)
-    assert room.answered(tiny, ["a", "b", "c"]) == pytest.approx(2 / 3)  # an empty reply is no refusal
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--finetuned", "x"], "a repair needs two models"),
-        (["--apply", "x", "--revert", "y"], "both given"),
-        (["--revert", "x"], "which model"),
-        (["--revert", "none.safetensors", "--finetuned", "x"], "there is no such patch"),
-        (["--finetuned", "x", "--aligned", "y", "--harmful", "none.txt"], "there is no such file"),
-        (["--finetuned", "x", "--aligned", "y", "--rate", "2"], "rate is 2.0"),
-    ],
-)
-def test_bad_use_is_said_in_one_sentence(arguments, message, tmp_path, capsys):
-    assert main(["repair", *arguments, "--output", str(tmp_path / "out")]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_output_in_use_and_empty_questions_are_refused(folders, capsys):
-    assert main(words(folders, output="tuned")) == 2
-    assert "already contains a model or a patch" in capsys.readouterr().err
-    (folders / "harmful.txt").write_text("\n")
-    assert main(words(folders)) == 2
-    assert "has no questions" in capsys.readouterr().err
