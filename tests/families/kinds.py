@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from . import configurations, images, language, texts
 from .outcome import Outcome, outcome_of
+
+_FOLDER = re.compile(r"\S*/family-\w+")  # a temporary name, which would be another in each sweep
 
 
 @dataclass(frozen=True)
@@ -47,22 +50,25 @@ class Kind:
         Where plain transformers cannot run a model, all that counts is whether trued says so when it loads it.
         """
 
+        def tell(check: str, outcome: Outcome) -> None:
+            report(check, replace(outcome, words=_FOLDER.sub("MODEL", outcome.words)))
+
         def all_checks() -> float:
             with self.subject(family) as subject:
                 loaded = outcome_of(lambda: self.checks["load"](subject))
                 for check in checks:
                     if loaded.kind in ("refused", "CRASH"):
-                        report(check, loaded)
+                        tell(check, loaded)
                     elif subject.without:
-                        report(check, Outcome("no reference", str(subject.without)))
+                        tell(check, Outcome("no reference", str(subject.without)))
                     else:
-                        report(check, outcome_of(lambda run=self.checks[check]: run(subject)))
+                        tell(check, outcome_of(lambda run=self.checks[check]: run(subject)))
             return 0.0
 
         made = outcome_of(all_checks)
         if made.kind != "ok":
             for check in checks:
-                report(check, made)
+                tell(check, made)
 
 
 KINDS = {
