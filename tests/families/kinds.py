@@ -14,7 +14,7 @@ from typing import Any
 from . import configurations, images, language, texts
 from .outcome import Outcome, outcome_of
 
-_FOLDER = re.compile(r"\S*/family-\w+")  # a temporary name, which would be another in each sweep
+_FOLDER = re.compile(r"[^\s'\"]*/family-\w+")  # a temporary name, which would be another in each sweep
 
 
 @dataclass(frozen=True)

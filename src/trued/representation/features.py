@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from trued.data.hashed import hashed_share
 from trued.errors import InputError, nearest
 from trued.language.engine.text_length import longest_text
+from trued.language.engine.text_part import PROBES, embedding_rows, padding_is_masked, text_part
 from trued.learn.device import open_device
 from trued.learn.trace import outputs_of
 from trued.representation.structure.layers import LayerFeatures
-from trued.representation.text_part import PROBES, padding_is_masked, text_part
 
 Pool = Literal["mean", "cls", "last"]
 BATCH_TOKENS = 4096
@@ -72,8 +72,9 @@ class TextEncoder:
         try:
             files = find_files(default_model(str(source)) if str(source) in SOURCES else source)
             model = read_model(AutoModel, files, dtype=torch.float32, unused=POOLER)
-            rows = model.get_input_embeddings().weight.shape[0]
-            tokenizer = fit_vocabulary(read_parts(AutoTokenizer, files), rows, name=files.name)
+            tokenizer = read_parts(AutoTokenizer, files)
+            if (rows := embedding_rows(text_part(model))) is not None:
+                tokenizer = fit_vocabulary(tokenizer, rows, name=files.name)
         except InputError as error:
             raise InputError(
                 f"no text encoder '{source}' ({error}): give {', '.join(SOURCES)}, a folder or a hub id"

@@ -15,7 +15,7 @@ from trued.errors import InputError
 
 PROBES = ("a probe", "a probe that is several times as long as the other one, so that there is much padding beside it")
 TOLERANCE = 1e-3
-"""The difference, relative to the largest feature, below which two passes say the same."""
+"""The difference, relative to the largest feature, below which two passes in float32 say the same."""
 
 Layers = Callable[[list[list[int]]], tuple[Tensor, Sequence[Tensor]]]
 
@@ -24,6 +24,14 @@ def text_part(model: Any) -> Any:
     """Return the half for texts of a model of pictures and texts, and the encoder of an encoder-decoder."""
     part = getattr(model, "text_model", model)
     return part.get_encoder() if getattr(part.config, "is_encoder_decoder", False) else part
+
+
+def embedding_rows(part: Any) -> int | None:
+    """Return how many tokens a model has embeddings for; None where it embeds by other means, such as hashes."""
+    try:
+        return int(part.get_input_embeddings().weight.shape[0])
+    except (AttributeError, NotImplementedError):
+        return None
 
 
 @torch.no_grad()
@@ -56,11 +64,12 @@ def _states(layers: Layers, rows: list[list[int]], name: str) -> list[Tensor]:
         raise InputError(f"'{name}' does not read texts ({reason}): choose another encoder") from error
     if not states or any(state.ndim != 3 or state.shape[:2] != mask.shape for state in states):
         raise InputError(f"'{name}' gives no states of a text's tokens in its layers: choose another encoder")
-    return [state[0, : len(rows[0])].float() for state in states]
+    return [state[0, : len(rows[0])] for state in states]
 
 
 def _same(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
-    return all(
-        float((x - y).abs().max()) <= TOLERANCE * max(1.0, float(y.abs().max()))
-        for x, y in zip(ours, theirs, strict=True)
-    )
+    def close(x: Tensor, y: Tensor) -> bool:
+        tolerance = max(TOLERANCE, 8 * torch.finfo(y.dtype).eps)
+        return float((x.float() - y.float()).abs().max()) <= tolerance * max(1.0, float(y.abs().max()))
+
+    return all(close(x, y) for x, y in zip(ours, theirs, strict=True))
