@@ -158,7 +158,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gemma4_unified": {"text_config": {**GEMMA4, **PAD}},
     "gemma4_unified_text": GEMMA4,
     "glm4_moe_lite": LOW_RANK,
-    "glm_moe_dsa": LOW_RANK,
+    "glm_moe_dsa": {**LOW_RANK, **ALL_INDEXED},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "granite": SCALED,
     "granite_swa": SCALED,

@@ -132,7 +132,12 @@ class Plain:
         out = self.model(input_ids=torch.tensor([list(ids)]), use_cache=False, output_hidden_states=True)
         if not out.hidden_states:
             raise NoReference("plain transformers gives no hidden states of this family")
-        return out.hidden_states[layer][0].float()
+        states = out.hidden_states[layer]
+        if states.ndim == 4 and hasattr(self.model.config, "altup_active_idx"):
+            states = states[self.model.config.altup_active_idx]
+        if states.ndim != 3:
+            raise NoReference("plain transformers has several states of a token in a layer")
+        return states[0].float()
 
     @contextmanager
     def shifted(self, delta: Tensor) -> Iterator[None]:

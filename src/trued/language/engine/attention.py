@@ -68,6 +68,7 @@ def short_attention(
         or dropout
         or value.shape[-1] != query.shape[-1]
         or (whole and queries != keys)
+        or (attention_mask is not None and attention_mask.requires_grad)  # learned, as Doge's
         or any(options.get(name) is not None for name in ("softcap", "s_aux", "position_bias", "cache"))
     ):
         return sdpa_attention_forward(

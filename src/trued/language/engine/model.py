@@ -376,8 +376,13 @@ class LanguageModel:
                 if out.hidden_states is None:
                     raise InputError(f"{self.name} ({type(self.base).__name__}) does not return its hidden states")
                 states = out.hidden_states[layer]
-                if states.ndim == 4:  # several streams a layer (Gemma 3n): the one that the layers compute on
-                    states = states[getattr(self.config, "altup_active_idx", 0)]
+                if states.ndim == 4 and hasattr(self.config, "altup_active_idx"):
+                    states = states[self.config.altup_active_idx]  # the stream of several that the layers compute on
+                if states.ndim != 3:
+                    raise InputError(
+                        f"{self.name} ({type(self.base).__name__}) has several streams of hidden states in layer "
+                        f"{layer} and no single state of a token: choose the last layer"
+                    )
                 states = states[0].float()
                 result[index] = states.mean(0) if pool == "mean" else states[-1]
         return torch.stack(result)
