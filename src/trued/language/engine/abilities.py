@@ -9,16 +9,14 @@ Knows models, and the ways in which the engine can run them. Knows nothing of te
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.cache_utils import DummyLayer, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from trued.errors import InputError
 from trued.language.engine.attention import NAME
@@ -28,8 +26,11 @@ from trued.language.engine.head import OwnHead
 from trued.language.engine.masks import seeing
 from trued.language.engine.prefix import new_cache
 from trued.language.engine.scoring import Rows, full_logits, pack_rows, visible
+from trued.language.engine.traits import attends_only, column_span, rope_switch, windowed
 
 _CONFIRMED = ("transformers.models.llama.modeling_llama",)
+T = TypeVar("T")
+
 _OTHER = 0.1
 """Relative difference that no rounding explains: the model computes something else."""
 
@@ -59,6 +60,7 @@ class Abilities:
         self._basics: Basics | None = None
         self._way: Way | None = None
         self._decoding: dict[bool, Decoding] = {}
+        self._attends: bool | None = None
         self._reuses: bool | None = None
 
     def settle(self, lm: Any) -> None:
@@ -76,6 +78,7 @@ class Abilities:
         """
         if self._basics is None:
             self._basics = Basics() if _confirmed(lm) else _quietly(lm, partial(_find_basics, lm))
+        assert self._basics is not None
         return self._basics
 
     def backbone(self, lm: Any) -> Any:
@@ -101,20 +104,26 @@ class Abilities:
             length: tokens of the longest sequence: a prompt and one response.
         """
         if self._way is None:
-            self._way = MASK if _confirmed(lm) else _quietly(lm, partial(_find_way, lm, self.passes(lm)))
-        return (
-            self._way if _within(column_span(lm.config), columns) and _within(rope_switch(lm.config), length) else ALONE
-        )
+            self._way = MASK if _confirmed(lm) else ALONE
+            if not _confirmed(lm) and self._attends_only(lm):
+                self._way = _quietly(lm, partial(_find_way, lm, self.passes(lm)))
+        assert self._way is not None
+        short = _confirmed(lm) or _within(column_span(lm.config), columns)
+        return self._way if short and _within(rope_switch(lm.config), length) else ALONE
 
     def decoding(self, lm: Any, columns: int = 0) -> Decoding:
         """Return how replies are decoded, prompt and reply together up to so many tokens."""
-        cached = attends_only(lm.base, lm.config) and _within(column_span(lm.config), columns)
+        if _confirmed(lm):
+            return Decoding(shares=rope_switch(lm.config) is None)
+        cached = self._attends_only(lm) and _within(column_span(lm.config), columns)
         if cached not in self._decoding:
-            found = (
-                Decoding() if _confirmed(lm) else _quietly(lm, partial(_find_decoding, lm, self.backbone(lm), cached))
-            )
-            self._decoding[cached] = found
+            self._decoding[cached] = _quietly(lm, partial(_find_decoding, lm, self.backbone(lm), cached))
         return self._decoding[cached]
+
+    def _attends_only(self, lm: Any) -> bool:
+        if self._attends is None:
+            self._attends = attends_only(lm.base, lm.config)
+        return self._attends
 
     def reuses_prefix(self, lm: Any, length: int = 0) -> bool:
         """Whether sequences of one length may share a prefix in a `GrowingCache`, crop it and extend it.
@@ -127,61 +136,9 @@ class Abilities:
             return False
         if self._reuses is None:
             self._reuses = _confirmed(lm) or (
-                attends_only(lm.base, lm.config) and _quietly(lm, partial(_reuses, lm, self.backbone(lm)))
+                self._attends_only(lm) and _quietly(lm, partial(_reuses, lm, self.backbone(lm)))
             )
         return self._reuses
-
-
-# -- what the configuration says ---------------------------------------------------------------------------------------
-
-
-def attends_only(base: Any, config: Any) -> bool:
-    """Whether every layer looks back through keys and values alone: no recurrent state, no convolution, no index."""
-    kinds = set(getattr(config, "layer_types", None) or ())
-    if getattr(base, "_is_stateful", False) or not kinds <= {
-        "full_attention",
-        "sliding_attention",
-        "chunked_attention",
-    }:
-        return False
-    if any(isinstance(module, nn.Conv1d) for module in base.modules()):
-        return False
-    try:
-        layers = DynamicCache(config=config).layers
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return False
-    return {type(layer) for layer in layers} <= {DynamicLayer, DynamicSlidingWindowLayer, DummyLayer}
-
-
-def windowed(config: Any) -> bool:
-    """Whether some layer sees a window or a chunk of positions only."""
-    kinds = getattr(config, "layer_types", None)
-    if kinds and set(kinds) & {"sliding_attention", "chunked_attention"}:
-        return True
-    return any(getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
-
-
-def column_span(config: Any) -> int | None:
-    """Return how many columns a row may have before a span shows that transformers' masks know nothing of, if any.
-
-    Such a span, such as GPT-Neo's window, may be counted in columns, and a few tokens cannot show it.
-    """
-    known = re.compile(r"sliding_window|max_window|attention_chunk_size|chunk_size_feed_forward|window_pattern")
-    span = re.compile(r"window|chunk|local_attn|block_size|block_length|stride|compress|bucket|floor_scale")
-    named = {name: value for name, value in vars(config).items() if span.search(name) and not known.search(name)}
-    return min((value for value in named.values() if type(value) is int and value > 1), default=None)
-
-
-def rope_switch(config: Any) -> int | None:
-    """Return the length beyond which all positions of a sequence are encoded in another way (LongRoPE), if any."""
-    given = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    for rope in (given, *(value for value in given.values() if isinstance(value, dict))):
-        if rope.get("rope_type", rope.get("type")) == "longrope":
-            length = rope.get("original_max_position_embeddings") or getattr(
-                config, "original_max_position_embeddings", None
-            )
-            return int(length) if length else None
-    return None
 
 
 def _within(limit: int | None, length: int) -> bool:
@@ -204,7 +161,7 @@ def _decoders(base: Any) -> list[Any]:
 # -- what a few tokens show --------------------------------------------------------------------------------------------
 
 
-def _quietly(lm: Any, find: Callable[[], Any]) -> Any:
+def _quietly(lm: Any, find: Callable[[], T]) -> T:
     """Run a probe without gradient, dropout or lower precision than the weights'."""
     with lm.evaluating(), torch.no_grad(), torch.autocast(lm.device.type, enabled=False):
         return find()
@@ -244,24 +201,16 @@ def _find_basics(lm: Any) -> Basics:
         raise InputError(f"{lm.name} ({type(lm.base).__name__}) cannot be run on token ids alone: {reason}")
     for number, backbone in enumerate(_decoders(lm.base)):
         passes = Passes(backbone, embedder, direct=True)
-        states = _holds_states(lm, passes, ids)
+        states = _states(passes, ids)
         if states is None:
             continue
         if not _same(passes(ids[:, :7]), states[:, :7], _OTHER):
             raise InputError(
                 f"{lm.name} ({type(lm.base).__name__}) lets a token see later ones: it is not a causal language model"
             )
-        own = OwnHead(lm.base, backbone)
-        known = partial(_known_head, lm)
-        if _holds(lambda: _same(own(states).float(), logits)):  # noqa: B023
-            # Large states too: a cap changes little in small logits.
-            own_head = not _holds(lambda: all(_same(known(s), own(s).float()) for s in (states, 50 * states)))  # noqa: B023
-        elif _holds(lambda: _same(known(states), logits)):  # noqa: B023
-            own_head = False
-        else:
-            continue
-        direct = _holds(lambda: _same(passes(ids, embedder(ids)), states))  # noqa: B023
-        return Basics(number, direct, own_head)
+        own_head = _needs_own_head(lm, backbone, states, logits)
+        if own_head is not None:
+            return Basics(number, _holds(partial(_takes_embeddings, passes, ids)), own_head)
     raise InputError(
         f"{lm.name} ({type(lm.base).__name__}) has no decoder whose hidden states give its logits: it is not supported"
     )
@@ -283,7 +232,8 @@ def _plain_logits(lm: Any, ids: Tensor) -> tuple[Tensor | None, str]:
     return plain.float(), ""
 
 
-def _holds_states(lm: Any, passes: Passes, ids: Tensor) -> Tensor | None:
+def _states(passes: Passes, ids: Tensor) -> Tensor | None:
+    """Return the hidden states that a module gives if it is a decoder."""
     try:
         states = passes(ids)
     except torch.OutOfMemoryError:
@@ -293,20 +243,35 @@ def _holds_states(lm: Any, passes: Passes, ids: Tensor) -> Tensor | None:
     return states if isinstance(states, Tensor) and states.shape[:2] == ids.shape else None
 
 
-def _known_head(lm: Any, states: Tensor) -> Tensor:
-    return full_logits(states, lm.base.get_output_embeddings(), lm.config)
+def _needs_own_head(lm: Any, backbone: Any, states: Tensor, logits: Tensor) -> bool | None:
+    """Whether logits need the model's own forward pass; None where the states do not give them even so."""
+    own = OwnHead(lm.base, backbone)
+
+    def known(hidden: Tensor) -> Tensor:
+        return full_logits(hidden, lm.base.get_output_embeddings(), lm.config)
+
+    if _holds(lambda: _same(own(states).float(), logits)):
+        # Large states too: a cap changes little in small logits.
+        return not _holds(lambda: all(_same(known(s), own(s).float()) for s in (states, 50 * states)))
+    return False if _holds(lambda: _same(known(states), logits)) else None
+
+
+def _takes_embeddings(passes: Passes, ids: Tensor) -> bool:
+    """Whether embeddings in place of ids, moved ones too, give what they give where ids are looked up."""
+    looked_up = Passes(passes.backbone, passes.embedder, direct=False)
+    own = passes.embedder(ids)
+    return all(_same(passes(ids, given), looked_up(ids, given)) for given in (own, own.flip(-1)))
 
 
 def _find_way(lm: Any, passes: Passes) -> Way:
-    if not attends_only(lm.base, lm.config):
-        return ALONE
     prompts = [_tokens(lm, 6), _tokens(lm, 3, first=11)]
     replies = [[_tokens(lm, 3, first=20), _tokens(lm, 4, first=30)], [_tokens(lm, 2, first=40)]]
     rows = pack_rows(prompts, replies, pad=0, device=lm.device)
     embeddings = passes.embedder(rows.input_ids) if passes.direct else None
     read = rows.segments >= 0
     plain = row_states(passes, rows, embeddings, ALONE)[read]
-    for way in (POSITIONS,) if windowed(lm.config) else (MASK, POSITIONS):
+    ways: tuple[Way, ...] = (POSITIONS,) if windowed(lm.config) else (MASK, POSITIONS)
+    for way in ways:
         if _holds(lambda: _same(row_states(passes, rows, embeddings, way)[read], plain)):  # noqa: B023
             if way == POSITIONS and windowed(lm.config) and not _windows_shown(passes, rows, embeddings):
                 continue

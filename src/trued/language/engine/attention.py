@@ -36,7 +36,7 @@ def attention_of(config: Any) -> str:
     """Return the attention to load a causal language model of this configuration with: sdpa where its class has it."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    kinds = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), ())
+    kinds: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), ())
     kinds = kinds if isinstance(kinds, list | tuple) else (kinds,)
     return "sdpa" if kinds and all(kind._supports_sdpa for kind in kinds) else "eager"
 
@@ -67,8 +67,8 @@ def short_attention(
         or query.shape[0] * query.shape[1] * queries * keys > LARGEST
         or dropout
         or value.shape[-1] != query.shape[-1]
+        or (attention_mask is not None and attention_mask.requires_grad)  # a learned bias
         or (whole and queries != keys)
-        or (attention_mask is not None and attention_mask.requires_grad)  # learned, as Doge's
         or any(options.get(name) is not None for name in ("softcap", "s_aux", "position_bias", "cache"))
     ):
         return sdpa_attention_forward(

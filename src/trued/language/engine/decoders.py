@@ -123,12 +123,11 @@ class Cached:
             causal = torch.ones(width, shared + width, dtype=torch.bool, device=device).tril(shared)
             seen = causal[None] & mask[:, None, :].bool()
             seen |= torch.eye(shared + width, dtype=torch.bool, device=device)[shared:]
-        if self.by_position:
-            attention = self._flat(mask)
-            visible = self._seeing(mask, seen, positions[:, shared:])  # pyright: ignore[reportPossiblyUnboundVariable]
-        elif shared:
-            attention = torch.zeros(seen.shape, dtype=self.dtype, device=device)  # pyright: ignore[reportPossiblyUnboundVariable]
-            attention = attention.masked_fill_(~seen, torch.finfo(self.dtype).min)[:, None]  # pyright: ignore[reportPossiblyUnboundVariable]
+            if self.by_position:
+                attention, visible = self._flat(mask), self._seeing(mask, seen, positions[:, shared:])
+            else:
+                attention = torch.zeros(seen.shape, dtype=self.dtype, device=device)
+                attention = attention.masked_fill_(~seen, torch.finfo(self.dtype).min)[:, None]
         elif bool(mask.all()):
             attention = None
         with visible:

@@ -87,6 +87,8 @@ def row_states(
     """
     if way == ALONE:
         return _alone(passes, rows, embeddings)
+    if embeddings is None and passes.direct:
+        embeddings = passes.embedder(rows.input_ids)
     if way == MASK:
         dtype = passes.embedder.weight.dtype if embeddings is None else embeddings.dtype
         mask: Any = block_mask(rows.segments, dtype)  # pyright: ignore

@@ -109,7 +109,7 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore
         x, inverse, w = ctx.saved_tensors
-        unit = x.float().mul_(inverse)
+        unit = x * inverse  # float32, and never in place: x belongs to whoever made it
         by_w = (grad * unit.to(x.dtype)).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
         outer = (grad * w).float()
         along = (outer * unit).mean(-1, keepdim=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trued.data.messages import Prompt
 from trued.errors import InputError
-from trued.language.engine.abilities import Abilities, rope_switch
+from trued.language.engine.abilities import Abilities
 from trued.language.engine.adapters import adapter_off, has_adapter, save_adapter, with_fresh_lora
 from trued.language.engine.card import AdapterCard
 from trued.language.engine.decoders import decoder_for
@@ -30,6 +30,7 @@ from trued.language.engine.patches import Patches, patched
 from trued.language.engine.replies import ReplyText, check_lengths, check_sampling, one_prefill_each
 from trued.language.engine.scoring import Rows, full_logits, pack_rows, per_response, token_logprobs
 from trued.language.engine.template import ChatFormat
+from trued.language.engine.traits import rope_switch
 
 BATCH_TOKENS = 16_384
 
@@ -275,7 +276,8 @@ class LanguageModel:
 
     def states(self, rows: Rows, delta: Float[Tensor, "rows time dim"] | None = None) -> Float[Tensor, "scored dim"]:
         """Hidden states from which the scored tokens are predicted; `delta` is added to the embeddings of prompts."""
-        return self.row_states(rows, self.row_embeddings(rows, delta)).flatten(0, 1)[rows.source]
+        embeddings = None if delta is None else self.row_embeddings(rows, delta)
+        return self.row_states(rows, embeddings).flatten(0, 1)[rows.source]
 
     def row_embeddings(
         self, rows: Rows, delta: Float[Tensor, "rows time dim"] | None = None
@@ -287,13 +289,13 @@ class LanguageModel:
         return embeddings
 
     def row_states(
-        self, rows: Rows, embeddings: Float[Tensor, "rows time dim"], *, until: nn.Module | None = None
+        self, rows: Rows, embeddings: Float[Tensor, "rows time dim"] | None = None, *, until: nn.Module | None = None
     ) -> Float[Tensor, "rows time dim"]:
         """Hidden states of all tokens of rows, each as it is with its prompt and its own response alone.
 
         Args:
             rows: prompts and responses.
-            embeddings: of their tokens, such as `row_embeddings`; what stands on padding has no effect.
+            embeddings: instead of their tokens' own; what stands on padding has no effect.
             until: a part of the decoder whose output is returned; what comes after it is not computed. None: the last
                 hidden states, after the last norm.
         """
@@ -380,8 +382,8 @@ class LanguageModel:
                     states = states[self.config.altup_active_idx]  # the stream of several that the layers compute on
                 if states.ndim != 3:
                     raise InputError(
-                        f"{self.name} ({type(self.base).__name__}) has several streams of hidden states in layer "
-                        f"{layer} and no single state of a token: choose the last layer"
+                        f"{self.name} ({type(self.base).__name__}) keeps several streams between its layers: layer "
+                        f"{layer} has no one state a token"
                     )
                 states = states[0].float()
                 result[index] = states.mean(0) if pool == "mean" else states[-1]

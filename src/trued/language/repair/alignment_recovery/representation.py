@@ -78,7 +78,7 @@ def states(
             f"position is {position} and the shortest prompt has {shortest} tokens: count from the end, -1 is the last"
         )
     rows, places = _packed(lm, prompts, position)
-    out = lm.row_states(rows, lm.row_embeddings(rows), until=layers[depth - 1])
+    out = lm.row_states(rows, until=layers[depth - 1])
     return out.flatten(0, 1)[places].float()
 
 
