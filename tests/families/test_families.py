@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,36 @@ FAST = {
     "images": ("clip", "convnext", "sam_vision_model", "vit", "vit_mae"),
     "texts": ("bert", "clip", "fnet", "qwen3", "roberta", "t5"),
 }  # fmt: skip
+FURTHER = {
+    "doge": ("gradients",),  # a mask that is learned
+    "gemma3n_text": ("hidden", "lora_step"),  # several streams between layers; outputs that are changed in place
+    "gemma4_text": ("gradients",),  # embeddings that are looked up among the ids'
+    "hy_v4": ("hidden",),  # several streams, none of which is the state of a token
+    "jamba": ("gradients",),  # norms of parts of a split
+}
 CONVOLUTIONAL = "is convolutional and has no first token: use pool='mean'"
-REFUSALS = {("convnext", "first_token"): CONVOLUTIONAL, ("sam_vision_model", "first_token"): CONVOLUTIONAL}
+REFUSALS = {
+    ("convnext", "first_token"): CONVOLUTIONAL,
+    ("sam_vision_model", "first_token"): CONVOLUTIONAL,
+    ("hy_v4", "hidden"): "layer 1 has no one state a token",
+}
 
 
 @pytest.mark.parametrize(("kind", "family"), [(kind, name) for kind, names in FAST.items() for name in names])
 def test_a_family_gives_what_plain_transformers_gives(kind, family):
+    compare(kind, family, list(KINDS[kind].checks))
+
+
+@pytest.mark.parametrize(("family", "checks"), FURTHER.items())
+def test_what_sets_a_family_apart(family, checks):
+    compare("language", family, checks)
+
+
+def compare(kind: str, family: str, checks: Sequence[str]) -> None:
+    """Run checks, and expect each of them to be ok or a refusal that is listed."""
     outcomes: dict[str, Outcome] = {}
-    KINDS[kind].run(family, list(KINDS[kind].checks), outcomes.__setitem__)
-    assert list(outcomes) == list(KINDS[kind].checks)
+    KINDS[kind].run(family, checks, outcomes.__setitem__)
+    assert list(outcomes) == list(checks)
     for check, outcome in outcomes.items():
         if (family, check) in REFUSALS:
             assert outcome.kind == "refused"
