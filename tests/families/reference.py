@@ -33,7 +33,7 @@ def reference(of: str) -> Iterator[None]:
 def plainly(method: F) -> F:
     @wraps(method)
     def call(*args: Any, **options: Any) -> Any:
-        with reference("plain transformers fails"):
+        with reference("plain transformers or PEFT fails"):
             return method(*args, **options)
 
     return call  # pyright: ignore
