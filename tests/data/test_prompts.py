@@ -72,8 +72,8 @@ def test_bad_files_are_told_apart(tmp_path: Path, jsonl):
     columns = {"prompt": "text"}
     with pytest.raises(InputError, match=r"empty\.jsonl has no rows; each row needs 'prompt'"):
         read_rows(jsonl(name="empty.jsonl"), columns=columns)
-    with pytest.raises(InputError, match=r"rows\.csv: unknown suffix '\.csv'; expected \.jsonl .* or \.parquet"):
-        read_rows(jsonl("prompt", "p", name="rows.csv"), columns=columns)
+    with pytest.raises(InputError, match=r"rows\.txt: unknown suffix '\.txt'; expected \.jsonl .* or \.parquet"):
+        read_rows(jsonl("prompt", "p", name="rows.txt"), columns=columns)
     for absent in (tmp_path / "absent", str(tmp_path / "absent.jsonl"), "absent.jsonl", "no such/set!"):
         with pytest.raises(InputError, match="no such file or folder"):
             read_rows(absent, columns=columns)

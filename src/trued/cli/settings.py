@@ -24,6 +24,7 @@ from cyclopts import Parameter
 
 from trued.cli.options import whole_number, whole_numbers
 from trued.errors import InputError, nearest
+from trued.texts import decoded, has_half
 
 T = TypeVar("T")
 Kind = str | dict[str, Any]
@@ -289,7 +290,7 @@ def read_settings(path: Path | None) -> Mapping[str, Any] | None:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     try:
-        text = path.read_text("utf-8")
+        text = decoded(path.read_bytes())
         if path.suffix == ".toml":
             import tomllib
 
@@ -297,11 +298,26 @@ def read_settings(path: Path | None) -> Mapping[str, Any] | None:
         import yaml
 
         settings = yaml.safe_load(text)
+        _check_whole(settings)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except Exception as error:
         raise InputError(f"{path} is not valid {path.suffix[1:]}: {' '.join(str(error).split())}") from error
     if settings is not None and not isinstance(settings, Mapping):
         raise InputError(f"{path}: settings are names with values, such as 'lora_r: 16'")
     return settings
+
+
+def _check_whole(settings: Any) -> None:
+    """Refuse half of a character, which YAML's escapes can write and nothing can encode."""
+    waiting, seen = [settings], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and has_half(value):
+            raise InputError("a text contains half of a character (half of an emoji, for example); write it whole")
+        if isinstance(value, Mapping | list) and id(value) not in seen:
+            seen.add(id(value))  # an alias may stand for what contains it
+            waiting += [*value, *value.values()] if isinstance(value, Mapping) else value
 
 
 def read_template(template: str | None) -> str | None:
@@ -314,9 +330,9 @@ def read_template(template: str | None) -> str | None:
         return template
     if "\n" not in template and Path(template).is_file():
         try:
-            text = Path(template).read_text("utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(f"--template {template} is no text ({error}): give a file with Jinja in it") from error
+            text = decoded(Path(template).read_bytes())
+        except InputError as error:
+            raise InputError(f"--template {template} is {error}: give a file with Jinja in it") from error
         if "messages" not in text or "{" not in text:
             raise InputError(f"--template {template} never uses 'messages': give a file with a Jinja chat template")
         return text

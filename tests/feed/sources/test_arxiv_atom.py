@@ -116,6 +116,42 @@ def test_an_entry_without_a_title_is_refused() -> None:
     ]
 
 
+XHTML = '<div xmlns="http://www.w3.org/1999/xhtml">The <em>true</em> wheel<br/>turns</div>'
+
+
+@pytest.mark.parametrize(
+    ("construct", "text"),
+    [
+        (f'type="xhtml">{XHTML}', "The true wheelturns"),
+        ('type="html">The &lt;em&gt;true&lt;/em&gt; wheel &amp;amp; hub&lt;br/&gt;turns', "The true wheel & hub turns"),
+        ('type="html"><![CDATA[<p>One</p><p>Two</p><script>alert(1)</script>]]>', "One Two"),
+        ('type="text">a &lt; b &lt;em&gt; c', "a < b <em> c"),
+        (">$a&lt;b$ &amp;amp; c", "$a<b$ &amp; c"),
+    ],
+)
+def test_text_constructs_are_read_by_their_type(construct: str, text: str) -> None:
+    entry = f"<entry><title {construct}</title><summary {construct}</summary></entry>".replace(" >", ">")
+    (paper,) = parse_arxiv_atom(feed(entry)).reading.papers
+
+    assert (paper.title, paper.abstract) == (text, text)
+
+
+def test_a_collaboration_stays_and_the_colon_behind_it_goes() -> None:
+    names = "".join(
+        f"<author><name>{name}</name></author>" for name in ("The Wheel Collaboration", ":", "A. Rossi", "-")
+    )
+    (paper,) = parse_arxiv_atom(feed(f"<entry><title>T</title>{names}</entry>")).reading.papers
+
+    assert [author.name for author in paper.authors] == ["The Wheel Collaboration", "A. Rossi"]
+
+
+@pytest.mark.parametrize("told", ["10.1000/a 10.1000/b", "10.1000/a, 10.1000/b", "doi:10.1000/a; see 10.1000/b"])
+def test_of_two_dois_the_first_counts(told: str) -> None:
+    entry = f'<entry><title>T</title><doi xmlns="http://arxiv.org/schemas/atom">{told}</doi></entry>'
+
+    assert parse_arxiv_atom(feed(entry)).reading.papers[0].doi == "10.1000/a"
+
+
 BOMB = """<?xml version="1.0"?><!DOCTYPE feed [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>
 <feed xmlns="http://www.w3.org/2005/Atom"><title>&b;</title></feed>"""
 SPY = """<?xml version="1.0"?><!DOCTYPE feed [<!ENTITY x SYSTEM "file:///etc/passwd">]>

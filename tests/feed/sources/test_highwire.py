@@ -53,7 +53,7 @@ def test_an_arxiv_page_gives_its_id() -> None:
         ("2024-05-24", date(2024, 5, 24), False),
         ("2024/5", date(2024, 5, 1), True),
         ("2024", date(2024, 1, 1), True),
-        ("2024/13/1", None, False),
+        ("2024/13/1", date(2024, 1, 1), True),
         ("soon", None, False),
     ],
 )

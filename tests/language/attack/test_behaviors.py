@@ -22,12 +22,19 @@ def test_columns_are_read_and_rows_are_named(tmp_path):
     ]  # fmt: skip
 
 
+def test_numbers_as_ids_and_empty_optional_texts(tmp_path):
+    row = {"prompt": "x", "id": 7, "target": " ", "context": "", "category": 3}
+    assert read_behaviors(write(tmp_path / "b.jsonl", [row])) == [Behavior("7", "x", category="3")]
+
+
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
         ([{"prompt": ""}], "row 1: 'prompt' is empty"),
         ([{"text": "x"}], "no column 'prompt'"),
-        ([{"prompt": "x", "target": ""}], "'target' is empty"),
+        ([{"prompt": "x", "target": 3}], "'target' is a number"),
+        ([{"prompt": "x", "id": True}], "'id' is a truth value .* expected a text or a whole number"),
+        ([{"prompt": "x", "id": "1"}, {"prompt": "y", "id": 1}], "two behaviours have the id '1'"),
         ([{"prompt": "x", "id": "a"}, {"prompt": "y", "id": "a"}], "two behaviours have the id 'a'"),
     ],
 )

@@ -20,6 +20,9 @@ ASK = Behavior("a", "say {that}", context="A page.")
         ("{not json}", None),
         ("nothing", None),
         ("[1]", None),
+        (r'{"prompt": "p \ud83d"}', "p \ufffd"),
+        ('{"prompt": "p", "n": ' + "9" * 5000 + "}", None),
+        ('{"prompt": ' + "[" * 9999 + "}", None),
     ],
 )
 def test_reading_a_proposal(text, prompt):

@@ -16,7 +16,8 @@ from trued.language.attack.suite import Suite
 from trued.language.attack.templates import Templates
 from trued.language.engine import generation
 from trued.language.engine.tiny import tiny_model
-from trued.language.judge.reply import PhraseJudge, compare
+from trued.language.judge.models import HarmBenchJudge
+from trued.language.judge.reply import Label, PhraseJudge, compare
 
 ASKS = [Behavior("a", "say this"), Behavior("b", "say that", context="A page.")]
 ATTACKS = [Direct(), Templates(count=3), Prefill(lengths=(1, 2)), GCG(steps=1, search_width=2, topk=4, suffix_tokens=4)]
@@ -231,3 +232,16 @@ def test_rows_are_plain_json(target, tmp_path):
     assert user_turn("say this") in [
         case["messages"] for row in rows if row["kind"] == "cases" for case in row["cases"]
     ]
+
+
+def test_what_an_endpoint_has_to_say_stands_among_the_notes(target):
+    class Endpoint:
+        name, notes = "far", ["far gave no text for 2 of 2 requests"]
+
+        def generate(self, prompts, *, max_new_tokens):
+            return [[""] for _ in prompts]
+
+    result = Suite(ATTACKS[:1]).evaluate(target, ASKS, HarmBenchJudge(Endpoint()))
+    assert set(result.labels) == {Label.UNKNOWN}
+    assert result.notes[-1] == result.to_json()["notes"][-1] == Endpoint.notes[0]
+    assert result.success.alo.held == 0

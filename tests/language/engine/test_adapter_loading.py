@@ -312,7 +312,7 @@ def test_added_tokens_come_with_their_rows(tied, options, tmp_path):
     tokenizer.save_pretrained(folder)
     lm = LanguageModel.load(folder, dtype=torch.float32)
     assert lm.head.weight.shape[0] == rows
-    assert len(lm.limits) == 1
+    assert sum("adapter" in sentence for sentence in lm.limits) == 1
     torch.testing.assert_close(actual(lm), expected(model, lm), atol=1e-4, rtol=0)
     with lm.merged():
         torch.testing.assert_close(actual(lm), expected(model, lm), atol=1e-4, rtol=0)

@@ -5,7 +5,6 @@ Knows options, files and exit codes. Knows nothing of how anything is measured: 
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,6 +18,7 @@ from trued.cli.terminal import command_line, console, messages, now, print_json,
 from trued.errors import InputError
 from trued.fetch.hub import find_files, is_path
 from trued.files import claim_output, write_output
+from trued.texts import read_json, read_text
 
 if TYPE_CHECKING:
     from trued.lab.report import Report
@@ -141,9 +141,11 @@ def _earlier(against: str | None) -> CheckResult | None:
     from trued.language.measure.check.result import CheckResult
 
     try:
-        return CheckResult.from_json(json.loads(Path(against).read_text("utf-8")), against)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{against} is not JSON ({error}): give what `trued check MODEL --json` printed") from error
+        data = read_json(read_text(against))
+    except InputError as error:
+        reason = str(error).removeprefix(f"{against} is ")
+        raise InputError(f"{against} cannot be read: {reason}: give what `trued check MODEL --json` printed") from error
+    return CheckResult.from_json(data, against)
 
 
 def _base(against: str | None, lm: LanguageModel, device: str | None, template: str | None) -> LanguageModel | None:

@@ -20,6 +20,7 @@ from rich.text import Text
 from trued.cli.options import JsonSwitch, Switch, WholeNumber
 from trued.cli.terminal import console, messages, print_json, progress
 from trued.errors import InputError, missing_extra
+from trued.feed.dates import date_text
 from trued.papers import catalogue
 from trued.papers.card import Field
 from trued.papers.catalogue import State
@@ -370,7 +371,7 @@ def _print_hit(out: Console, hit: Hit, width: int, explain: bool) -> None:
 def _facts(paper: StoredPaper) -> list[str]:
     feed_paper = paper.paper
     facts = [
-        paper.shown.isoformat() if paper.shown else "",
+        _date(paper),
         f"arXiv {feed_paper.arxiv}" if feed_paper.arxiv else "",
         _plural(paper.upvotes, "upvote"),
         _plural(paper.comments, "comment"),
@@ -380,6 +381,11 @@ def _facts(paper: StoredPaper) -> list[str]:
         runs = catalogue.state(paper.slug) == "runs"
         facts.append(f"trued run {paper.slug}" if runs else f"{paper.slug}, planned")
     return [fact for fact in facts if fact]
+
+
+def _date(paper: StoredPaper) -> str:
+    """Return the day whose listing had it, or what is known of the day of its publication."""
+    return paper.day.isoformat() if paper.day else date_text(paper.paper)
 
 
 def _marked(html: str) -> Text:
@@ -395,7 +401,7 @@ def _as_dict(hit: Hit) -> dict[str, Any]:
         "title": paper.title,
         "arxiv": paper.arxiv,
         "slug": hit.paper.slug,
-        "date": hit.paper.shown.isoformat() if hit.paper.shown else None,
+        "date": _date(hit.paper) or None,
         "upvotes": hit.paper.upvotes,
         "comments": hit.paper.comments,
         "trending": hit.paper.trending,

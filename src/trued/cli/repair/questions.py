@@ -13,6 +13,7 @@ from trued.data.messages import Prompt
 from trued.data.prompts import ReplyRow, prompts
 from trued.data.rows import read_rows
 from trued.errors import InputError
+from trued.texts import read_text
 
 if TYPE_CHECKING:
     from trued.cli.repair.command import Metric
@@ -42,7 +43,7 @@ def harmful_questions(source: str | None) -> list[Prompt]:
     if path.suffix == ".txt":
         if not path.is_file():
             raise InputError(f"{source}: there is no such file")
-        questions: list[Prompt] = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        questions: list[Prompt] = [line.strip() for line in read_text(path).split("\n") if line.strip()]
     else:
         questions = [row["prompt"] for row in read_rows(source, columns={"prompt": "text or chat"})]
     if not questions:

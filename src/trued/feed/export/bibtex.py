@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from trued.feed.dates import precision
 from trued.feed.export import tex
 from trued.feed.export.keys import citation_keys
 from trued.feed.export.names import parse_name
@@ -32,7 +33,7 @@ def _entry(paper: FeedPaper, key: str) -> str:
     if place:
         fields[place] = tex.escape(venue.where)
     fields["year"] = str(venue.year or "")
-    if venue.kind == "preprint" and paper.published:
+    if venue.kind == "preprint" and paper.published and precision(paper) != "year":
         fields["month"] = f"{paper.published:%b}".lower()
     if venue.kind == "preprint" and paper.organization:
         fields["organization"] = tex.escape(paper.organization)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from trued.feed.dates import date_text
 from trued.feed.export.keys import citation_keys
 from trued.feed.export.names import parse_name
 from trued.feed.export.publication import publication
@@ -29,7 +30,7 @@ def item(paper: FeedPaper, key: str) -> dict[str, Any]:
     """Return one paper as a CSL-JSON item; a preprint is an `article`, as the specification has it."""
     venue, day = publication(paper), paper.published
     # The day is the preprint's; of a publication in another year only the year is known.
-    exact = [day.year, day.month, day.day] if day and day.year == venue.year else [venue.year]
+    exact = [int(part) for part in date_text(paper).split("-")] if day and day.year == venue.year else [venue.year]
     values = {
         "id": key,
         "type": _TYPES[venue.kind],

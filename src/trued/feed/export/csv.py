@@ -10,6 +10,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from trued.feed.dates import date_text
 from trued.feed.reference import address, code, names
 from trued.feed.store.records import StoredPaper
 
@@ -32,7 +33,7 @@ def to_csv(papers: Sequence[StoredPaper]) -> str:
 def _row(stored: StoredPaper) -> list[str]:
     paper = stored.paper
     return [
-        paper.title, "; ".join(names(paper)), paper.organization or "", str(paper.published or ""), paper.arxiv or "",
+        paper.title, "; ".join(names(paper)), paper.organization or "", date_text(paper), paper.arxiv or "",
         paper.doi or "", paper.journal or "", " ".join(paper.categories), _count(paper.upvotes, stored.votes),
         _count(paper.comments, stored.remarks), address(paper) or "", code(paper) or "", stored.slug or "",
         paper.abstract,

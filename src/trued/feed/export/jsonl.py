@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from trued.feed.dates import date_text, precision
 from trued.feed.paper import FeedPaper
 from trued.feed.reference import code
 from trued.feed.store.records import StoredPaper
@@ -45,6 +46,7 @@ def item(stored: StoredPaper) -> dict[str, Any]:
         "title": paper.title,
         "summary": paper.abstract,
         "publishedAt": _moment(paper),
+        "published": None if precision(paper) == "day" else date_text(paper),
         "numComments": _count(paper.comments, stored.remarks),
         "organization": {"name": paper.organization} if paper.organization else None,
         "thumbnail": paper.thumbnail,
@@ -59,7 +61,7 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moment(paper: FeedPaper) -> str | None:
-    return f"{paper.published.isoformat()}T00:00:00.000Z" if paper.published else None
+    return f"{paper.published.isoformat()}T00:00:00.000Z" if paper.published and precision(paper) == "day" else None
 
 
 def _count(reported: int | None, here: int) -> int | None:

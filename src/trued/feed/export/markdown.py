@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from trued.feed.dates import date_text
 from trued.feed.reference import address, byline, code
 from trued.feed.store.records import StoredPaper
 
@@ -24,7 +25,7 @@ def _line(stored: StoredPaper) -> str:
     paper = stored.paper
     title, url = _text(paper.title), address(paper)
     parts = [f"[{title}]({_url(url)})" if url else title]
-    parts += [_text(byline(paper)), str(paper.published or "")]
+    parts += [_text(byline(paper)), date_text(paper)]
     if code_url := code(paper):
         parts.append(f"[code]({_url(code_url)})")
     if stored.slug:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from trued.feed.dates import date_text
 from trued.feed.export.names import parse_name
 from trued.feed.export.publication import publication
 from trued.feed.paper import FeedPaper
@@ -32,8 +33,10 @@ def _fields(paper: FeedPaper) -> Iterator[tuple[str, str]]:
     for name in names(paper):
         yield "AU", parse_name(name).inverted
     yield "PY", str(venue.year or "")
-    if paper.published:
-        yield "DA", f"{paper.published:%Y/%m/%d}"
+    if known := date_text(paper):
+        # Year, month, day and other information; the slashes stand where a part is unknown.
+        year, month, day = [*known.split("-"), "", ""][:3]
+        yield "DA", f"{year}/{month}/{day}" if month else ""
     yield ("T2", venue.where) if venue.where else ("PB", "arXiv" if paper.arxiv else "")
     yield "M1", f"arXiv:{paper.arxiv}" if paper.arxiv else ""
     yield "AB", paper.abstract

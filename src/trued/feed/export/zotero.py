@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from trued import __version__
 from trued.errors import InputError
+from trued.feed.dates import date_text
 from trued.feed.export.names import parse_name
 from trued.feed.export.publication import publication
 from trued.feed.reference import address, names, permanent_id
@@ -103,7 +104,7 @@ def item(stored: StoredPaper) -> dict[str, Any]:
         "title": paper.title,
         "creators": [_creator(name) for name in names(paper)],
         "abstractNote": paper.abstract,
-        "date": str(paper.published if venue.kind == "preprint" else venue.year or ""),
+        "date": date_text(paper) if venue.kind == "preprint" else str(venue.year or ""),
         "url": address(paper) or "",
         "DOI": paper.doi or "",
         "tags": [{"tag": category} for category in paper.categories],

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trued.feed.dates import date_text
 from trued.feed.mail.signed_links import SubscriptionLink
 from trued.feed.reference import address, byline, code
 from trued.feed.store.merge import INVISIBLE
@@ -127,7 +128,7 @@ def _mail(subject: str, *, to: str, sender: str, message_id: str, date: datetime
 def _item(stored: StoredPaper, base_url: str | None) -> Item:
     paper = stored.paper
     counts = [f"{stored.upvotes} upvote{'s' if stored.upvotes != 1 else ''}"] if stored.upvotes else []
-    facts = [byline(paper), str(paper.published or ""), *counts]
+    facts = [byline(paper), date_text(paper), *counts]
     page = f"{base_url}/papers/{stored.uid}" if base_url else ""
     return Item(
         title=_line(paper.title),

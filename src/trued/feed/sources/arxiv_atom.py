@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
 
 from trued.errors import InputError
-from trued.feed.identifiers import arxiv_id, doi
+from trued.feed.identifiers import arxiv_id, doi, first_doi
 from trued.feed.links import link, links_in, merged
 from trued.feed.paper import Author, FeedPaper, Link
-from trued.feed.sources.reading import Reading, day_of, one_line
+from trued.feed.sources.reading import Reading, day_of, html_text, is_name, one_line
 from trued.feed.store.records import Refusal
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _root(answer: bytes) -> Element:
 
     try:
         return fromstring(answer, forbid_dtd=True)
-    except (ParseError, ValueError) as error:
+    except (ParseError, ValueError, LookupError) as error:
         if isinstance(error, DefusedXmlException):
             raise InputError("the XML declares a document type or entities, which no feed needs; not read") from None
         raise InputError(f"this is no whole XML ({error}); expected an Atom feed, perhaps it was cut off") from None
@@ -102,7 +102,7 @@ def _paper(entry: Element) -> FeedPaper:
         authors=tuple(author for part in entry.findall(f"{_ATOM}author") if (author := _author(part))),
         categories=tuple(dict.fromkeys(filter(None, map(str.strip, categories)))),
         links=merged(_links(entry), links_in(comment), links_in(abstract)),
-        doi=doi(entry.findtext(f"{_ARXIV}doi", "")),
+        doi=first_doi(entry.findtext(f"{_ARXIV}doi", "")),
         journal=one_line(entry.findtext(f"{_ARXIV}journal_ref")) or None,
         source="arxiv",
         extra={key: value for key, value in extra.items() if value},
@@ -112,7 +112,7 @@ def _paper(entry: Element) -> FeedPaper:
 def _author(part: Element) -> Author | None:
     name = _text(part, "name")
     places = [one_line(place.text) for place in part.findall(f"{_ARXIV}affiliation")]
-    return Author(name, affiliation="; ".join(filter(None, places)) or None) if name else None
+    return Author(name, affiliation="; ".join(filter(None, places)) or None) if is_name(name) else None
 
 
 def _links(entry: Element) -> tuple[Link | None, ...]:
@@ -122,4 +122,11 @@ def _links(entry: Element) -> tuple[Link | None, ...]:
 
 
 def _text(part: Element, name: str) -> str:
-    return one_line(part.findtext(f"{_ATOM}{name}"))
+    """Return a text construct (RFC 4287, Section 3.1) as plain text: text, escaped HTML, or XHTML."""
+    child = part.find(f"{_ATOM}{name}")
+    if child is None:
+        return ""
+    text = "".join(child.itertext())
+    if child.get("type", "text").lower() in ("html", "text/html"):
+        text = html_text(text)
+    return one_line(text)

@@ -8,98 +8,148 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import date
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trued.feed.identifiers import arxiv_id, cited_arxiv_id, doi
+from trued.feed.dates import note
+from trued.feed.identifiers import arxiv_id, cited_arxiv_id, doi, first_doi
 from trued.feed.links import link, links_in, merged
 from trued.feed.paper import Author, FeedPaper
-from trued.feed.sources.reading import Reading, one_line
+from trued.feed.sources.bibtex_date import published
+from trued.feed.sources.bibtex_value import BrokenValueError, value_of
+from trued.feed.sources.reading import Reading, is_name, one_line, without_markup
 from trued.feed.store.records import Refusal
 
 if TYPE_CHECKING:
-    from bibtexparser import Library
+    from bibtexparser.model import Entry
 
 _USED = frozenset({
     "title", "abstract", "author", "eprint", "eprinttype", "archiveprefix", "primaryclass", "doi", "journal",
-    "journaltitle", "booktitle", "url", "date", "year", "month", "day", "keywords",
+    "journaltitle", "booktitle", "url", "date", "year", "month", "day", "keywords", "crossref",
+})  # fmt: skip
+_OWN = frozenset({
+    "title", "shorttitle", "subtitle", "author", "abstract", "pages", "doi", "url", "eprint", "eprinttype",
+    "archiveprefix", "primaryclass", "keywords", "note", "crossref", "journal", "journaltitle", "label", "key",
 })  # fmt: skip
 _ADDRESSES = frozenset({"url", "doi", "eprint"})
-_DATE = re.compile(r"(?P<year>\d{4})(?:-(?P<month>\d\d?))?(?:-(?P<day>\d\d?))?")
 _ARXIV_JOURNAL = re.compile(r"arxiv\b|corr\b|ar5iv\b", re.IGNORECASE)
 
 
 def parse_bibtex(text: str) -> Reading:
     """Read the entries of a BibTeX file; an entry that BibTeX itself would stumble over is refused, with its line.
 
-    A date without a day, as most entries have it, stands for the first day of its month or year and counts as inferred.
-    TeX accents and braces become plain text; formulas stay as they are. The title as it stands is kept beside that, so
-    that an export gives its protective braces back.
+    A date without a day, as most entries have it, stands for the first day of its month or year and counts as inferred;
+    how much of it is known is noted (see `trued.feed.dates`). TeX accents and braces become plain text; formulas stay
+    as they are. The title as it stands is kept beside that, so that an export gives its protective braces back. Of a
+    field that stands twice the first counts, and an entry inherits from the one that its crossref names.
     """
-    # Imported here, since they bring parsers along that no other source needs.
-    import bibtexparser
-    from bibtexparser.middlewares import MonthIntMiddleware, NormalizeFieldKeys, SeparateCoAuthors
-    from bibtexparser.model import DuplicateBlockKeyBlock, Entry, ParsingFailedBlock
+    import bibtexparser  # brings a parser along that no other source needs
+    from bibtexparser.model import DuplicateBlockKeyBlock, DuplicateFieldKeyBlock, Entry, ParsingFailedBlock, String
 
-    def parsed(text: str) -> Library:
-        middleware = [NormalizeFieldKeys(), MonthIntMiddleware(), SeparateCoAuthors()]
-        with _silent("bibtexparser"):
-            return bibtexparser.parse_string(text, append_middleware=middleware)
-
-    library = parsed(text)
-    strings = "\n".join(string.raw or "" for string in library.strings)
-    papers: list[FeedPaper] = []
+    with _silent("bibtexparser"):
+        # Only the splitting is the library's: of the values it would keep what a forgotten comma has run together.
+        blocks = bibtexparser.parse_string(text, parse_stack=[]).blocks
+    entries: list[_Entry] = []
     refused: list[Refusal] = []
-    for block in library.blocks:
-        where = f"line {(block.start_line or 0) + 1}"
-        if isinstance(block, DuplicateBlockKeyBlock):
-            # The same key twice need not be the same paper. The library leaves such an entry as it stands.
-            block = next(iter(parsed(f"{strings}\n{block.raw}").entries), block)
-        if isinstance(block, Entry):
-            fields = {field.key: field.value for field in block.fields}
-            paper = _paper(fields, block.entry_type, block.key)
-            if paper is None:
-                refused.append(Refusal(f"{where}, {block.key}", "it has no title"))
-            else:
-                papers.append(paper)
-        elif isinstance(block, ParsingFailedBlock | DuplicateBlockKeyBlock):
+    macros: dict[str, str] = {}
+    for block in blocks:
+        if isinstance(block, DuplicateBlockKeyBlock | DuplicateFieldKeyBlock):
+            block = block.ignore_error_block  # the same key twice need not be the same paper
+        where = f"line {(block.start_line or 0) + 1}" if block is not None else ""
+        if isinstance(block, String):
+            with suppress(BrokenValueError):
+                macros[block.key.lower()] = value_of(block.value, macros)
+        elif isinstance(block, Entry):
+            try:
+                entries.append(_Entry(where, block.key, block.entry_type, _fields(block, macros)))
+            except _FieldError as error:
+                refused.append(Refusal(f"{where}, {block.key}", str(error)))
+        elif isinstance(block, ParsingFailedBlock):
             lost = one_line(block.raw)[:60]
-            refused.append(Refusal(where, f"{lost!r} is no whole BibTeX entry; look for a brace that is not closed"))
+            why = f"{lost!r} is no whole BibTeX entry; look for a brace that is not closed or a comma that is missing"
+            refused.append(Refusal(where, why))
+    papers: list[FeedPaper] = []
+    parents = {entry.key.lower(): entry.fields for entry in reversed(entries)}
+    for entry in entries:
+        fields = _inherited(entry.fields, parents.get(entry.fields.get("crossref", "").strip().lower(), {}))
+        paper = _paper(fields, entry.kind, entry.key)
+        if paper is None:
+            refused.append(Refusal(f"{entry.where}, {entry.key}", "it has no title"))
+        else:
+            papers.append(paper)
+    refused.sort(key=lambda refusal: int(refusal.where.removeprefix("line ").partition(",")[0]))
     return Reading(tuple(papers), tuple(refused), source="BibTeX")
 
 
-def _paper(fields: Mapping[str, Any], kind: str, key: str) -> FeedPaper | None:
-    text = {
-        name: _address(value) if name in _ADDRESSES else _plain(value)
-        for name, value in fields.items()
-        if isinstance(value, str)
-    }
+@dataclass(frozen=True)
+class _Entry:
+    where: str
+    key: str
+    kind: str
+    fields: dict[str, str]
+
+
+class _FieldError(ValueError):
+    """A field is not to be read; the message says why."""
+
+
+def _fields(entry: Entry, macros: Mapping[str, str]) -> dict[str, str]:
+    """Return the texts of an entry's fields by their names in lower case, without HTML; of two the first counts."""
+    fields: dict[str, str] = {}
+    for field in entry.fields:
+        try:
+            value = value_of(field.value, macros)
+        except BrokenValueError as error:
+            line = (field.start_line or 0) + field.value.count("\n", 0, error.at) + 1
+            rest = one_line(field.value[error.at :])[:40]
+            raise _FieldError(
+                f"its field {field.key!r} goes on with {rest!r} in line {line}; look for a missing comma"
+            ) from None
+        fields.setdefault(field.key.lower(), without_markup(value))
+    return fields
+
+
+def _inherited(fields: Mapping[str, str], parent: Mapping[str, str]) -> dict[str, str]:
+    """Return an entry's fields with those of the entry that its crossref names: its book, and when it came out."""
+    dated = any(fields.get(name) for name in ("date", "year"))
+    passed_on = {
+        name: value for name, value in parent.items()
+        if name not in _OWN and not (dated and name in ("date", "year", "month", "day"))
+    }  # fmt: skip
+    if book := parent.get("booktitle") or parent.get("title"):
+        passed_on["booktitle"] = book
+    return passed_on | {name: value for name, value in fields.items() if value.strip()}
+
+
+def _paper(fields: Mapping[str, str], kind: str, key: str) -> FeedPaper | None:
+    text = {name: _address(value) if name in _ADDRESSES else _plain(value) for name, value in fields.items()}
     title = text.get("title", "")
     if not title:
         return None
     tex_title = one_line(fields["title"])
     journal = text.get("journal") or text.get("journaltitle") or text.get("booktitle") or ""
     arxiv = _arxiv(text, journal)
-    published, exact = _published(fields)
+    known = published(fields)
     primary = text.get("primaryclass")
     return FeedPaper(
         title=title,
         abstract=text.get("abstract", ""),
         arxiv=arxiv[0] if arxiv else None,
         version=arxiv[1] if arxiv else None,
-        published=published,
-        date_inferred=published is not None and not exact,
-        authors=_authors(fields.get("author")),
+        published=known[0] if known else None,
+        date_inferred=known is not None and known[1] != "day",
+        authors=_authors(fields.get("author", "")),
         categories=(primary,) if primary else (),
         links=merged((_link(text.get("url")),), links_in(text.get("abstract", ""))),
-        doi=doi(text.get("doi", "")),
+        doi=first_doi(text.get("doi", "")),
         journal=journal if journal and not _ARXIV_JOURNAL.match(journal) else None,
         source="bibtex",
         extra={"bibtex": key, "type": kind}
         | ({"tex_title": {"plain": title, "tex": tex_title}} if tex_title != title else {})
         | {name: value for name, value in text.items() if name not in _USED and value}
-        | ({"keywords": text["keywords"]} if text.get("keywords") else {}),
+        | ({"keywords": text["keywords"]} if text.get("keywords") else {})
+        | note(known),
     )
 
 
@@ -116,24 +166,11 @@ def _arxiv(text: Mapping[str, str], journal: str) -> tuple[str, int | None] | No
     return None
 
 
-def _published(fields: Mapping[str, Any]) -> tuple[date | None, bool]:
-    """Return the day, and whether the entry gives it whole."""
-    parts = _DATE.match(str(fields.get("date") or ""))
-    year, month, day = parts.groups() if parts else (fields.get(name) for name in ("year", "month", "day"))
-    digits = re.search(r"\d{4}", str(year or ""))
-    if digits is None:
-        return None, False
-    try:
-        return date(int(digits[0]), int(month or 1), int(day or 1)), month is not None and day is not None
-    except ValueError:
-        return None, False
-
-
-def _authors(names: Any) -> tuple[Author, ...]:
-    from bibtexparser.middlewares.names import parse_single_name_into_parts
+def _authors(names: str) -> tuple[Author, ...]:
+    from bibtexparser.middlewares.names import parse_single_name_into_parts, split_multiple_persons_names
 
     authors = []
-    for name in names if isinstance(names, list) else []:
+    for name in split_multiple_persons_names(names):
         if name.strip().casefold() == "others":
             continue
         if name.strip().startswith("{") and name.strip().endswith("}"):  # an organisation
@@ -142,7 +179,7 @@ def _authors(names: Any) -> tuple[Author, ...]:
             parts = parse_single_name_into_parts(name.strip(), strict=False)
             order = (*parts.first, *parts.von, *parts.last, *parts.jr)
             plain = _plain(" ".join(order))
-        if plain:
+        if is_name(plain):
             authors.append(Author(plain))
     return tuple(authors)
 

@@ -9,18 +9,19 @@ Knows the JSON's shapes. Knows nothing of addresses or paging, and changes nothi
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from trued.errors import InputError
-from trued.feed.identifiers import arxiv_id, doi
+from trued.feed.dates import note, reduced
+from trued.feed.identifiers import arxiv_id, first_doi
 from trued.feed.links import link, links_in, merged
 from trued.feed.paper import Author, FeedPaper
-from trued.feed.sources.reading import Reading, day_of, one_line, without
+from trued.feed.sources.reading import Reading, day_of, is_name, one_line, without
 from trued.feed.store.records import Refusal
+from trued.texts import decoded, read_json
 
-_OWN = frozenset({"authorsCount", "journal", "trued"})  # what trued's own export of this shape adds
+_OWN = frozenset({"authorsCount", "journal", "published", "trued"})  # what trued's own export of this shape adds
 _USED = _OWN | frozenset({
     "paper", "id", "title", "summary", "authors", "publishedAt", "upvotes", "numComments", "githubRepo", "projectPage",
     "organization", "submittedBy", "submittedOnDailyBy", "doi", "categories", "thumbnail",
@@ -41,8 +42,8 @@ def parse_daily_json(answer: bytes | str | list[Any] | Mapping[str, Any]) -> Rea
     """
     if isinstance(answer, bytes | str):
         try:
-            answer = json.loads(answer)
-        except (ValueError, RecursionError) as error:
+            answer = read_json(answer if isinstance(answer, str) else decoded(answer), halves="replace")
+        except InputError as error:
             raise InputError(f"this is no JSON ({error}); expected the list that /api/daily_papers answers") from None
     if isinstance(answer, Mapping):
         if "error" in answer and not one_line(answer.get("title")):
@@ -78,13 +79,18 @@ def parse_item(item: Any, rank: int | None = None) -> FeedPaper:
     identity = item.get("id")
     arxiv = arxiv_id(identity) if isinstance(identity, str) else None
     submitter = item.get("submittedBy") or item.get("submittedOnDailyBy")
-    extra = without(item, _USED) | ({} if arxiv or identity is None else {"id": identity})
+    day, told = day_of(item.get("publishedAt")), item.get("published")
+    known = reduced(told) if day is None and isinstance(told, str) else None
+    extra = without(item, _USED if known else _USED - {"published"}) | note(known)
+    if not arxiv and identity is not None:
+        extra["id"] = identity
     return FeedPaper(
         title=title,
         abstract=summary,
         arxiv=arxiv[0] if arxiv else None,
         version=arxiv[1] if arxiv else None,
-        published=day_of(item.get("publishedAt")),
+        published=day or (known[0] if known else None),
+        date_inferred=known is not None and known[1] != "day",
         authors=_authors(item.get("authors")),
         authors_count=_count(item.get("authorsCount")),
         organization=_name(item.get("organization"), "fullname", "name"),
@@ -94,7 +100,7 @@ def parse_item(item: Any, rank: int | None = None) -> FeedPaper:
         links=merged(
             (link(item.get("githubRepo"), "code"), link(item.get("projectPage"), "project")), links_in(summary)
         ),
-        doi=doi(item["doi"]) if isinstance(item.get("doi"), str) else None,
+        doi=first_doi(item["doi"]) if isinstance(item.get("doi"), str) else None,
         journal=one_line(item.get("journal")) or None,
         source="huggingface",
         rank=rank,
@@ -116,7 +122,8 @@ def _thumbnail(item: Mapping[str, Any]) -> str | None:
 def _authors(value: Any) -> tuple[Author, ...]:
     authors = []
     for entry in value if isinstance(value, list) else []:
-        if name := _name(entry, "name", "fullname"):
+        name = _name(entry, "name", "fullname")
+        if name and is_name(name):
             authors.append(Author(name, hidden=_is(entry) and entry.get("hidden") is True))
     return tuple(authors)
 

@@ -6,7 +6,6 @@ Knows how to tell the forms apart, and what is none of them. Knows nothing of th
 from __future__ import annotations
 
 import codecs
-import json
 import os
 import re
 from pathlib import Path
@@ -17,6 +16,8 @@ from trued.feed.sources.highwire import parse_highwire
 from trued.feed.sources.reading import Reading
 from trued.feed.sources.text_page import CountMeans, parse_page
 from trued.feed.store.records import Refusal
+from trued.texts import decoded as decoded_text
+from trued.texts import encoding_of, read_json, whole
 
 LARGEST = 64 << 20  # bytes of a file
 _KINDS = {
@@ -28,7 +29,17 @@ _KINDS = {
     b"SQLite format 3\x00": "a database",
 }
 _FORMS = "the page's text, Hugging Face's JSON, JSON Lines, arXiv's Atom or BibTeX"
-_BIBTEX = re.compile(r"(?:\s*%[^\n]*\n|\s)*@[A-Za-z]+\s*[{(]")
+_BIBTEX = re.compile(r"\s*@[A-Za-z]+\s*[{(]")
+_ENTRY = re.compile(
+    r"^[ \t]*@(?!comment|preamble|string)[A-Za-z]+[ \t]*[{(][^\s,{}()=]*\s*,", re.MULTILINE | re.IGNORECASE
+)
+_DECLARATION = re.compile(r"\A\s*<\?xml\s[^>]*\?>")
+_HEAD = 2_048  # bytes among which a declaration stands
+_DECLARED = re.compile(rb"""\s*<\?xml\s[^>]*?encoding\s*=\s*["']([\w.:-]+)["']""")
+_META = re.compile(
+    rb"""\A\s*(?:<!--.*?-->\s*)?<(?:!doctype|html|head)\b.*?<meta\s[^>]*?charset\s*=\s*["']?([\w.:-]+)""",
+    re.IGNORECASE | re.DOTALL,
+)
 _HTML = re.compile(r"\s*<(?:!doctype\s+html|html|head|body|meta|div)\b", re.IGNORECASE)
 
 
@@ -87,7 +98,7 @@ def read_bytes(
 
 
 def decoded(data: bytes, name: str) -> str:
-    """Return the text of a file: UTF-8, or UTF-16 with its mark.
+    """Return the text of a file: UTF-8, UTF-16 with its mark, or what XML and HTML declare.
 
     Raises:
         InputError: empty, too large, or no text.
@@ -101,15 +112,25 @@ def decoded(data: bytes, name: str) -> str:
     for mark, kind in _KINDS.items():
         if data.startswith(mark):
             raise InputError(f"{name} is {kind}; expected {_FORMS}")
-    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{name} is no text in UTF-8 (byte {error.start:,} is {data[error.start]:#04x}); save it as UTF-8"
-        ) from None
+        declared = _DECLARED.match(data[:_HEAD]) or _META.search(data[:_HEAD])
+        if declared is None or encoding_of(data) != "utf-8-sig" or data.startswith(codecs.BOM_UTF8):
+            return decoded_text(data)
+        return _in(data, declared[1].decode("ascii"))
+    except InputError as error:
+        raise InputError(f"{name} is {error}") from None
+
+
+def _in(data: bytes, encoding: str) -> str:
+    """Return the text of XML or HTML in the encoding that it declares."""
+    try:
+        if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32", "utf_16", "utf_32")):
+            return decoded_text(data)  # the declaration could be read, so it is not true
+        text = whole(data.decode(encoding))  # some of Python's own encodings have escapes of half characters
+    except (LookupError, UnicodeError):
+        raise InputError(f"no text in {encoding[:40]}, the encoding that it declares; save it as UTF-8") from None
     if "\x00" in text:
-        raise InputError(f"{name} is binary; expected {_FORMS}")
+        raise InputError("no text, for it contains zero bytes; save it as UTF-8")
     return text
 
 
@@ -124,8 +145,9 @@ def _read(
     if start.startswith("<") and not _HTML.match(start):
         from trued.feed.sources.arxiv_atom import parse_arxiv_atom
 
-        return parse_arxiv_atom(data).reading
-    if _BIBTEX.match(start):
+        return parse_arxiv_atom(_DECLARATION.sub("", text, count=1).encode()).reading
+    # Reference managers write words of their own before the first entry.
+    if _BIBTEX.match(start) or _ENTRY.search(start):
         from trued.feed.sources.bibtex import parse_bibtex
 
         return parse_bibtex(text)
@@ -138,21 +160,29 @@ def _read(
 def _json(text: str) -> Reading:
     """Read JSON; or JSON Lines, if every line is JSON of its own."""
     try:
-        return parse_daily_json(json.loads(text))
-    except RecursionError:
-        raise InputError("its JSON is nested too deeply to be a list of papers") from None
-    except ValueError as error:
-        lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-        items, refused = [], []
-        for number, line in lines:
-            try:
-                items.append(json.loads(line))
-            except (ValueError, RecursionError):
-                refused.append(Refusal(f"line {number}", "it is no JSON"))
-        if len(lines) < 2 or not items or len(refused) > 1 or not isinstance(items[0], dict):
-            raise InputError(f"it begins like JSON and is none ({error}); perhaps it was cut off") from None
-        read = parse_daily_json(items)
-        return Reading(read.papers, (*refused, *read.refused), source="JSON Lines")
+        answer = read_json(text, halves="replace")
+    except InputError as error:
+        return _json_lines(text, error)
+    return parse_daily_json(answer)
+
+
+def _json_lines(text: str, as_one: InputError) -> Reading:
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    items, refused = [], []
+    for number, line in lines if len(lines) > 1 else []:
+        try:
+            items.append((number, read_json(line, halves="replace")))
+        except InputError as error:
+            refused.append(Refusal(f"line {number}", f"its JSON cannot be read: {error}"))
+    broken = sum("not valid JSON" in refusal.why for refusal in refused)
+    if not items or broken > 1 or not isinstance(items[0][1], dict):
+        if str(as_one).startswith("not valid JSON"):
+            raise InputError(f"it begins like JSON and is none ({as_one}); perhaps it was cut off")
+        raise InputError(f"its JSON cannot be read: {as_one}")
+    read = parse_daily_json([item for _, item in items])
+    numbers = {f"entry {place}": f"line {number}" for place, (number, _) in enumerate(items, start=1)}
+    refused += [Refusal(numbers.get(refusal.where, refusal.where), refusal.why) for refusal in read.refused]
+    return Reading(read.papers, tuple(refused), source="JSON Lines")
 
 
 def _short(text: str) -> str:

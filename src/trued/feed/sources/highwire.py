@@ -7,19 +7,17 @@ Knows the tags. Knows nothing of the rest of a page, and runs nothing of it.
 
 from __future__ import annotations
 
-import re
-from datetime import date
 from html.parser import HTMLParser
 
 from trued.errors import InputError
-from trued.feed.identifiers import arxiv_id, doi
+from trued.feed.dates import note, reduced
+from trued.feed.identifiers import arxiv_id, first_doi
 from trued.feed.links import link, links_in, merged
 from trued.feed.paper import Author, FeedPaper
-from trued.feed.sources.reading import one_line
+from trued.feed.sources.reading import is_name, one_line, without_markup
 
 _WITHIN = 2_000_000  # characters of a page; its tags stand in its head
 _MOST = 5_000  # tags
-_DAY = re.compile(r"(?P<year>\d{4})(?:[/-](?P<month>\d{1,2}))?(?:[/-](?P<day>\d{1,2}))?")
 _DATES = ("citation_publication_date", "citation_date", "citation_online_date", "citation_cover_date")
 _VENUES = ("citation_journal_title", "citation_conference_title", "citation_conference")
 
@@ -43,19 +41,20 @@ def parse_highwire(html: str, url: str | None = None) -> FeedPaper:
         )
     abstract = tags.first("citation_abstract", "dc.description", "dcterms.abstract")
     arxiv = arxiv_id(tags.first("citation_arxiv_id")) or (arxiv_id(url) if url else None)
-    published, inferred = _published(tags.first(*_DATES))
+    known = reduced(tags.first(*_DATES))
     return FeedPaper(
         title=title,
         abstract=abstract,
         arxiv=arxiv[0] if arxiv else None,
         version=arxiv[1] if arxiv else None,
-        published=published,
-        date_inferred=inferred,
+        published=known[0] if known else None,
+        date_inferred=known is not None and known[1] != "day",
         authors=tuple(tags.authors),
         links=merged((link(url) if url and not arxiv else None,), links_in(abstract)),
-        doi=doi(tags.first("citation_doi", "dc.identifier")),
+        doi=first_doi(tags.first("citation_doi", "dc.identifier")),
         journal=tags.first(*_VENUES) or None,
         source="web",
+        extra=note(known),
     )
 
 
@@ -74,11 +73,12 @@ class _Tags(HTMLParser):
         self._seen += 1
         attributes = dict(attrs)
         name = (attributes.get("name") or attributes.get("property") or "").lower()
-        value = one_line(attributes.get("content"))
+        value = one_line(without_markup(attributes.get("content") or ""))
         if not value:
             return
         if name == "citation_author":
-            self.authors.append(Author(_in_order(value)))
+            if is_name(value):
+                self.authors.append(Author(_in_order(value)))
         elif name == "citation_author_institution" and self.authors:
             last = self.authors[-1]
             places = "; ".join(filter(None, (last.affiliation, value)))
@@ -94,14 +94,3 @@ def _in_order(name: str) -> str:
     """Return a name as it is spoken: "Last, First" becomes "First Last"."""
     last, comma, first = name.partition(", ")
     return f"{first} {last}" if comma and ", " not in first else name
-
-
-def _published(text: str) -> tuple[date | None, bool]:
-    match = _DAY.match(text)
-    if match is None:
-        return None, False
-    try:
-        day = date(int(match["year"]), int(match["month"] or 1), int(match["day"] or 1))
-    except ValueError:
-        return None, False
-    return day, match["day"] is None

@@ -17,7 +17,7 @@ from trued.language.attack.contract import Behavior, checked
 T = TypeVar("T")
 
 COLUMNS: dict[str, ColumnKind] = {
-    "prompt": "text", "id": "text", "target": "text", "context": "text", "category": "text"
+    "prompt": "text", "id": "name", "target": "text", "context": "text", "category": "name"
 }  # fmt: skip
 
 
@@ -28,8 +28,8 @@ def shipped_behaviors(split: Split = "test", limit: int | None = None) -> list[B
 
 
 def read_behaviors(source: str | Path, limit: int | None = None) -> list[Behavior]:
-    """Read behaviours from JSONL, Parquet or a data set: `prompt`, and where there is one `id`, `target`, `context`
-    and `category`. A row without an id is named by its number.
+    """Read behaviours from JSONL, CSV, Parquet or a data set: `prompt`, and where there is one `id`, `target`,
+    `context` and `category`. A row without an id is named by its number; an empty text counts as none.
 
     Raises:
         InputError: no such source, a bad row, or two rows of the same id.

@@ -53,3 +53,13 @@ def described(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return str(getattr(value, "name", None) or type(value).__name__)
+
+
+def notes_of(value: Any) -> list[str]:
+    """Return what the endpoints in an attack or a judge have to say of their replies, each sentence once."""
+    if isinstance(notes := getattr(value, "notes", None), list):
+        return notes
+    if is_dataclass(value) and not isinstance(value, type):
+        inner = [note for field in fields(value) for note in notes_of(getattr(value, field.name))]
+        return list(dict.fromkeys(inner))
+    return []

@@ -56,6 +56,7 @@ class SuiteResult:
         replies: the reply to each; of a prefilled turn what follows the prefill.
         labels: the judge's label of each reply.
         left_out: attack → why it could not be run on this model.
+        remarks: what the endpoints that attacked or judged have to say, such as how many replies a filter held back.
     """
 
     model: str
@@ -68,6 +69,7 @@ class SuiteResult:
     replies: tuple[str, ...]
     labels: tuple[Label, ...]
     left_out: dict[str, str]
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def success(self) -> AttackSuccess:
@@ -174,7 +176,8 @@ class SuiteResult:
                     f"{attack} was guided by the judge that counts its success, so its rate is optimistic: judge by "
                     "another one"
                 )
-        return [*notes, *filter(None, (unknown_warning(self.labels, judge), cut_warning(self.replies)))]
+        warnings = filter(None, (unknown_warning(self.labels, judge), cut_warning(self.replies)))
+        return [*notes, *warnings, *self.remarks]
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers for machines; cases and replies are in the journal."""

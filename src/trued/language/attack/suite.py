@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from trued.data.prompts import judged_replies
 from trued.errors import InputError
 from trued.language.attack.contract import Behavior, ChatTarget, Cost, TestCase, checked
 from trued.language.attack.journal import Journal, Row
-from trued.language.attack.protocol import describe_target, described
+from trued.language.attack.protocol import describe_target, described, notes_of
 from trued.language.attack.result import SuiteResult
 from trued.language.attack.scorer import guides_of
 from trued.language.engine.generation import plan_batches
@@ -84,7 +84,8 @@ class Suite:
             left_out = self._attack(recorded, target, behaviors, progress)
             _reply(recorded, target, progress)
         _judge(recorded, behaviors, judge, progress)
-        return self._result(recorded, behaviors, left_out)
+        remarks = [note for helper in (*self.attacks, judge) for note in notes_of(helper)]
+        return replace(self._result(recorded, behaviors, left_out), remarks=tuple(dict.fromkeys(remarks)))
 
     def protocol(self, behaviors: Sequence[Behavior], judge: Judge, target: ChatTarget) -> dict[str, Any]:
         """Return what the numbers of all models of the suite share, as it stands in the journal's first row."""

@@ -23,9 +23,13 @@ from jaxtyping import Float
 from trued.data.messages import Prompt, as_messages
 from trued.errors import InputError
 from trued.files import write_text
+from trued.language.endpoint.answer import Answer
+from trued.language.endpoint.oddities import Oddities
 from trued.language.endpoint.request import Endpoint
+from trued.texts import has_half, read_json
 
 _TOP_LOGPROBS = 20  # the most that endpoints give
+_MOST_DOUBTS = 5  # unreadable answers and none that is proper: then it is not one odd answer
 _MOST_STOPS = 4  # more stop strings than these are refused by some endpoints; all of them are applied here again
 
 
@@ -40,7 +44,8 @@ class ChatEndpoint:
         timeout: seconds for one attempt.
         retries: attempts after the first, for timeouts, lost connections and the statuses 408, 409, 429 and 5xx, with
             growing pauses or those that the server asks for. Any other 4xx is final.
-        cache: a folder for answers, or None to ask anew each time. Failures and the key are never kept.
+        cache: a folder for answers, or None to ask anew each time. Failures and the key are never kept; that a filter
+            held an answer back is.
         extra_body: fields that only some servers know, sent with every request.
 
     Raises:
@@ -67,6 +72,12 @@ class ChatEndpoint:
         self.concurrency = concurrency
         self.cache = Path(cache) if cache is not None else None
         self.extra_body = dict(extra_body or {})
+        self._oddities = Oddities()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of any number from these replies has to know: how many had no text, and what was left out."""
+        return self._oddities.notes(self.name, self.endpoint.url)
 
     def generate(
         self,
@@ -96,14 +107,17 @@ class ChatEndpoint:
             progress: called with the number of prompts that are done.
 
         Returns:
-            [prompt][n] replies; a reply that the server withheld by its own filter is "".
+            [prompt][n] replies. A request that got no text has the reply "", which judges count as unknown: the server
+            held it back by a filter, gave a tool call, or an answer that cannot be read. `notes` tells how many.
 
         Raises:
-            InputError: sampling without a seed, mismatched prefills, or a request that failed for good; answers that
-                came before it are in the cache.
+            InputError: sampling without a seed, mismatched prefills, or a failure that concerns every request, such as
+                a wrong key, address or model; answers that came before it are in the cache.
         """
         _check_sampling(n, temperature, seed, stop)
         prefills = [prefill] * len(prompts) if isinstance(prefill, str) else list(prefill)
+        if any(map(has_half, (*prefills, *stop))):
+            raise InputError("a prefill or a stop text contains half of a character (a lone surrogate): write it whole")
         if len(prefills) != len(prompts):
             raise InputError(f"{len(prompts)} prompts and {len(prefills)} prefills: one each, or one for all")
         drawn: Counter[str] = Counter()
@@ -119,7 +133,7 @@ class ChatEndpoint:
                     drawn[key] += 1
                 bodies.append(body | own)
         answers = self._ask(bodies, per_prompt=n, progress=progress)
-        texts = [_trimmed(answer["text"], prefills[place // n], stop) for place, answer in enumerate(answers)]
+        texts = [_trimmed(answer.text, prefills[place // n], stop) for place, answer in enumerate(answers)]
         return [texts[i * n : (i + 1) * n] for i in range(len(prompts))]
 
     def choice_logprobs(
@@ -138,7 +152,8 @@ class ChatEndpoint:
             choices: what the reply may begin with; each must be a single token to the model, such as "A" or "Yes".
 
         Returns:
-            Natural logarithms; minus infinity for a choice outside the 20 likeliest tokens.
+            Natural logarithms; minus infinity for a choice outside the 20 likeliest tokens, and NaN throughout for a
+            prompt that got no answer (see `notes`).
 
         Raises:
             InputError: repeated or empty choices, a server that gives no log-probabilities, or a failed request.
@@ -150,12 +165,15 @@ class ChatEndpoint:
         answers = self._ask([self._body(p, prefill, 1) | options for p in prompts], per_prompt=1, progress=progress)
         table = np.full((len(prompts), len(labels)), -math.inf)
         for row, answer in enumerate(answers):
-            if answer["top"] is None:
+            if answer.missing and answer.top is None:
+                table[row] = math.nan
+                continue
+            if answer.top is None:
                 raise InputError(
                     f"{self.endpoint.url} gave no log-probabilities for {self.name!r}: "
                     "use a server and a model that do, or judge by the reply's text"
                 )
-            for token, logprob in answer["top"]:
+            for token, logprob in answer.top:
                 if token.strip() in labels:
                     column = labels.index(token.strip())
                     table[row, column] = np.logaddexp(table[row, column], logprob)
@@ -171,16 +189,16 @@ class ChatEndpoint:
 
     def _ask(
         self, bodies: Sequence[dict[str, Any]], *, per_prompt: int, progress: Callable[[int], None] | None
-    ) -> list[dict[str, Any]]:
+    ) -> list[Answer]:
         """Answer every request, equal ones once; the order is kept."""
         keys = [self._key(body) for body in bodies]
         places: dict[str, list[int]] = {}
         for place, key in enumerate(keys):
             places.setdefault(key, []).append(place)
-        answers: dict[str, dict[str, Any]] = {}
+        answers: dict[str, Answer] = {}
         left = Counter(place // per_prompt for place in range(len(bodies)))
 
-        def arrived(key: str, answer: dict[str, Any]) -> None:
+        def arrived(key: str, answer: Answer) -> None:
             answers[key] = answer
             left.subtract(place // per_prompt for place in places[key])
             if progress is not None:
@@ -190,45 +208,34 @@ class ChatEndpoint:
             if (answer := self._cached(key)) is not None:
                 arrived(key, answer)
         missing = {key: bodies[at[0]] for key, at in places.items() if key not in answers}
+        doubts: list[InputError] = []
         called_off = threading.Event()
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="endpoint")
         try:
             waiting = {pool.submit(self._fetch, key, body, called_off): key for key, body in missing.items()}
             for future in as_completed(waiting):
-                arrived(waiting[future], future.result())
+                answer = future.result()
+                doubts += [answer.doubt] if answer.doubt is not None else []
+                if len(doubts) >= _MOST_DOUBTS and not self.endpoint.answers:
+                    raise doubts[0]
+                arrived(waiting[future], answer)
         finally:  # after an error or Ctrl-C nothing more is sent, and nobody waits for what is under way
             called_off.set()
             pool.shutdown(wait=False, cancel_futures=True)
+        if doubts and not self.endpoint.answers:
+            raise doubts[0]
+        self._oddities.count([answers[key] for key in keys])
         return [answers[key] for key in keys]
 
-    def _fetch(self, key: str, body: dict[str, Any], called_off: threading.Event) -> dict[str, Any]:
-        answer = self._parsed(self.endpoint.send(body, self.extra_body, called_off))
-        if self.cache is not None:
-            record = self._identity(body) | {"answer": answer}
+    def _fetch(self, key: str, body: dict[str, Any], called_off: threading.Event) -> Answer:
+        answer = self.endpoint.send(body, self.extra_body, called_off)
+        if self.cache is not None and answer.doubt is None:
+            record = self._identity(body) | {"answer": answer.record()}
             try:
                 write_text(self._path(key), json.dumps(record, ensure_ascii=False, indent=1) + "\n")
             except OSError as error:
                 raise InputError(f"answers cannot be kept in {self.cache}: {error.strerror}") from error
         return answer
-
-    def _parsed(self, response: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the text of a response, why it ended, and the likeliest first tokens where they were requested."""
-        try:
-            choice = response["choices"][0]
-            text, finish = choice["message"].get("content"), choice.get("finish_reason")
-            if (
-                text is None
-            ):  # a refusal has a field of its own; a filter, or a limit met while thinking, leaves nothing
-                text = choice["message"].get("refusal")
-            if text is None and finish in ("content_filter", "length"):
-                text = ""
-            content = (choice.get("logprobs") or {}).get("content") or None
-            top = content and [(str(t["token"]), float(t["logprob"])) for t in content[0]["top_logprobs"]]
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise self.endpoint.malformed(f"{type(error).__name__} in its choices") from None
-        if not isinstance(text, str):
-            raise self.endpoint.malformed("a choice without text")
-        return {"text": text, "finish_reason": finish, "top": top}
 
     # -- cache -----------------------------------------------------------------------------------------------------
 
@@ -242,13 +249,12 @@ class ChatEndpoint:
         assert self.cache is not None
         return self.cache / key[:2] / f"{key}.json"
 
-    def _cached(self, key: str) -> dict[str, Any] | None:
+    def _cached(self, key: str) -> Answer | None:
         if self.cache is None:
             return None
         try:
-            answer = json.loads(self._path(key).read_text(encoding="utf-8"))["answer"]
-            return answer if isinstance(answer["text"], str) and "top" in answer else None
-        except (OSError, ValueError, KeyError, TypeError):
+            return Answer.of_record(read_json(self._path(key).read_text(encoding="utf-8"))["answer"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # absent, or spoilt from outside: asked again and overwritten
 
 

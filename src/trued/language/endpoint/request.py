@@ -1,25 +1,34 @@
 """One chat request to an OpenAI-compatible endpoint: sent, repeated where waiting helps, its failure put in a sentence.
 
 Knows the `openai` client, its errors, and the key, which goes into the request's header and nowhere else. Knows
-nothing of prompts, caches or threads, but that a caller may call the whole thing off.
+nothing of prompts, caches or threads, but that a caller may call the whole thing off. What one odd answer means for
+that request alone, and what for the whole run, is decided here.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from trued.errors import InputError, MissingExtra, nearest
+from trued.language.endpoint.answer import FILTERED, UNREADABLE, Answer, UnreadableError, read_answer
+from trued.language.endpoint.complaint import LIMITS, Complaint, complaint_in, one_line
+
+_log = logging.getLogger(__name__)
 
 _OPENAI = "https://api.openai.com/v1"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
-_PASSING = frozenset({408, 409, 429})  # and 5xx: another attempt may do better
-_LONGEST_QUOTE = 300  # characters of a server's own words
+_LONGEST_WAIT = 120.0  # seconds, where the server asks for more
 
 
 class CalledOffError(Exception):
@@ -54,51 +63,125 @@ class Endpoint:
         base_url = base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
         self.url = _public(base_url)
         self._openai = openai
+        self._unsupported: set[str] = set()
+        self._lock = threading.Lock()
+        self._answers = threading.Event()  # set with the first proper answer
         # Retries are counted here and not in the client, so that giving up cuts a pause short.
         self._client = openai.OpenAI(api_key=_key(api_key_env), base_url=base_url, timeout=timeout, max_retries=0)
+
+    @property
+    def answers(self) -> bool:
+        """True once the endpoint has answered properly, so that its address and the model are right."""
+        return self._answers.is_set()
 
     @property
     def official(self) -> bool:
         return urlsplit(self.url).hostname == "api.openai.com"
 
-    def send(self, body: Mapping[str, Any], extra: Mapping[str, Any], called_off: threading.Event) -> dict[str, Any]:
-        """Send one chat-completions request, and return the answer as plain data.
+    def send(self, body: Mapping[str, Any], extra: Mapping[str, Any], called_off: threading.Event) -> Answer:
+        """Send one chat-completions request, and return the answer, or why this request gets none.
+
+        A parameter that the server names as one that it does not take is left out, or goes by its other name, from
+        then on.
 
         Raises:
-            InputError: it failed for good.
+            InputError: it failed for a reason that concerns every request.
             CalledOffError: `called_off` was set before an answer came.
         """
         for attempt in range(1, self.retries + 2):
             if called_off.is_set():
                 raise CalledOffError
+            left = self.retries + 1 - attempt
+            pause: float | None = None
             try:
-                answer = self._client.chat.completions.create(**body, extra_body=dict(extra) or None)
-                return answer.model_dump(warnings=False)
-            except self._openai.APIError as error:
-                if attempt > self.retries or not _passes(error):
+                return self._answer(body, extra)
+            except UnreadableError as error:
+                # Before the first proper answer the address may be wrong, and asking again would not help.
+                if not left or not self._answers.is_set():
+                    return Answer("", missing=UNREADABLE, words=str(error), doubt=self.malformed(str(error)))
+            except _ComplaintError as error:
+                complaint = error.complaint
+                if missing := complaint.missing():
+                    if missing is FILTERED:
+                        self._answers.set()
+                    doubt = None if missing is FILTERED else self._refused(complaint, str(body["model"]), attempt)
+                    return Answer("", missing=missing, words=self._quoted(complaint.words), doubt=doubt)
+                if not left or not complaint.passing:
+                    raise self._refused(complaint, str(body["model"]), attempt) from None
+                pause = error.pause
+            except self._openai.APIConnectionError as error:
+                if not left:
                     # "from None": the client's errors hold the request, and with it the header that holds the key.
-                    raise self._explained(error, str(body["model"]), attempt) from None
-                called_off.wait(_pause(attempt, error))
-            except (ValueError, TypeError, AttributeError) as error:  # the client's, for a body that is no completion
-                raise self.malformed(f"not a chat completion ({type(error).__name__})") from None
+                    raise self._unreached(error, attempt) from None
+            called_off.wait(_backoff(attempt) if pause is None else pause)
         raise CalledOffError
+
+    def left_out(self, names: Collection[str]) -> tuple[str, ...]:
+        """Return those of a request's parameters that are not sent, since the server does not take them."""
+        return tuple(name for name in names if name in self._unsupported and name not in LIMITS)
 
     def malformed(self, what: str) -> InputError:
         """Return the error for an answer that cannot be read."""
         return InputError(f"{self.url} gave a malformed answer: {what}; is it an OpenAI-compatible /v1 address?")
 
-    def _explained(self, error: Any, model: str, attempts: int) -> InputError:
-        tries = f"{attempts} attempt{'s' if attempts > 1 else ''}"
+    def _answer(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> Answer:
+        while True:
+            sent = self._adapted(body)
+            try:
+                response = self._client.chat.completions.create(**sent, extra_body=dict(extra) or None)
+                plain = response.model_dump(warnings=False)
+            except self._openai.APIStatusError as error:
+                complaint = Complaint(error.status_code, error.body if error.body is not None else error.response.text)
+                if error.status_code < 400:
+                    raise UnreadableError(self._quoted(complaint.words) or f"status {error.status_code}") from None
+                if self._learns(complaint, sent):
+                    continue
+                raise _ComplaintError(complaint, _requested_pause(error.response.headers)) from None
+            except self._openai.APIConnectionError:
+                raise
+            except (self._openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
+                # The client's own, for a body that is no completion; its text may hold the request.
+                raise UnreadableError(f"not a chat completion ({type(error).__name__})") from None
+            if complaint := complaint_in(plain):
+                raise _ComplaintError(complaint)
+            answer = read_answer(plain)
+            self._answers.set()
+            return replace(answer, left_out=self.left_out(body)) if self._unsupported else answer
+
+    def _adapted(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a request with the parameters that the server takes."""
+        sent = {}
+        for name, value in body.items():
+            if name not in self._unsupported:
+                sent[name] = value
+            elif name in LIMITS:
+                sent[LIMITS[1 - LIMITS.index(name)]] = value
+        return sent
+
+    def _learns(self, complaint: Complaint, sent: Collection[str]) -> bool:
+        """True if the server names a parameter that it does not take, and the request can do without it."""
+        name = complaint.unsupported(sent)
+        if name is None or (name in LIMITS and not self._unsupported.isdisjoint(set(LIMITS) - {name})):
+            return False
+        with self._lock:
+            new = name not in self._unsupported
+            self._unsupported.add(name)
+        if new and name not in LIMITS:
+            _log.warning("%s does not take %s (%s): it is left out", self.url, name, self._quoted(complaint.words))
+        return True
+
+    def _unreached(self, error: Any, attempts: int) -> InputError:
         if isinstance(error, self._openai.APITimeoutError):
             advice = "raise the timeout or lower the concurrency"
-            return InputError(f"{self.url} did not answer within {self.timeout:g} s ({tries}): {advice}")
-        if isinstance(error, self._openai.APIConnectionError):
-            cause = self._quoted(error.__cause__ or error)
-            return InputError(f"{self.url} cannot be reached ({tries}): {cause}; check the address and the network")
-        status = getattr(error, "status_code", None)
-        if status is None or status < 400:
-            return self.malformed(self._quoted(error))
-        words = self._quoted(error)
+            return InputError(f"{self.url} did not answer within {self.timeout:g} s ({_tries(attempts)}): {advice}")
+        cause = self._quoted(one_line(str(error.__cause__ or error))) or type(error).__name__
+        return InputError(
+            f"{self.url} cannot be reached ({_tries(attempts)}): {cause}; check the address and the network"
+        )
+
+    def _refused(self, complaint: Complaint, model: str, attempts: int) -> InputError:
+        """Return the error for a complaint that concerns every request."""
+        status, words = complaint.status, self._quoted(complaint.words) or "no reason given"
         if status in (401, 403):
             key = f"the key in {self.key_name}" if self.key_name else "a request without a key"
             return InputError(f"{self.url} refuses {key} ({status}: {words})")
@@ -107,7 +190,8 @@ class Endpoint:
                 f"{self.url} knows no model {model!r}{self._offered(model)} ({status}: {words}): "
                 "check the model's name, and that the address ends in /v1 or what your server has instead"
             )
-        return InputError(f"{self.url} failed with status {status} ({tries}): {words}")
+        what = f"failed with status {status}" if status else "answered with an error"
+        return InputError(f"{self.url} {what} ({_tries(attempts)}): {words}")
 
     def _offered(self, model: str) -> str:
         """Name the models that the endpoint does have, where it tells."""
@@ -116,14 +200,21 @@ class Endpoint:
             return nearest(model, names) or (f"; it has {', '.join(sorted(names)[:5])}" if names else "")
         return ""
 
-    def _quoted(self, error: Any) -> str:
-        """Return a server's or a network's own words on one line, without the key should they repeat it."""
-        body = getattr(error, "body", None)
-        words = body.get("message") if isinstance(body, dict) else None
-        text = " ".join(str(words or getattr(error, "message", None) or error).split())
-        if self.key_name:
-            text = text.replace(self._client.api_key, "***")
-        return text[:_LONGEST_QUOTE].rstrip(".") or type(error).__name__
+    def _quoted(self, words: str) -> str:
+        """Return a server's or a network's own words without the key, should they repeat it."""
+        return words.replace(self._client.api_key, "***") if self.key_name else words
+
+
+class _ComplaintError(Exception):
+    """The server complains; `pause` is the seconds that it asks for, where it does."""
+
+    def __init__(self, complaint: Complaint, pause: float | None = None) -> None:
+        super().__init__(complaint.words)
+        self.complaint, self.pause = complaint, pause
+
+
+def _tries(attempts: int) -> str:
+    return f"{attempts} attempt{'s' if attempts > 1 else ''}"
 
 
 def _key(name: str | None) -> str:
@@ -151,19 +242,19 @@ def _public(url: str) -> str:
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
 
-def _passes(error: Any) -> bool:
-    status = getattr(error, "status_code", None)
-    if status is None:
-        return type(error).__name__ in ("APIConnectionError", "APITimeoutError")
-    return status in _PASSING or status >= 500
-
-
-def _pause(attempt: int, error: Any) -> float:
-    """Seconds before the next attempt: what the server asks for, else doubling, spread so that threads part."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
+def _requested_pause(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a server asks to wait for, told in seconds or as a date; None where it tells none."""
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        with contextlib.suppress(
-            KeyError, ValueError
-        ):  # a date instead of seconds is legal, and rare: back off as usual
-            return min(max(float(headers[name]) * unit, 0.0), _LONGEST_PAUSE)
+        value = headers.get(name, "")
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            if re.fullmatch(r"\s*\d+(\.\d*)?\s*", value):
+                return min(float(value) * unit, _LONGEST_WAIT)
+            if name == "retry-after" and value:
+                seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+                return min(max(seconds, 0.0), _LONGEST_WAIT)
+    return None
+
+
+def _backoff(attempt: int) -> float:
+    """Return the seconds before the next attempt: doubling, spread so that threads part."""
     return min(_FIRST_PAUSE * 2 ** (attempt - 1), _LONGEST_PAUSE) * random.uniform(0.5, 1.0)

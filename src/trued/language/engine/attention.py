@@ -38,7 +38,7 @@ def attention_of(config: Any) -> str:
 
     kinds: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), ())
     kinds = kinds if isinstance(kinds, list | tuple) else (kinds,)
-    return "sdpa" if kinds and all(kind._supports_sdpa for kind in kinds) else "eager"
+    return "sdpa" if kinds and all(getattr(kind, "_supports_sdpa", False) for kind in kinds) else "eager"
 
 
 def restore_attention(model: Any) -> None:

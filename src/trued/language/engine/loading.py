@@ -73,9 +73,7 @@ def load_model(
     resolved = default_dtype(device) if dtype == "auto" else dtype
     notes: list[str] = []
     attention = attention_of(causal_config(files))
-    model = read_model(
-        _auto("AutoModelForCausalLM"), files, dtype=resolved, attn_implementation=attention, notes=notes
-    )
+    model = read_model(_auto("AutoModelForCausalLM"), files, dtype=resolved, attn_implementation=attention, notes=notes)
     model = model.to(device).eval()
     model.requires_grad_(False)
     if origin.hub:

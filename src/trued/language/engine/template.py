@@ -66,11 +66,12 @@ class ChatFormat:
         if self.plain:
             return "\n\n".join(m["content"] for m in messages) + "\n\n"
         text = self._apply(messages, add_generation_prompt=True, **self._options)
-        return text.removesuffix(self._ending) + self._opening if text.endswith(self._ending) else text
+        opened = text.removesuffix(self._ending) + self._opening if text.endswith(self._ending) else text
+        return opened + self._boundary.lead
 
     def prompt_ids(self, prompt: Prompt, *, prefill: str = "") -> list[int]:
         """Token ids of the prompt, the assistant's turn opened and begun with `prefill`."""
-        ids = self._boundary.prompt_ids(self.render(prompt), special=self.plain)
+        ids = self._boundary.prompt_ids(self._leadless(self.render(prompt)), special=self.plain)
         return ids + self._boundary.reply_ids(prefill) if prefill else ids
 
     def reply_ids(self, text: str, *, end: bool = True) -> list[int]:
@@ -83,13 +84,17 @@ class ChatFormat:
 
     def cut_ids(self, before: str, after: str) -> tuple[list[int], list[int]]:
         """Token ids of a rendered prompt on both sides of a place in it."""
-        return self._encode(before, special=self.plain), self._boundary.rest_ids(after)
+        return self._encode(before, special=self.plain), self._boundary.rest_ids(self._leadless(after))
+
+    def _leadless(self, opened: str) -> str:
+        """Return a rendered prompt without the blanks at its end that are tokenised with the reply."""
+        return opened.removesuffix(self._boundary.lead)
 
     def continues_replies(self) -> bool:
         """Whether the template opens the assistant's turn such that a reply's text can simply follow."""
         if self.plain:
             return True
-        opened = self.render(_QUESTION) + self._boundary.lead
+        opened = self.render(_QUESTION)
         return self._finished(as_messages(_QUESTION), _PROBE).startswith(opened + _PROBE)
 
     # -- the template ----------------------------------------------------------------------------------------------
@@ -135,7 +140,7 @@ class ChatFormat:
     def _as_written(self, text: str) -> str:
         if self._verbatim or not text:
             return text
-        opened = self.render(_QUESTION) + self._boundary.lead
+        opened = self.render(_QUESTION)
         for reply in (text, text.rpartition("</think>")[2].lstrip()):
             whole = self._finished(as_messages(_QUESTION), reply)
             if whole.startswith(opened) and whole.endswith(self._tail):

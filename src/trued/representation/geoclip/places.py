@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ from trued.errors import InputError
 from trued.fetch.assets import Asset, asset_path
 from trued.fetch.wheel import Member
 from trued.representation.geoclip.location_encoder import WHEEL
+from trued.texts import read_text
 
 PLACES = Asset(
     Member(WHEEL, "geoclip/model/gps_gallery/coordinates_100K.csv"),
     "3a00b1ba58f13443db726533b6399b39609e292df09d4e58792fa5949d1838b1",
 )
+_LARGEST_CELL = 1 << 30  # characters of columns beside the two that are read
 _LATITUDE, _LONGITUDE = ("lat", "latitude"), ("lon", "lng", "long", "longitude")
 
 
@@ -40,19 +43,17 @@ def read_places(path: str | Path) -> Float[Tensor, "places 2"]:
             coordinates that are no place; the line is named.
     """
     path = Path(path)
+    csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
+    rows = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            names = [name.strip().lower() for name in next(rows, [])]
-            columns = [next((names.index(name) for name in known if name in names), None) for known in
-                       (_LATITUDE, _LONGITUDE)]  # fmt: skip
-            if None in columns:
-                raise InputError(
-                    f"{path}: the header is {', '.join(names) or 'empty'}; name a column 'lat' and one 'lon'"
-                )
-            latitude, longitude = columns
-            coordinates = [_numbers(path, rows.line_num, row, latitude, longitude) for row in rows if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        names = [name.strip().lower() for name in next(rows, [])]
+        columns = [next((names.index(name) for name in known if name in names), None) for known in
+                   (_LATITUDE, _LONGITUDE)]  # fmt: skip
+        if None in columns:
+            raise InputError(f"{path}: the header is {', '.join(names) or 'empty'}; name a column 'lat' and one 'lon'")
+        latitude, longitude = columns
+        coordinates = [_numbers(path, rows.line_num, row, latitude, longitude) for row in rows if row]
+    except csv.Error as error:
         raise InputError(f"{path} cannot be read ({error}): give a CSV file with columns lat and lon") from error
     if not coordinates:
         raise InputError(f"{path} holds no place: give one row a place")
@@ -66,5 +67,7 @@ def _numbers(path: Path, line: int, row: list[str], *columns: int | None) -> tup
     try:
         latitude, longitude = (float(row[column or 0]) for column in columns)
     except (ValueError, IndexError):
-        raise InputError(f"{path}, line {line}: {','.join(row)!r} has no number for latitude and longitude") from None
+        raise InputError(
+            f"{path}, line {line}: {','.join(row)[:80]!r} has no number for latitude and longitude"
+        ) from None
     return latitude, longitude

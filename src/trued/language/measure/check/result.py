@@ -186,7 +186,9 @@ class CheckResult:
                 left_out=data["left_out"],
                 baseline=cls.from_json(data["baseline"], source) if data["baseline"] else None,
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except InputError:
+            raise
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{source} is not a whole result of a check ({error}): make it again") from error
 
 
