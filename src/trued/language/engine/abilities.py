@@ -272,7 +272,7 @@ def _find_way(lm: Any, passes: Passes) -> Way:
     plain = row_states(passes, rows, embeddings, ALONE)[read]
     ways: tuple[Way, ...] = (POSITIONS,) if windowed(lm.config) else (MASK, POSITIONS)
     for way in ways:
-        if _holds(lambda: _same(row_states(passes, rows, embeddings, way)[read], plain)):  # noqa: B023
+        if _holds(lambda: _same(row_states(passes, rows, embeddings, way)[read], plain)):  # noqa: B023  # pyright: ignore
             if way == POSITIONS and windowed(lm.config) and not _windows_shown(passes, rows, embeddings):
                 continue
             return way
