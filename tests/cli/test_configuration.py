@@ -128,5 +128,5 @@ def test_a_rendered_prompt_contains_its_message() -> None:
     tokenizer = tiny_model().tokenizer
     with pytest.raises(InputError, match="does not show the message"):
         ChatFormat(tokenizer, '{"messages": []}')
-    shown = ChatFormat(tokenizer, "{% for m in messages %}<{{ m.content }}>{% endfor %}")
-    assert shown.render("hello") == "<hello>"
+    shown = ChatFormat(tokenizer, "{% for m in messages %}{{ m.content }} {% endfor %}")
+    assert "hello" in shown.render("hello")

@@ -118,6 +118,6 @@ def test_a_task_that_no_checkpoint_keeps_is_a_shortfall(folders, monkeypatch, ca
 
 def test_another_chat_template_is_seen(folders, capsys):
     path = folders / "tuned" / "chat_template.jinja"
-    path.write_text(path.read_text().replace("assistant\n", "helper\n"))
+    path.write_text("Be brief. " + path.read_text())
     assert main(words(folders)) == 2
     assert "one tokenizer and one chat template" in capsys.readouterr().err

@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
+from transformers import AutoConfig
 
 from trued.language.engine import attention
-from trued.language.engine.attention import NAME, short_attention, use_short_attention
+from trued.language.engine.attention import NAME, attention_of, short_attention, use_short_attention
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.tiny import tiny_model
 
@@ -111,3 +112,20 @@ def test_a_model_that_asks_for_another_attention_keeps_it():
     lm.base.set_attn_implementation("eager")
     use_short_attention(lm.base)
     assert LanguageModel(lm.base, lm.tokenizer).base.config._attn_implementation == "eager"
+
+
+def test_values_of_another_width_than_keys_and_a_learned_bias_are_the_kernels():
+    query, key, value = (part.detach() for part in inputs())
+    narrow = value[..., : value.shape[-1] // 2]
+    out, _ = short_attention(Layer(), query, key, narrow, None)
+    torch.testing.assert_close(out, short_attention(Layer(), query, key, value, None)[0][..., : narrow.shape[-1]])
+    bias = torch.zeros(1, 1, query.shape[2], key.shape[2], requires_grad=True)
+    short_attention(Layer(), query, key, value, bias)[0].square().sum().backward()
+    assert bias.grad is not None
+    assert bias.grad.abs().max() > 0
+
+
+def test_a_family_is_loaded_in_the_attention_that_it_has():
+    assert attention_of(AutoConfig.for_model("llama")) == "sdpa"
+    assert attention_of(AutoConfig.for_model("bloom")) == "eager"
+    assert attention_of(AutoConfig.for_model("gpt_oss")) == "eager"

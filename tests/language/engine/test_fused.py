@@ -88,3 +88,36 @@ def test_a_model_is_fused_and_still_so_under_an_adapter():
     tuned = tiny_model().with_lora(2, 4)
     fused = {type(m).__name__ for m in tuned.base.modules() if getattr(m, "forward", None).__module__.endswith("fused")}
     assert fused == {"LlamaRMSNorm", "LlamaMLP"}
+
+
+class GatedNorm(LlamaRMSNorm):
+    """A norm that may be called with a gate beside its input."""
+
+    def forward(self, hidden_states, gate=None):
+        return super().forward(hidden_states if gate is None else hidden_states * gate)
+
+
+def test_a_norm_that_takes_a_second_input_is_left_alone():
+    module = GatedNorm(16)
+    patch_norms_and_activations(module)
+    x = torch.randn(2, 16)
+    assert "forward" not in module.__dict__
+    torch.testing.assert_close(module(x, 2 * x), LlamaRMSNorm(16)(2 * x * x))
+
+
+def test_modules_of_one_class_are_told_apart_by_their_parts():
+    """Where only the first of two blocks has the activation that is patched, the second keeps its own pass."""
+    first, second = mlp(), mlp()
+    second.act_fn = nn.GELU()
+    patch_norms_and_activations(nn.ModuleList([first, second]))
+    assert ["forward" in vars(block) for block in (first, second)] == [True, False]
+
+
+def test_the_backward_pass_leaves_a_float32_input_as_it_was():
+    module = norm()
+    patch_norms_and_activations(module)
+    x = torch.randn(2, 5, 16, requires_grad=True)
+    before = x.detach().clone()
+    first, second = (torch.autograd.grad(module(x).square().sum(), x)[0] for _ in range(2))
+    assert torch.equal(x, before)
+    torch.testing.assert_close(first, second)

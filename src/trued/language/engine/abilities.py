@@ -31,9 +31,6 @@ from trued.language.engine.traits import attends_only, column_span, rope_switch,
 _CONFIRMED = ("transformers.models.llama.modeling_llama",)
 T = TypeVar("T")
 
-_OTHER = 0.1
-"""Relative difference that no rounding explains: the model computes something else."""
-
 
 @dataclass(frozen=True)
 class Basics:
@@ -173,14 +170,16 @@ def _tokens(lm: Any, count: int, first: int = 0) -> list[int]:
     return [(size // 3 + 37 * number) % size for number in range(first, first + count)]
 
 
-def _same(ours: Tensor, plain: Tensor, limit: float | None = None) -> bool:
-    """Whether two sets of vectors are equal but for rounding; a limit of their relative difference may be given."""
+def _same(lm: Any, ours: Tensor, plain: Tensor, leeway: float = 1.0) -> bool:
+    """Whether two sets of vectors are equal but for the rounding of the model's weights; with leeway to refuse."""
     if ours.shape != plain.shape:
         return False
-    if limit is None:
-        limit = 2e-4 if plain.dtype in (torch.float32, torch.float64) else 5e-2
     ours, plain = ours.double(), plain.double()
-    return bool(((ours - plain).norm(dim=-1) <= limit * plain.norm(dim=-1) + 1e-9).all())  # NaN is not the same
+    off = (ours - plain).norm(dim=-1) / plain.norm(dim=-1).clamp(min=1e-6)
+    if lm.dtype in (torch.float32, torch.float64):
+        return bool((off <= leeway * 2e-4).all())  # NaN is not the same
+    # Over 30 layers bfloat16 leaves 0.02 of a state as noise, and up to 0.1 of one in ten.
+    return bool(off.mean() <= leeway * 0.05) and bool((off <= leeway * 0.25).all())
 
 
 def _holds(check: Callable[[], bool]) -> bool:
@@ -204,13 +203,13 @@ def _find_basics(lm: Any) -> Basics:
         states = _states(passes, ids)
         if states is None:
             continue
-        if not _same(passes(ids[:, :7]), states[:, :7], _OTHER):
+        if not _same(lm, passes(ids[:, :7]), states[:, :7], leeway=5):
             raise InputError(
                 f"{lm.name} ({type(lm.base).__name__}) lets a token see later ones: it is not a causal language model"
             )
         own_head = _needs_own_head(lm, backbone, states, logits)
         if own_head is not None:
-            return Basics(number, _holds(partial(_takes_embeddings, passes, ids)), own_head)
+            return Basics(number, _holds(partial(_takes_embeddings, lm, passes, ids)), own_head)
     raise InputError(
         f"{lm.name} ({type(lm.base).__name__}) has no decoder whose hidden states give its logits: it is not supported"
     )
@@ -227,9 +226,9 @@ def _plain_logits(lm: Any, ids: Tensor) -> tuple[Tensor | None, str]:
         return None, " ".join(str(error).split())[:200] or type(error).__name__
     if plain is None or plain.ndim != 3:
         return None, "it returns no logits"
-    if not _holds(lambda: _same(lm.base(input_ids=ids, use_cache=False).logits, plain)):
+    if not _holds(lambda: _same(lm, lm.base(input_ids=ids, use_cache=False).logits, plain)):
         lm.patches.give_up()
-    return plain.float(), ""
+    return plain, ""
 
 
 def _states(passes: Passes, ids: Tensor) -> Tensor | None:
@@ -250,17 +249,17 @@ def _needs_own_head(lm: Any, backbone: Any, states: Tensor, logits: Tensor) -> b
     def known(hidden: Tensor) -> Tensor:
         return full_logits(hidden, lm.base.get_output_embeddings(), lm.config)
 
-    if _holds(lambda: _same(own(states).float(), logits)):
+    if _holds(lambda: _same(lm, own(states), logits)):
         # Large states too: a cap changes little in small logits.
-        return not _holds(lambda: all(_same(known(s), own(s).float()) for s in (states, 50 * states)))
-    return False if _holds(lambda: _same(known(states), logits)) else None
+        return not _holds(lambda: all(_same(lm, known(s), own(s)) for s in (states, 50 * states)))
+    return False if _holds(lambda: _same(lm, known(states), logits)) else None
 
 
-def _takes_embeddings(passes: Passes, ids: Tensor) -> bool:
+def _takes_embeddings(lm: Any, passes: Passes, ids: Tensor) -> bool:
     """Whether embeddings in place of ids, moved ones too, give what they give where ids are looked up."""
     looked_up = Passes(passes.backbone, passes.embedder, direct=False)
     own = passes.embedder(ids)
-    return all(_same(passes(ids, given), looked_up(ids, given)) for given in (own, own.flip(-1)))
+    return all(_same(lm, passes(ids, given), looked_up(ids, given)) for given in (own, own.flip(-1)))
 
 
 def _find_way(lm: Any, passes: Passes) -> Way:
@@ -272,7 +271,7 @@ def _find_way(lm: Any, passes: Passes) -> Way:
     plain = row_states(passes, rows, embeddings, ALONE)[read]
     ways: tuple[Way, ...] = (POSITIONS,) if windowed(lm.config) else (MASK, POSITIONS)
     for way in ways:
-        if _holds(lambda: _same(row_states(passes, rows, embeddings, way)[read], plain)):  # noqa: B023  # pyright: ignore
+        if _holds(lambda: _same(lm, row_states(passes, rows, embeddings, way)[read], plain)):  # noqa: B023  # pyright: ignore
             if way == POSITIONS and windowed(lm.config) and not _windows_shown(passes, rows, embeddings):
                 continue
             return way
@@ -311,13 +310,13 @@ def _decodes(lm: Any, backbone: Any, way: Decoding) -> bool:
         decoder, rows = decoder_for(way, backbone, lm.config, lm.device, lm.dtype), [0, 1, 2]
         states = decoder.start(prompts, 1, 3)
         for step in range(3):
-            if not _same(states, torch.stack([plain[row][step] for row in rows])):
+            if not _same(lm, states, torch.stack([plain[row][step] for row in rows])):
                 return False
             if step == 1:
                 decoder.select(torch.tensor([1, 2], device=lm.device))
                 rows = [1, 2]
             states = decoder.step(given[rows, step])
-        if not _same(states, torch.stack([plain[row][3] for row in rows])):
+        if not _same(lm, states, torch.stack([plain[row][3] for row in rows])):
             return False
     return True
 
@@ -332,6 +331,6 @@ def _reuses(lm: Any, backbone: Any) -> bool:
         states = backbone(input_ids=ids, past_key_values=cache.expand(2), use_cache=True).last_hidden_state[:, -1]
         whole = [torch.tensor([begin + tail], device=lm.device) for tail in tails]
         plain = [backbone(input_ids=row, use_cache=False).last_hidden_state[:, -1] for row in whole]
-        return _same(states, torch.cat(plain))
+        return _same(lm, states, torch.cat(plain))
 
     return _holds(check)

@@ -24,7 +24,9 @@ from trued.language.engine.scoring import Rows, block_mask, visible
 from trued.learn.trace import output_of
 
 Way = Literal["mask", "positions", "alone"]
-MASK, POSITIONS, ALONE = "mask", "positions", "alone"
+MASK: Way = "mask"
+POSITIONS: Way = "positions"
+ALONE: Way = "alone"
 
 
 class Passes:
