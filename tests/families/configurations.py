@@ -205,6 +205,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen4_exp_text": INDEXED,
     "recurrent_gemma": {"num_hidden_layers": 3, "logits_soft_cap": 2.0},
     "reformer": {
+        **PAD,
         "axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 32], "attn_layers": ["local", "lsh"],
     },
     "roberta": ROBERTA,

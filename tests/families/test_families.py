@@ -27,6 +27,7 @@ FURTHER = {
     "gemma3n_text": ("hidden", "lora_step"),  # several streams between layers; outputs that are changed in place
     "gemma4_text": ("gradients",),  # embeddings that are looked up among the ids'
     "hy_v4": ("hidden",),  # several streams, none of which is the state of a token
+    "llama4_text": ("lora_step",),  # a router that is linear by its class alone
     "jamba": ("gradients",),  # norms of parts of a split
 }
 CONVOLUTIONAL = "is convolutional and has no first token: use pool='mean'"
