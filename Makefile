@@ -4,6 +4,7 @@
 #   make test     the tests
 #   make lint     ruff, pyright and the floors of the architecture
 #   make docs     the pages of the papers, the README's tables, and the site in site/
+#   make families docs/models.md: what trued and plain transformers give on every family of models, in half an hour
 #   make bench    the benchmarks beside their peers
 #   make tables   the table of settings that the help of `trued` is made from
 #   make clean    remove what the others made; runs and the model cache stay
@@ -26,7 +27,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format docs bench tables constraints clean
+.PHONY: demo test lint format docs families bench tables constraints clean
 
 demo: $(VENV)/.stamp-run
 	$(BIN)/trued loop --output demo $(ARGS)
@@ -48,6 +49,9 @@ docs: $(VENV)/.stamp-docs
 	$(BIN)/python docs/build_pages.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html"
+
+families: $(VENV)/.stamp-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.families --write docs/models.md $(ARGS)
 
 bench: $(VENV)/.stamp-dev
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from trued.errors import InputError
 from trued.vision import efficientnet_lite
 from trued.vision.efficientnet_lite import MEAN, STD, EfficientNetLite0
-from trued.vision.encoder import ImageEncoder
+from trued.vision.encoder import ImageEncoder, _channels_first
 
 IMAGES = torch.rand(3, 3, 40, 56, generator=torch.Generator().manual_seed(0))
 
@@ -130,3 +131,48 @@ def test_a_text_model_sees_no_pictures(tmp_path):
     (tmp_path / "preprocessor_config.json").write_text("{}")
     with pytest.raises(InputError, match="sees no pictures"):
         ImageEncoder.load(tmp_path)
+
+
+def test_pictures_of_a_size_that_a_model_cannot_take_are_refused_when_it_is_loaded(vit):
+    with pytest.raises(InputError, match=r"gives no features of pictures of 48 pixels a side \(.*give another size"):
+        ImageEncoder.load(vit, size=48)
+
+
+def test_a_model_of_videos_is_refused_when_it_is_loaded(tmp_path):
+    from transformers import VideoMAEConfig, VideoMAEModel
+
+    config = VideoMAEConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24, image_size=32, patch_size=8,
+        num_frames=2,
+    )  # fmt: skip
+    VideoMAEModel(config).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 32, "width": 32}}))
+    with pytest.raises(InputError, match=r"VideoMAEModel\) gives no features of pictures of 32 pixels"):
+        ImageEncoder.load(tmp_path)
+
+
+def test_a_masked_autoencoder_sees_whole_pictures(tmp_path):
+    from transformers import ViTMAEConfig, ViTMAEModel
+
+    config = ViTMAEConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, image_size=32, patch_size=8,
+        decoder_hidden_size=16, decoder_num_attention_heads=2, decoder_num_hidden_layers=1,
+        decoder_intermediate_size=24, initializer_range=0.5,
+    )  # fmt: skip
+    ViTMAEModel(config).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 32, "width": 32}}))
+    encoder = ImageEncoder.load(tmp_path)
+    torch.testing.assert_close(encoder.features(IMAGES), encoder.features(IMAGES), atol=1e-5, rtol=1e-4)
+    assert encoder.maps(torch.zeros(1, 3, 32, 32))["layer 2"].shape == (1, 17, 16)
+
+
+def test_channels_that_come_last_are_found_by_the_widths_of_the_stages():
+    stages = SimpleNamespace(embed_dim=8, depths=[1, 1], hidden_size=16)
+    for shape, turned in (
+        ((2, 4, 5, 16), (2, 16, 4, 5)),
+        ((2, 4, 5, 8), (2, 8, 4, 5)),
+        ((2, 16, 4, 8), (2, 16, 4, 8)),
+        ((2, 3, 4, 5), (2, 3, 4, 5)),
+        ((2, 9, 16), (2, 9, 16)),
+    ):
+        assert _channels_first(torch.zeros(shape), stages).shape == turned

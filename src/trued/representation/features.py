@@ -7,6 +7,7 @@ are for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from trued.data.hashed import hashed_share
 from trued.errors import InputError, nearest
 from trued.language.engine.text_length import longest_text
+from trued.language.engine.text_part import PROBES, embedding_rows, padding_is_masked, text_part
 from trued.learn.device import open_device
 from trued.learn.trace import outputs_of
 from trued.representation.structure.layers import LayerFeatures
@@ -30,20 +32,32 @@ class TextEncoder:
     """Any text model of transformers, encoder or decoder, as a source of features.
 
     Args:
-        model: returns hidden states.
+        model: returns hidden states. Of a model of pictures and texts the half for texts is taken, of an
+            encoder-decoder the encoder.
         tokenizer: its tokenizer.
         name: for reports.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str = "") -> None:
-        self.model, self.tokenizer, self.name = model.eval().requires_grad_(False), tokenizer, name
+        self.model = text_part(model).eval().requires_grad_(False)
+        self.tokenizer, self.name = tokenizer, name
+
+    @cached_property
+    def masks_padding(self) -> bool:
+        """Whether texts of different lengths can share a batch: in some families padding changes their features.
+
+        Raises:
+            InputError: the model gives no features of texts, or others each time.
+        """
+        short, long = self._ids(PROBES)
+        return padding_is_masked(self._layers, short, long, self.name or type(self.model).__name__)
 
     @classmethod
     def load(cls, source: str | Path, *, device: str = "cpu") -> TextEncoder:
         """Load a model in float32 from a folder or the hub; "smollm2" and "minilm" are the embedded ones.
 
         Raises:
-            InputError: no such device or model.
+            InputError: no such device or model, or one that gives no features of texts.
         """
         from transformers import AutoModel, AutoTokenizer
 
@@ -58,13 +72,16 @@ class TextEncoder:
         try:
             files = find_files(default_model(str(source)) if str(source) in SOURCES else source)
             model = read_model(AutoModel, files, dtype=torch.float32, unused=POOLER)
-            rows = model.get_input_embeddings().weight.shape[0]
-            tokenizer = fit_vocabulary(read_parts(AutoTokenizer, files), rows, name=files.name)
+            tokenizer = read_parts(AutoTokenizer, files)
+            if (rows := embedding_rows(text_part(model))) is not None:
+                tokenizer = fit_vocabulary(tokenizer, rows, name=files.name)
         except InputError as error:
             raise InputError(
                 f"no text encoder '{source}' ({error}): give {', '.join(SOURCES)}, a folder or a hub id"
             ) from error
-        return cls(model.to(where), tokenizer, name=str(source))
+        encoder = cls(model.to(where), tokenizer, name=str(source))
+        _ = encoder.masks_padding  # what cannot be used says so here, not after other work
+        return encoder
 
     @torch.no_grad()
     def features(self, texts: Sequence[str], *, pool: Pool = "mean", batch_tokens: int = BATCH_TOKENS) -> LayerFeatures:
@@ -83,8 +100,7 @@ class TextEncoder:
         """
         if isinstance(texts, str) or not len(texts):
             raise InputError("texts is one string or empty: give a list of texts")
-        limit = min(longest_text(self.model), LONGEST)
-        ids = self.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+        ids = self._ids(texts)
         if empty := [i for i, row in enumerate(ids) if not row]:
             raise InputError(f"text {empty[0]} is empty: it has no tokens to pool")
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
@@ -93,6 +109,8 @@ class TextEncoder:
         while start < len(order):
             stop = start + 1
             while stop < len(order) and (stop + 1 - start) * len(ids[order[stop]]) <= batch_tokens:
+                if not self.masks_padding and len(ids[order[stop]]) > len(ids[order[start]]):
+                    break
                 stop += 1
             for layer, pooled in enumerate(self._states([ids[i] for i in order[start:stop]], pool)):
                 if layer == len(layers):
@@ -101,13 +119,23 @@ class TextEncoder:
             start = stop
         return LayerFeatures({f"layer {number}": x for number, x in enumerate(layers)})
 
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        limit = min(longest_text(self.model), LONGEST)
+        return self.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+
     def _states(self, rows: list[list[int]], pool: Pool) -> list[Float[Tensor, "rows dim"]]:
+        mask, states = self._layers(rows)
+        return [pooled_tokens(state, mask, pool).float().cpu() for state in states]
+
+    def _layers(
+        self, rows: list[list[int]]
+    ) -> tuple[Int[Tensor, "rows time"], Sequence[Float[Tensor, "rows time dim"]]]:
+        """Return the mask of a padded batch and what every layer gives for it."""
         device = next(self.model.parameters()).device
         longest = max(map(len, rows))
         ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-        out = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-        return [pooled_tokens(state, mask, pool).float().cpu() for state in out.hidden_states]
+        return mask, self.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
 
 
 def pooled_tokens(

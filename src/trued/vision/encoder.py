@@ -6,6 +6,7 @@ for.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,15 +199,53 @@ def _transformer(source: str, size: int | None) -> ImageEncoder:
         line = str(error).strip().splitlines()[0]
         raise InputError(f"no image encoder '{source}' ({line}): give {DEFAULT}, a folder or a hub id") from error
     model = getattr(model, "vision_model", model)
-    if getattr(model, "main_input_name", "") != "pixel_values":
-        raise InputError(f"'{source}' is a {type(model).__name__}, which sees no pictures")
+    if "pixel_values" not in inspect.signature(model.forward).parameters:
+        raise InputError(f"'{source}' sees no pictures: it is of the kind {type(model).__name__}")
+    if getattr(model.config, "mask_ratio", None):
+        model.config.mask_ratio = 0.0  # a masked autoencoder hides patches at random, from its encoder too
 
     def maps(pixels: Tensor) -> dict[str, Tensor]:
         out = model(pixel_values=pixels, output_hidden_states=True)
         states = [*out.hidden_states[:-1], out.last_hidden_state]  # many normalise after the last layer
-        return {f"layer {number}": state for number, state in enumerate(states)}
+        return {f"layer {number}": _channels_first(state, model.config) for number, state in enumerate(states)}
 
-    return ImageEncoder(model, maps, _pictures(settings, model.config, size), name=source)
+    pictures = _pictures(settings, model.config, size)
+    _check_maps(model.eval(), maps, pictures, source)
+    return ImageEncoder(model, maps, pictures, name=source)
+
+
+def _channels_first(x: Tensor, config: Any) -> Tensor:
+    """Turn a feature map whose channels come last, as in some transformers over windows, to [batch, channels, ...]."""
+    if x.ndim != 4:
+        return x
+    widths = {getattr(config, "hidden_size", None)}
+    if isinstance(base := getattr(config, "embed_dim", None), int):
+        widths |= {base << stage for stage in range(len(getattr(config, "depths", ())))}
+    return x.permute(0, 3, 1, 2) if x.shape[-1] in widths and x.shape[1] not in widths else x
+
+
+@torch.no_grad()
+def _check_maps(model: Any, maps: Callable[[Tensor], dict[str, Tensor]], pictures: Pictures, source: str) -> None:
+    """Look at two grey pictures, so that a model that cannot says so before the work.
+
+    Raises:
+        InputError: it takes no pictures of this size or needs more than pictures, or gives no layers.
+    """
+    kind = type(model).__name__
+    try:
+        layers = maps(pictures(torch.full((2, 3, pictures.size, pictures.size), 0.5)))
+    except Exception as error:  # what a model says of pictures that it cannot take is its author's choice
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"'{source}' ({kind}) gives no features of pictures of {pictures.size} pixels a side ({reason}): give "
+            "another size or another encoder"
+        ) from error
+    for name, x in layers.items():
+        if x.ndim not in (3, 4) or len(x) != 2:
+            raise InputError(
+                f"'{source}' ({kind}) gives numbers of shape {tuple(x.shape)} in {name} for 2 pictures: encoders of "
+                "single pictures are supported, whose layers are maps or tokens"
+            )
 
 
 def _pictures(settings: dict[str, Any], config: Any, size: int | None) -> Pictures:

@@ -46,6 +46,13 @@ def test_values_and_gradients_are_those_of_the_kernel(batch, kv_heads, groups, q
     torch.testing.assert_close(gradients(ours, parts), gradients(theirs, parts))
 
 
+def test_a_mask_that_is_learned_gets_its_gradient():
+    parts = inputs()
+    mask = torch.zeros(2, 1, 5, 5, dtype=torch.float64, requires_grad=True)
+    ours, theirs = short_attention(Layer(), *parts, mask)[0], reference(*parts, mask)
+    torch.testing.assert_close(gradients(ours, [mask]), gradients(theirs, [mask]))
+
+
 def test_without_a_mask_a_whole_sequence_is_causal_and_a_single_query_sees_everything():
     parts = inputs()
     torch.testing.assert_close(short_attention(Layer(), *parts, None)[0], reference(*parts, None, causal=True))

@@ -95,3 +95,20 @@ def test_minilm_puts_like_meanings_near():
     cosine = vectors @ vectors.T
     np.testing.assert_allclose(np.diag(cosine), 1, atol=1e-5)
     assert min(cosine[0, 1], cosine[2, 3]) > max(cosine[:2, 2:].max(), 0) + 0.3
+
+
+def test_an_encoder_that_takes_padding_in_reads_texts_of_one_length_together(tmp_path):
+    from transformers import FNetConfig, FNetModel
+
+    config = FNetConfig(
+        vocab_size=12, hidden_size=16, num_hidden_layers=2, intermediate_size=24, initializer_range=0.5, pad_token_id=0,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        FNetModel(config).save_pretrained(tmp_path)
+    EMBED.tokenizer.save_pretrained(tmp_path)
+    embedder = SentenceEmbedder.load(tmp_path)
+    assert not embedder.masks_padding
+    texts = ["a b", "c d e f g h a b c", "e f"]
+    for text, vector in zip(texts, embedder(texts), strict=True):
+        np.testing.assert_allclose(vector, embedder([text])[0], atol=1e-5)

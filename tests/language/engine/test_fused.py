@@ -43,6 +43,15 @@ def test_values_are_equal_and_gradients_those_of_autograd(make, dtype):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
+def test_the_backward_pass_of_a_norm_leaves_its_input_to_others():
+    module = norm()
+    patch_norms_and_activations(module)
+    x = torch.randn(2, 5, 16, requires_grad=True)
+    before = x.detach().clone()
+    (x.square().sum() + module(x).sum()).backward()
+    assert torch.equal(x, before)
+
+
 def test_the_gated_gradient_agrees_with_finite_differences():
     module = mlp().double()
     patch_norms_and_activations(module)

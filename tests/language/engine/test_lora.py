@@ -93,3 +93,9 @@ def test_a_models_adapter_is_patched():
     forwards = [module.forward.__func__.__module__ for module in tuned.model.modules() if type(module) is Linear]
     assert forwards
     assert set(forwards) == {"trued.language.engine.lora"}
+
+
+def test_what_follows_a_layer_may_change_its_output_in_place():
+    ours, theirs = (layer(torch.ones(2, 5, 12)).add_(1.0) for layer in reversed(layers()))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+    ours.sum().backward()

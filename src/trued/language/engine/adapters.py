@@ -41,11 +41,32 @@ def with_fresh_lora(model: Any, *, r: int, alpha: float, dropout: float, seed: i
         raise InputError("this model has an adapter already: merge it, or start from its base")
     shape: dict[str, Any] = {"r": r, "lora_alpha": alpha, "lora_dropout": dropout}
     state_space = getattr(model.config, "model_type", "") in _STATE_SPACE
-    outside = ["out_proj", "conv1d"] if state_space else None
-    config = LoraConfig(**shape, target_modules="all-linear", exclude_modules=outside, task_type="CAUSAL_LM")
+    outside = [*(["out_proj", "conv1d"] if state_space else []), *_other_products(model)]
+    config = LoraConfig(**shape, target_modules="all-linear", exclude_modules=outside or None, task_type="CAUSAL_LM")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return get_peft_model(model, config)
+
+
+def _other_products(model: nn.Module) -> list[str]:
+    """Names of layers that are linear by their class and give something else, such as routers or grouped products."""
+    return [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear)
+        and type(layer).forward is not nn.Linear.forward
+        and type(layer).__module__.startswith("transformers.")
+        and not _is_product(layer)
+    ]
+
+
+@torch.no_grad()
+def _is_product(layer: nn.Linear) -> bool:
+    try:
+        out = layer(layer.weight.new_zeros(2, layer.in_features))
+    except Exception:  # what a layer says of an input that it does not take is its author's choice
+        return False
+    return isinstance(out, torch.Tensor) and out.shape == (2, layer.out_features)
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from trued.fetch.pretrained import read_model, read_parts
 from trued.fetch.vocabulary import fit_vocabulary
 from trued.language.engine.embedded import default_model
 from trued.language.engine.loading import default_dtype
+from trued.language.engine.text_length import longest_text
+from trued.language.engine.text_part import PROBES, embedding_rows, padding_is_masked, text_part
 from trued.learn.device import open_device
 
 LONGEST = 256  # tokens that the model was trained on; what follows them is cut off
@@ -29,7 +31,7 @@ class SentenceEmbedder:
     """Texts to unit vectors, whose inner product is the cosine similarity.
 
     Args:
-        model: a BERT-like encoder that returns `last_hidden_state`.
+        model: a BERT-like encoder that returns `last_hidden_state`; of an encoder-decoder the encoder is taken.
         tokenizer: its tokenizer.
         batch_tokens: rows times longest row of a batch.
         longest: tokens of a text that are read, its two marks included.
@@ -41,8 +43,9 @@ class SentenceEmbedder:
     def __init__(self, model: Any, tokenizer: Any, *, batch_tokens: int = 16_384, longest: int = LONGEST) -> None:
         if not 3 <= longest <= LONGEST:
             raise InputError(f"{longest} tokens of a text: give 3 to {LONGEST}")
-        self.model = model.eval()
+        self.model = text_part(model).eval()
         self.tokenizer = tokenizer
+        self.masks_padding = True  # False: texts share a batch only with those of their own length
         self.batch_tokens = batch_tokens
         self.longest = longest
 
@@ -65,7 +68,8 @@ class SentenceEmbedder:
             longest: tokens of a text that are read.
 
         Raises:
-            InputError: no such model, the embedded one is not available, or `longest` is out of range.
+            InputError: no such model, the embedded one is not available, `longest` is out of range, or the model gives
+                no states of a text's tokens.
         """
         from transformers import AutoModel, AutoTokenizer
 
@@ -73,9 +77,14 @@ class SentenceEmbedder:
         files = find_files(default_model("minilm") if source is None else source)
         resolved = default_dtype(device) if dtype == "auto" else dtype
         model = read_model(AutoModel, files, dtype=resolved, unused=POOLER)
-        rows = model.get_input_embeddings().weight.shape[0]
-        tokenizer = fit_vocabulary(read_parts(AutoTokenizer, files), rows, name=files.name)
-        return cls(model.to(where), tokenizer, longest=longest)
+        tokenizer = read_parts(AutoTokenizer, files)
+        if (rows := embedding_rows(text_part(model))) is not None:
+            tokenizer = fit_vocabulary(tokenizer, rows, name=files.name)
+        embedder = cls(model.to(where), tokenizer, longest=longest)
+        if source is not None:
+            short, long = embedder._ids(PROBES)
+            embedder.masks_padding = padding_is_masked(embedder._states, short, long, files.name)
+        return embedder
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
@@ -90,7 +99,7 @@ class SentenceEmbedder:
         vectors = np.zeros((len(texts), width), dtype=np.float32)
         if not len(texts):
             return vectors
-        ids = self.tokenizer(list(texts), truncation=True, max_length=self.longest)["input_ids"]
+        ids = self._ids(texts)
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         for batch in self._batches(order, ids):
             vectors[batch] = self._embed([ids[i] for i in batch])
@@ -100,16 +109,27 @@ class SentenceEmbedder:
         """Cut an order by rising length into batches of similar length, so that little is padding."""
         batches: list[list[int]] = [[]]
         for index in order:
-            if batches[-1] and (len(batches[-1]) + 1) * len(ids[index]) > self.batch_tokens:
+            batch = batches[-1]
+            full = (len(batch) + 1) * len(ids[index]) > self.batch_tokens
+            if batch and (full or (not self.masks_padding and len(ids[index]) > len(ids[batch[0]]))):
                 batches.append([])
             batches[-1].append(index)
         return batches
 
-    def _embed(self, rows: list[list[int]]) -> Float[np.ndarray, "rows dim"]:
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        limit = min(self.longest, longest_text(self.model))
+        return self.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+
+    def _states(self, rows: list[list[int]]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return the mask of a padded batch and the last layer's states for it."""
         device = next(self.model.parameters()).device
         longest = max(map(len, rows))
         ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-        states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+        return mask, [self.model(input_ids=ids, attention_mask=mask).last_hidden_state]
+
+    def _embed(self, rows: list[list[int]]) -> Float[np.ndarray, "rows dim"]:
+        mask, (states,) = self._states(rows)
+        states = states.float()
         mean = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         return torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()

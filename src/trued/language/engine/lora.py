@@ -61,12 +61,18 @@ class _LoraLinear(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             a, b, rows = A.to(x.dtype), B.to(x.dtype), x.flatten(0, -2)
             inner = rows @ a.T
-            out = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
-            out.addmm_(inner, b.T, alpha=s)
+            # The result is no view, so that what follows may change it in place.
+            out = x.new_empty(*x.shape[:-1], len(weight))
+            flat = out.view(-1, len(weight))
+            if bias is None:
+                torch.mm(rows, weight.T, out=flat)
+            else:
+                torch.addmm(bias, rows, weight.T, out=flat)
+            flat.addmm_(inner, b.T, alpha=s)
         _, _, _, by_A, by_B, _ = ctx.needs_input_grad
         ctx.save_for_backward(rows if by_A else None, weight, a, b, inner if by_B else None)
         ctx.s, ctx.shape, ctx.types = s, x.shape, (A.dtype, B.dtype)
-        return out.view(*x.shape[:-1], -1)
+        return out
 
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore

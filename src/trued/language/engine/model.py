@@ -378,6 +378,8 @@ class LanguageModel:
                 if out.hidden_states is None:
                     raise InputError(f"{self.name} ({type(self.base).__name__}) does not return its hidden states")
                 states = out.hidden_states[layer]
+                if states.ndim == 4 and hasattr(self.config, "altup_active_idx"):
+                    states = states[self.config.altup_active_idx]  # the stream of several that the layers compute on
                 if states.ndim != 3:
                     raise InputError(
                         f"{self.name} ({type(self.base).__name__}) keeps several streams between its layers: layer "

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 UNBOUNDED = 1 << 20  # tokenizers that know no limit state one of 10^30
 
 
@@ -21,6 +19,7 @@ def longest_text(model: Any, tokenizer: Any = None) -> int:
     stated = getattr(model.config, "max_position_embeddings", None)
     limit = int(stated) if stated else UNBOUNDED
     for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None:
-            limit = min(limit, module.num_embeddings - module.padding_idx - 1)
+        padding = getattr(module, "padding_idx", None)  # of an embedding, of whichever class
+        if name.endswith("position_embeddings") and padding is not None:
+            limit = min(limit, len(module.weight) - padding - 1)  # pyright: ignore
     return min(limit, int(getattr(tokenizer, "model_max_length", UNBOUNDED) or UNBOUNDED))
