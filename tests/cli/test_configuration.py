@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from trued.cli.main import main
-from trued.cli.settings import described, options_of, read_template, with_settings
+from trued.cli.settings import described, options_of, read_settings, read_template, with_settings
 from trued.errors import InputError
 from trued.language.engine.model import LanguageModel
 from trued.language.engine.template import ChatFormat
@@ -130,3 +130,37 @@ def test_a_rendered_prompt_contains_its_message() -> None:
         ChatFormat(tokenizer, '{"messages": []}')
     shown = ChatFormat(tokenizer, "{% for m in messages %}{{ m.content }} {% endfor %}")
     assert "hello" in shown.render("hello")
+
+
+def test_a_config_file_and_a_template_may_be_utf_16(tmp_path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_bytes("lr: 0.5\n".encode("utf-16"))
+    assert read_settings(config) == {"lr": 0.5}
+    template = tmp_path / "chat.jinja"
+    template.write_bytes("{% for m in messages %}{{ m.content }}{% endfor %}".encode("utf-16"))
+    assert "m.content" in str(read_template(str(template)))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("a.yaml", b'prompt: "x \\ud83d"\n', "half of a character"),
+        ("a.yaml", b'"\\ud83d": 1\n', "half of a character"),
+        ("a.yaml", b'a: [1, {b: ["\\ude00"]}]\n', "half of a character"),
+        ("a.yaml", b"a: caf\xe9\n", "no text in UTF-8"),
+        ("a.toml", b"a = 1\x00\n", "zero bytes"),
+    ],
+)
+def test_a_config_file_that_is_no_whole_text_is_refused_by_name(name, data, says, tmp_path) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=says) as raised:
+        read_settings(tmp_path / name)
+    assert name in str(raised.value)
+
+
+def test_a_config_file_with_an_alias_of_itself_ends() -> None:
+    import yaml
+
+    from trued.cli.settings import _check_whole
+
+    _check_whole(yaml.safe_load("&a [x, *a]"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,6 +47,17 @@ def parts_of(kind: Any) -> dict[str, Any]:
         if part.__name__ != "Config":
             parts[name] = part
     return parts
+
+
+def save_encoder(config: Any, folder: Path, *, convolutions: bool = False) -> None:
+    """Save a random model of a configuration, as `AutoModel` builds it."""
+    from transformers import AutoModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModel.from_config(config).eval()
+    randomize(model, convolutions=convolutions)
+    model.save_pretrained(folder)
 
 
 @torch.no_grad()

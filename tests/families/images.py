@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .building import configured, randomize
+from .building import configured, save_encoder
 from .outcome import Different, NoReference, worst
 from .reference import plainly, reference, without
 
@@ -114,17 +114,12 @@ class Subject:
     """A tiny random encoder in a folder, as trued and as plain transformers load it."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        from transformers import AutoModel
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
         self.name, self.folder = name, folder
         with reference("transformers builds no tiny model of it"):
             config = configured(CONFIG_MAPPING[name], SIZES, FAMILIES.get(name, {}))
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                model = AutoModel.from_config(config).eval()
-            randomize(model, convolutions=True)
-            model.save_pretrained(folder)
+            save_encoder(config, folder, convolutions=True)
         side = getattr(getattr(config, "vision_config", config), "image_size", SIDE)
         self.side = side[0] if isinstance(side, list | tuple) else side
         settings = {"size": {"height": self.side, "width": self.side}, "image_mean": MEAN, "image_std": STD}

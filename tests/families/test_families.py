@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ FAST = {
     "images": ("clip", "convnext", "sam_vision_model", "vit", "vit_mae"),
     "texts": ("bert", "clip", "fnet", "qwen3", "roberta", "t5"),
 }  # fmt: skip
+CHECKED = ("llama", "qwen3", "gemma3_text", "phi3", "mistral", "gpt_oss", "granitemoehybrid", "gpt2")
+FEW = "--harmful 2 --prefilled 2 --lookalikes 2 --general 2 --attacked 2 --max-new-tokens 2 --steps 1 --prefill 1"
 FURTHER = {
     "doge": ("gradients",),  # a mask that is learned
     "gemma3n_text": ("hidden", "lora_step"),  # several streams between layers; outputs that are changed in place
@@ -59,6 +62,18 @@ def compare(kind: str, family: str, checks: Sequence[str]) -> None:
             assert outcome.words.endswith(REFUSALS[family, check])
         else:
             assert outcome.kind == "ok", f"{check}: {outcome}"
+
+
+@pytest.mark.parametrize("family", CHECKED)
+def test_check_runs_from_the_command_line(family, capsys):
+    from trued.cli.main import main
+
+    with KINDS["language"].subject(family) as subject:
+        assert main(["check", str(subject.folder), "--json", *FEW.split()]) == 0
+    numbers = {metric["id"]: metric for metric in json.loads(capsys.readouterr().out)["metrics"]}
+    assert {numbers[f"asr.{way}"]["n"] for way in ("direct", "templates")} == {2}
+    assert numbers["perplexity"]["value"] > 1
+    assert numbers["target-ce.0.05"]["value"] > 0
 
 
 # -- the page ----------------------------------------------------------------------------------------------------------
@@ -125,8 +140,8 @@ def test_a_family_that_hangs_or_dies_ends_neither_the_sweep_nor_what_it_said():
         report("greedy", Outcome("ok", difference=0.0))
 
     rows = {row.family: row.outcomes for row in sweep(["hangs", "dies", "works"], ["load", "greedy"], subject, jobs=3,
-                                                      patience=2)}  # fmt: skip
+                                                      patience=6)}  # fmt: skip
     assert {name: outcomes["load"].kind for name, outcomes in rows.items()} == dict.fromkeys(rows, "ok")
     assert rows["works"]["greedy"].kind == "ok"
     assert str(rows["dies"]["greedy"]) == "CRASH: the process ended with code 3"
-    assert str(rows["hangs"]["greedy"]) == "CRASH: no answer in 2 seconds"
+    assert str(rows["hangs"]["greedy"]) == "CRASH: no answer in 6 seconds"

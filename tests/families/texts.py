@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .building import configured, randomize
+from .building import configured, save_encoder
 from .configurations import FAMILIES as LANGUAGE
 from .configurations import SIZES as LANGUAGE_SIZES
 from .outcome import Different, NoReference, worst
@@ -85,7 +85,6 @@ class Subject:
     """A tiny random encoder in a folder, as trued and as plain transformers load it."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        from transformers import AutoModel
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
         self.name, self.folder = name, folder
@@ -95,11 +94,7 @@ class Subject:
         own = {**(LANGUAGE.get(name, {}) if name in DECODERS else {}), **FAMILIES.get(name, {})}
         with reference("transformers builds no tiny model of it"):
             config = configured(CONFIG_MAPPING[name], sizes, own)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                model = AutoModel.from_config(config).eval()
-            randomize(model)
-            model.save_pretrained(folder)
+            save_encoder(config, folder)
             self.tokenizer.save_pretrained(folder)
         self.without = without(lambda: self.states(TEXTS[1]))
 

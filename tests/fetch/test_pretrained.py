@@ -3,6 +3,8 @@
 import ast
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -154,3 +156,14 @@ def test_a_folder_without_tokenizer_is_one_sentence(tiny, tmp_path):
     with pytest.raises(InputError, match="could not be loaded") as raised:
         read_parts(AutoTokenizer, tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_loading_prints_nothing(tiny, tmp_path):
+    """Another process, since transformers keeps the standard error that it was imported with."""
+    tiny.model.save_pretrained(tmp_path)
+    code = (
+        "import sys; from transformers import AutoModelForCausalLM; from trued.fetch.pretrained import read_model; "
+        "read_model(AutoModelForCausalLM, sys.argv[1])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert ended.stdout + ended.stderr == ""

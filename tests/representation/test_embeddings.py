@@ -135,3 +135,9 @@ def test_metadata_that_save_did_not_write_are_refused(tmp_path, entry, text):
     save_file({"a": torch.ones(2, 3)}, tmp_path / "x.safetensors", metadata={entry: text})
     with pytest.raises(InputError, match=f"the metadata '{entry}' are no"):
         read_embeddings(tmp_path / "x.safetensors")
+
+
+def test_keys_end_at_line_breaks_only_and_may_be_utf_16(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((2, 3)))
+    (tmp_path / "x.keys.txt").write_bytes("a\u2028b\r\nc\x0bd\r\n".encode("utf-16"))
+    assert read_embeddings(tmp_path / "x.npy").keys == ("a\u2028b", "c\x0bd")

@@ -131,9 +131,14 @@ def _text(path: Path) -> str:
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def _csv(path: Path) -> Iterator[tuple[int, object]]:
+def csv_reader(text: str) -> Any:
+    """Return a strict `csv.reader` of a text, whose cells may be as long as a document."""
     csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
-    rows = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    return csv.reader(io.StringIO(text, newline=""), strict=True)
+
+
+def _csv(path: Path) -> Iterator[tuple[int, object]]:
+    rows = csv_reader(_text(path))
     line = 1
     try:
         names = [name.strip() for name in next(rows, [])]

@@ -15,5 +15,5 @@ def evenly_spaced(items: Sequence[T], limit: int | None) -> list[T]:
 
 def evenly_spaced_places(count: int, limit: int | None) -> list[int]:
     """Return at most `limit` of the places 0 … count - 1: floor(k count / limit) for k below limit; None takes all."""
-    chosen = count if limit is None else min(limit, count)
-    return [k * count // chosen for k in range(chosen)]
+    size = count if limit is None else min(limit, count)
+    return [k * count // size for k in range(size)]

@@ -23,6 +23,7 @@ T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 _SAFE = {"trust_remote_code": False, "local_files_only": True}
+_REPORTED = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # misfits are reported, and refused here
 
 
 def read_model(
@@ -59,9 +60,9 @@ def read_model(
             f"{files.name}: the names of its {len(saved)} weights have the prefix {prefix!r}, of a wrapper around the "
             "model, so that none would be found: save the unwrapped model, or rename them"
         )
-    asked = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True, **_SAFE}
+    reported = {"use_safetensors": True, **_REPORTED, **_SAFE}
     with _quiet():
-        model, report = guarded(files.name, lambda: kind.from_pretrained(str(files.folder), **asked, **options))
+        model, report = guarded(files.name, lambda: kind.from_pretrained(str(files.folder), **reported, **options))
     remarks = judge_report(report, model, saved, name=files.name, unused=unused)
     for remark in remarks:
         _logger.warning("%s", remark)
@@ -90,10 +91,10 @@ def read_gguf(kind: Any, path: Path, **options: Any) -> Any:
     Raises:
         InputError: the file is damaged, of a kind that transformers does not know, or lacks weights of the model.
     """
-    asked = {"output_loading_info": True, "ignore_mismatched_sizes": True, **_SAFE}
+    reported = {**_REPORTED, **_SAFE}
     with _quiet():
         model, report = guarded(
-            path, lambda: kind.from_pretrained(str(path.parent), gguf_file=path.name, **asked, **options)
+            path, lambda: kind.from_pretrained(str(path.parent), gguf_file=path.name, **reported, **options)
         )
     judge_report(report, model, {}, name=str(path))
     return model
@@ -145,14 +146,20 @@ def guarded(name: object, load: Callable[[], T]) -> T:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from printing a bar, and its table of what it loaded, which is judged here."""
+    """Keep transformers from printing a bar, and its table of what it loaded, which is judged here.
+
+    Its messages are filtered: at a higher level of its logger it would check for tensor parallelism, and warn of that.
+    """
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
     table = logging.getLogger("transformers.modeling_utils")
-    level = table.level
-    table.setLevel(logging.ERROR)
+    table.addFilter(_is_error)
     try:
         yield
     finally:
-        table.setLevel(level)
+        table.removeFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR

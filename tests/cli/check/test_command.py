@@ -203,7 +203,7 @@ def test_bad_use_is_one_sentence(capsys: pytest.CaptureFixture[str], options: li
 
 def test_against_a_file_that_is_no_result(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "file.json"
-    for text in ("not json", "{}"):
+    for text in ("not json", "{}", "[" * 5000, '{"baseline": "\\ud83d"}'):
         file.write_text(text)
         assert main(["check", "model", "--against", str(file)]) == 2
         assert "trued check MODEL --json" in capsys.readouterr().err

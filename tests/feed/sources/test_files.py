@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from trued.errors import InputError
 from trued.feed.sources import files as sources
 from trued.feed.sources.files import read_bytes, read_file
+from trued.texts import has_half
 
 LONG = "We turn one spoke after another, and measure how straight the wheel is. " * 4
 HEADER = "Daily Papers\n\nbyAK and the research community\n\nDec 10\n\n"
@@ -195,5 +196,7 @@ def test_any_bytes_give_papers_or_an_input_error(data: bytes) -> None:
         reading = read_bytes(data, "x")
     except InputError:
         return
+    assert reading.papers or reading.refused
     for paper in reading.papers:
-        json.dumps([paper.title, paper.abstract, dict(paper.extra), str(paper.authors)], ensure_ascii=False).encode()
+        texts = [paper.title, paper.abstract, dict(paper.extra), str(paper.authors)]
+        assert not has_half(json.dumps(texts, ensure_ascii=False))

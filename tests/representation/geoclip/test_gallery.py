@@ -165,3 +165,16 @@ def test_the_released_gallery_has_a_hundred_thousand_places():
     places = released_places()
     assert places.shape == (100_000, 2)
     torch.testing.assert_close(places[0], torch.tensor([-50.943392, -72.935664]))
+
+
+def test_places_are_read_from_utf_16_and_beside_long_cells(tmp_path):
+    file = tmp_path / "places.csv"
+    file.write_bytes(f'note,lat,lon\n"{"x" * 200_000}\ny",-33.9,151.2\n'.encode("utf-16"))
+    assert read_places(file).tolist() == [pytest.approx([-33.9, 151.2])]
+
+
+def test_a_quote_that_is_not_closed_is_refused(tmp_path):
+    file = tmp_path / "places.csv"
+    file.write_text('lat,lon\n"1,2\n')
+    with pytest.raises(InputError, match="cannot be read"):
+        read_places(file)

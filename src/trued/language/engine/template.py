@@ -127,10 +127,10 @@ class ChatFormat:
         question = as_messages(_QUESTION)
         before, probe, self._tail = self._finished(question, _PROBE).rpartition(_PROBE)
         prompt = self._apply(question, add_generation_prompt=True, **self._options)
-        asked = prompt.rfind(_QUESTION) + len(_QUESTION)
-        if not probe or not before.startswith(prompt[:asked]):
+        question_end = prompt.rfind(_QUESTION) + len(_QUESTION)
+        if not probe or not before.startswith(prompt[:question_end]):
             return  # the template shows no reply, or writes the question otherwise once it is answered
-        boundary = boundary_of(self.tokenizer, before, before[asked:])
+        boundary = boundary_of(self.tokenizer, before, before[question_end:])
         self._boundary = boundary or self._boundary
         opened = before.removesuffix(self._boundary.lead)
         common = _common(prompt, opened)

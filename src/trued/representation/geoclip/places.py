@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trued.data.globe import check_places
+from trued.data.row_files import csv_reader
 from trued.errors import InputError
 from trued.fetch.assets import Asset, asset_path
 from trued.fetch.wheel import Member
@@ -22,7 +22,6 @@ PLACES = Asset(
     Member(WHEEL, "geoclip/model/gps_gallery/coordinates_100K.csv"),
     "3a00b1ba58f13443db726533b6399b39609e292df09d4e58792fa5949d1838b1",
 )
-_LARGEST_CELL = 1 << 30  # characters of columns beside the two that are read
 _LATITUDE, _LONGITUDE = ("lat", "latitude"), ("lon", "lng", "long", "longitude")
 
 
@@ -43,8 +42,7 @@ def read_places(path: str | Path) -> Float[Tensor, "places 2"]:
             coordinates that are no place; the line is named.
     """
     path = Path(path)
-    csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
-    rows = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    rows = csv_reader(read_text(path))
     try:
         names = [name.strip().lower() for name in next(rows, [])]
         columns = [next((names.index(name) for name in known if name in names), None) for known in
